@@ -1,0 +1,248 @@
+//! PUBACK, PUBREC, PUBREL, PUBCOMP: one struct, four types.
+
+use core::fmt;
+use core::marker::PhantomData;
+
+use crate::encode::{Encode, sealed::Sealed};
+use crate::error::{DecodeError, EncodeError};
+use crate::frame;
+use crate::properties::{Properties, section_len};
+use crate::property::PropertyPlace;
+use crate::reason::{ReasonCode, read_code};
+use crate::types::{PacketId, PacketType, Peer, Version};
+use crate::wire::{Reader, begin, packet_len};
+
+/// What tells the four acknowledgements apart. Sealed: [`PubackKind`], [`PubrecKind`], [`PubrelKind`] and
+/// [`PubcompKind`] are all there are.
+pub trait AckKind: Sealed + Copy + Eq + fmt::Debug {
+    /// The packet type.
+    const PACKET_TYPE: PacketType;
+    /// The place of its properties.
+    const PLACE: PropertyPlace;
+    /// The first byte of the packet.
+    const FIRST_BYTE: u8;
+
+    /// Whether `from` may send this reason code in this packet; `None`: whether anyone may.
+    #[must_use]
+    fn allows(code: ReasonCode, from: Option<Peer>) -> bool;
+}
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $alias:ident $kind:ident $first:literal $allows:ident;)*) => {$(
+        #[doc = concat!("Makes an [`Ack`] a [`", stringify!($alias), "`].")]
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+        pub enum $kind {}
+
+        impl Sealed for $kind {}
+
+        impl AckKind for $kind {
+            const PACKET_TYPE: PacketType = PacketType::$alias;
+            const PLACE: PropertyPlace = PropertyPlace::$alias;
+            const FIRST_BYTE: u8 = $first;
+
+            #[inline]
+            fn allows(code: ReasonCode, from: Option<Peer>) -> bool {
+                $allows(code, from)
+            }
+        }
+
+        $(#[$doc])*
+        pub type $alias<'a> = Ack<'a, $kind>;
+    )*};
+}
+
+kinds! {
+    /// The answer to a PUBLISH of QoS 1.
+    Puback PubackKind 0x40 allowed_first;
+    /// The first answer to a PUBLISH of QoS 2.
+    Pubrec PubrecKind 0x50 allowed_first;
+    /// The answer to PUBREC.
+    Pubrel PubrelKind 0x62 allowed_second;
+    /// The answer to PUBREL, the end of a QoS 2 exchange.
+    Pubcomp PubcompKind 0x70 allowed_second;
+}
+
+/// [MQTT-3.4.2-1], [MQTT-3.5.2-1]
+const fn allowed_first(code: ReasonCode, from: Option<Peer>) -> bool {
+    use ReasonCode::*;
+    match code {
+        NoMatchingSubscribers => !matches!(from, Some(Peer::Client)),
+        Success
+        | UnspecifiedError
+        | ImplementationSpecificError
+        | NotAuthorized
+        | TopicNameInvalid
+        | PacketIdentifierInUse
+        | QuotaExceeded
+        | PayloadFormatInvalid => true,
+        _ => false,
+    }
+}
+
+/// [MQTT-3.6.2-1], [MQTT-3.7.2-1]
+const fn allowed_second(code: ReasonCode, _: Option<Peer>) -> bool {
+    matches!(code, ReasonCode::Success | ReasonCode::PacketIdentifierNotFound)
+}
+
+/// An acknowledgement: [`Puback`], [`Pubrec`], [`Pubrel`] or [`Pubcomp`].
+///
+/// ```
+/// use mqtt_proto::{Encode, PacketId, Peer, Puback, Pubrel, ReasonCode, Version};
+///
+/// let id = PacketId::new(0x1234).unwrap();
+/// let mut buffer = [0; 8];
+/// let len = Puback::new(id).encode(Version::V5, &mut buffer)?;
+/// assert_eq!(buffer[..len], [0x40, 0x02, 0x12, 0x34]);
+/// let puback = Puback::decode(&buffer[..len], Version::V5, Peer::Server)?;
+/// assert_eq!(puback.reason_code, ReasonCode::Success);
+///
+/// let len = Pubrel::new(id).encode(Version::V5, &mut buffer)?;
+/// assert_eq!(buffer[..len], [0x62, 0x02, 0x12, 0x34]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Ack<'a, K> {
+    /// The identifier of the message it belongs to.
+    pub packet_id: PacketId,
+    /// What became of the message; always [`ReasonCode::Success`] before 5.0.
+    pub reason_code: ReasonCode,
+    /// Properties; not sent before 5.0.
+    pub properties: Properties<'a>,
+    kind: PhantomData<K>,
+}
+
+impl<'a, K: AckKind> Ack<'a, K> {
+    /// An acknowledgement that all went well.
+    #[must_use]
+    #[inline]
+    pub const fn new(packet_id: PacketId) -> Self {
+        Self::with(packet_id, ReasonCode::Success, Properties::EMPTY)
+    }
+
+    /// An acknowledgement with a reason and properties.
+    #[must_use]
+    #[inline]
+    pub const fn with(packet_id: PacketId, reason_code: ReasonCode, properties: Properties<'a>) -> Self {
+        Self { packet_id, reason_code, properties, kind: PhantomData }
+    }
+
+    /// Decodes a frame that is exactly one such packet.
+    ///
+    /// # Errors
+    /// When it is not a packet of this type that `from` may send in `version`.
+    #[inline]
+    pub fn decode(frame: &'a [u8], version: Version, from: Peer) -> Result<Self, DecodeError> {
+        // The short form, which is nearly every one. U-20
+        if let [first, 2, high, low] = *frame
+            && first == K::FIRST_BYTE
+            && let Some(id) = PacketId::new(u16::from_be_bytes([high, low]))
+        {
+            return Ok(Self::new(id));
+        }
+        let (_, reader) = frame::open_as(frame, K::PACKET_TYPE, version, from)?;
+        Self::read(reader, from)
+    }
+
+    #[inline(always)]
+    pub(crate) fn read(mut reader: Reader<'a>, from: Peer) -> Result<Self, DecodeError> {
+        let packet_id = reader.packet_id()?;
+        if reader.is_empty() {
+            return Ok(Self::new(packet_id)); // U-20
+        }
+        if !reader.version().has_properties() {
+            reader.finish()?;
+        }
+        Self::read_long(packet_id, reader, from)
+    }
+
+    #[inline(never)]
+    fn read_long(packet_id: PacketId, mut reader: Reader<'a>, from: Peer) -> Result<Self, DecodeError> {
+        let at = reader.at();
+        let rule = match K::PACKET_TYPE {
+            PacketType::Puback => "MQTT-3.4.2-1",
+            PacketType::Pubrec => "MQTT-3.5.2-1",
+            PacketType::Pubrel => "MQTT-3.6.2-1",
+            _ => "MQTT-3.7.2-1",
+        };
+        let reason_code = read_code(reader.u8()?, at, rule, |code| K::allows(code, Some(from)))?;
+        let mut properties = Properties::EMPTY;
+        if !reader.is_empty() {
+            properties = Properties::read(&mut reader, K::PLACE, from)?.0;
+            reader.finish()?;
+        }
+        Ok(Self::with(packet_id, reason_code, properties))
+    }
+
+    /// Remaining length, and the length of the properties.
+    #[inline(always)]
+    fn measure(&self, version: Version) -> Result<(usize, usize), EncodeError> {
+        if !version.has_properties()
+            || (self.reason_code == ReasonCode::Success && self.properties.is_empty())
+        {
+            return Ok((2, 0));
+        }
+        if !K::allows(self.reason_code, None) {
+            return Err(EncodeError::InvalidReasonCode(self.reason_code));
+        }
+        let properties = self.properties.checked_len(K::PLACE)?;
+        if properties == 0 {
+            return Ok((3, 0));
+        }
+        Ok((section_len(properties)?.saturating_add(3), properties))
+    }
+
+    #[inline(never)]
+    fn encode_long(&self, version: Version, out: &mut [u8]) -> Result<usize, EncodeError> {
+        let (remaining, properties) = self.measure(version)?;
+        let whole = packet_len(remaining)?;
+        let mut writer = begin(out, whole, K::FIRST_BYTE, remaining)?;
+        writer.u16(self.packet_id.get())?;
+        if remaining > 2 {
+            writer.u8(self.reason_code as u8)?;
+        }
+        if remaining > 3 {
+            self.properties.write_section(properties, &mut writer)?;
+        }
+        Ok(whole)
+    }
+}
+
+impl<K: AckKind> Sealed for Ack<'_, K> {}
+
+impl<K: AckKind> Encode for Ack<'_, K> {
+    #[inline]
+    fn encoded_len(&self, version: Version) -> Result<usize, EncodeError> {
+        packet_len(self.measure(version)?.0)
+    }
+
+    #[inline]
+    fn encode(&self, version: Version, out: &mut [u8]) -> Result<usize, EncodeError> {
+        if !version.has_properties()
+            || (self.reason_code == ReasonCode::Success && self.properties.is_empty())
+        {
+            let Some(out) = out.first_chunk_mut::<4>() else {
+                return Err(EncodeError::BufferTooSmall { needed: 4 });
+            };
+            let [high, low] = self.packet_id.get().to_be_bytes();
+            *out = [K::FIRST_BYTE, 2, high, low];
+            return Ok(4);
+        }
+        self.encode_long(version, out)
+    }
+}
+
+impl<K: AckKind> fmt::Debug for Ack<'_, K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match K::PACKET_TYPE {
+            PacketType::Puback => "Puback",
+            PacketType::Pubrec => "Pubrec",
+            PacketType::Pubrel => "Pubrel",
+            _ => "Pubcomp",
+        };
+        f.debug_struct(name)
+            .field("packet_id", &self.packet_id)
+            .field("reason_code", &self.reason_code)
+            .field("properties", &self.properties)
+            .finish()
+    }
+}
