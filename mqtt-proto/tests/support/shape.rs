@@ -52,7 +52,7 @@ impl<'d> Choices<'d> {
     /// Any text without U+0000: the next bytes where they are such a text, a piece of a prepared one otherwise.
     pub fn text(&mut self) -> &'d str {
         let bytes = self.bytes();
-        match std::str::from_utf8(bytes) {
+        match core::str::from_utf8(bytes) {
             Ok(text) if !text.contains('\0') && !text.is_empty() => text,
             _ => self.pick(TEXTS),
         }
