@@ -1,0 +1,161 @@
+//! A log of variable-length entries in one slice of bytes: what operations keep.
+//!
+//! Entries are written at the tail. Freed ones leave holes; when the tail meets the end of the slice
+//! the holes are squeezed out. So an entry always fits when the bytes in use leave room for it, on
+//! every storage alike, and an entry is always one piece. Writing costs the entry's bytes, freeing is
+//! O(1), squeezing is O(slice) and happens only when the slice has been filled once more.
+
+/// The owner written before each entry, so that squeezing can tell it where its bytes went.
+const HEADER: usize = 8;
+/// The owner of a hole.
+const HOLE: u32 = u32::MAX;
+
+/// The bytes an entry of `len` bytes takes.
+pub(crate) const fn cost(len: usize) -> usize {
+    len.saturating_add(HEADER)
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arena {
+    /// End of the last entry.
+    tail: usize,
+    /// Bytes of entries in use, headers included.
+    live: usize,
+}
+
+impl Arena {
+    pub(crate) const fn new() -> Self {
+        Self { tail: 0, live: 0 }
+    }
+
+    /// Bytes in use, headers included.
+    pub(crate) const fn live(&self) -> usize {
+        self.live
+    }
+
+    /// Whether an entry of `len` bytes fits behind the last one.
+    pub(crate) const fn fits(&self, slice_len: usize, len: usize) -> bool {
+        self.tail.saturating_add(cost(len)) <= slice_len
+    }
+
+    /// Makes an entry and gives its place; its bytes are still to be written.
+    pub(crate) fn add(&mut self, slice: &mut [u8], owner: u32, len: usize) -> Option<u32> {
+        let at = self.tail.saturating_add(HEADER);
+        let end = at.saturating_add(len);
+        if end > slice.len() {
+            return None;
+        }
+        let length = u32::try_from(len).ok()?;
+        let header = slice.get_mut(self.tail..at)?;
+        write_header(header, owner, length);
+        self.tail = end;
+        self.live = self.live.saturating_add(cost(len));
+        u32::try_from(at).ok()
+    }
+
+    /// Frees the entry at `at`.
+    pub(crate) fn free(&mut self, slice: &mut [u8], at: u32) {
+        let at = at as usize;
+        let start = at.saturating_sub(HEADER);
+        let Some(header) = slice.get_mut(start..at) else { return };
+        let Some((owner, length)) = read_header(header) else { return };
+        if owner == HOLE {
+            return;
+        }
+        write_header(header, HOLE, length);
+        self.live = self.live.saturating_sub(cost(length as usize));
+        if self.live == 0 {
+            self.tail = 0;
+        } else if at.saturating_add(length as usize) == self.tail {
+            self.tail = start;
+        }
+    }
+
+    /// Squeezes the holes out and tells every owner its entry's new place.
+    pub(crate) fn compact(&mut self, slice: &mut [u8], mut moved: impl FnMut(u32, u32)) {
+        let mut from = 0;
+        let mut to = 0;
+        while from < self.tail {
+            let at = from.saturating_add(HEADER);
+            let Some((owner, length)) = slice.get(from..at).and_then(read_header) else { break };
+            let end = at.saturating_add(length as usize);
+            if owner != HOLE {
+                if from != to && end <= slice.len() {
+                    slice.copy_within(from..end, to);
+                    if let Ok(place) = u32::try_from(to.saturating_add(HEADER)) {
+                        moved(owner, place);
+                    }
+                }
+                to = to.saturating_add(cost(length as usize));
+            }
+            from = end;
+        }
+        self.tail = to;
+    }
+}
+
+fn write_header(header: &mut [u8], owner: u32, length: u32) {
+    if let Some((first, second)) = header.split_first_chunk_mut::<4>() {
+        *first = owner.to_le_bytes();
+        if let Some(second) = second.first_chunk_mut::<4>() {
+            *second = length.to_le_bytes();
+        }
+    }
+}
+
+fn read_header(header: &[u8]) -> Option<(u32, u32)> {
+    let (owner, rest) = header.split_first_chunk::<4>()?;
+    let length = rest.first_chunk::<4>()?;
+    Some((u32::from_le_bytes(*owner), u32::from_le_bytes(*length)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    /// Random adds and frees against a plain map, in a slice that is exactly full now and then.
+    #[test]
+    fn entries_fit_whenever_the_bytes_in_use_leave_room_and_keep_their_content() {
+        let mut slice = vec![0u8; 512];
+        let mut arena = Arena::new();
+        let mut model: HashMap<u32, (u32, Vec<u8>)> = HashMap::new();
+        let mut random = 1u64;
+        for step in 0..20_000u32 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let len = (random >> 33) as usize % 60;
+            if random >> 60 < 9 {
+                let room = arena.live() + cost(len) <= slice.len();
+                if room && !arena.fits(slice.len(), len) {
+                    arena.compact(&mut slice, |owner, at| model.get_mut(&owner).unwrap().0 = at);
+                }
+                assert_eq!(arena.fits(slice.len(), len), room);
+                if room {
+                    let at = arena.add(&mut slice, step, len).unwrap();
+                    let content: Vec<u8> = (0..len).map(|n| (n as u32 ^ step) as u8).collect();
+                    slice[at as usize..at as usize + len].copy_from_slice(&content);
+                    model.insert(step, (at, content));
+                }
+            } else if let Some(owner) = model.keys().copied().min_by_key(|owner| owner ^ (random as u32 & 15))
+            {
+                let (at, _) = model.remove(&owner).unwrap();
+                arena.free(&mut slice, at);
+            }
+            for (at, content) in model.values() {
+                assert_eq!(&slice[*at as usize..*at as usize + content.len()], content);
+            }
+            assert_eq!(arena.live(), model.values().map(|(_, content)| cost(content.len())).sum::<usize>());
+        }
+    }
+
+    #[test]
+    fn freeing_twice_changes_nothing() {
+        let mut slice = vec![0u8; 64];
+        let mut arena = Arena::new();
+        let first = arena.add(&mut slice, 0, 4).unwrap();
+        arena.add(&mut slice, 1, 4).unwrap();
+        arena.free(&mut slice, first);
+        arena.free(&mut slice, first);
+        assert_eq!(arena.live(), cost(4));
+    }
+}

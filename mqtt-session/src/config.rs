@@ -1,0 +1,166 @@
+//! What the owner of a session may choose. Every field has a default that suits a desktop client.
+
+use core::time::Duration;
+
+/// The choices that hold for the whole life of a session.
+///
+/// A plain value: start from [`Config::new`] and set the fields that matter. A session on a fixed
+/// storage lowers every limit to what its memory holds.
+///
+/// ```
+/// use mqtt_session::Config;
+///
+/// const CONFIG: Config = {
+///     let mut config = Config::new(42);
+///     config.max_in_flight = 16;
+///     config
+/// };
+/// assert_eq!(CONFIG.max_in_flight, 16);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Seed of the only randomness there is: the jitter of reconnect delays. Give every client of a
+    /// fleet its own, or they all come back in the same second.
+    pub seed: u64,
+    /// Operations (PUBLISH, SUBSCRIBE, UNSUBSCRIBE) accepted and not finished, queued and in flight
+    /// together. Default 100,000.
+    pub max_operations: u32,
+    /// Own cap on operations in flight with a packet identifier, beside the server's Receive Maximum;
+    /// also the number of packet identifiers in use. Default 1,024; 0 counts as 1.
+    pub max_in_flight: u16,
+    /// Bytes kept for operations: topic, properties and payload of each, plus 8. Default 64 MiB.
+    pub queue_bytes: usize,
+    /// Bound of the buffer in which packets lie ready for the transport. CONNECT and the head of
+    /// every message must fit. Default 256 KiB; it grows from nothing on demand.
+    pub wire_bytes: usize,
+    /// Inbound QoS 1 and 2 messages that may be unacknowledged; announced as Receive Maximum in 5.0.
+    /// Default 1,024; 0 counts as 1.
+    pub receive_maximum: u16,
+    /// Largest inbound packet in bytes; announced as Maximum Packet Size in 5.0. The driver's read
+    /// buffer must be able to hold one such packet. Default 1 MiB.
+    pub max_packet_in: u32,
+    /// What happens to an inbound packet over `max_packet_in`.
+    pub oversize: Oversize,
+    /// Who acknowledges inbound QoS 1 and 2 messages.
+    pub ack_mode: AckMode,
+    /// Whether a QoS 0 message too ends in a `Done` (`Outcome::Sent`, once the transport took its
+    /// last byte). Default false.
+    pub qos0_receipts: bool,
+    /// How many servers the driver knows; `Command::Open` names them in turn, from 0. Default 1;
+    /// 0 counts as 1.
+    pub servers: u8,
+    /// What becomes of unacknowledged publishes when the server no longer has the session.
+    pub on_session_lost: SessionLost,
+    /// Longest time for the transport to connect. Default 30 s.
+    pub dial_timeout: Duration,
+    /// Longest time from the transport being open to CONNACK. Default 10 s.
+    pub connack_timeout: Duration,
+    /// Longest time from a PINGREQ falling due to any byte of an answer. Default 10 s.
+    pub ping_timeout: Duration,
+    /// Longest time a packet may stay half received. Default 30 s.
+    pub partial_timeout: Duration,
+    /// When and how often to connect again.
+    pub backoff: Backoff,
+}
+
+impl Config {
+    /// The defaults, with a seed for the reconnect jitter.
+    #[must_use]
+    pub const fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            max_operations: 100_000,
+            max_in_flight: 1_024,
+            queue_bytes: 64 * 1024 * 1024,
+            wire_bytes: 256 * 1024,
+            receive_maximum: 1_024,
+            max_packet_in: 1024 * 1024,
+            oversize: Oversize::Refuse,
+            ack_mode: AckMode::Automatic,
+            qos0_receipts: false,
+            servers: 1,
+            on_session_lost: SessionLost::Republish,
+            dial_timeout: Duration::from_secs(30),
+            connack_timeout: Duration::from_secs(10),
+            ping_timeout: Duration::from_secs(10),
+            partial_timeout: Duration::from_secs(30),
+            backoff: Backoff::new(),
+        }
+    }
+}
+
+/// When and how often a lost connection is tried again: exponential with full jitter.
+///
+/// The delay before attempt *n* is drawn evenly between 0 and `base` · 2ⁿ, at most `cap`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    /// Upper bound of the first delay. Default 1 s.
+    pub base: Duration,
+    /// Upper bound of every delay. Default 60 s.
+    pub cap: Duration,
+    /// A connection must have been up this long before the delays start from `base` again: a server
+    /// that accepts and then closes at once is not asked faster and faster. Default 10 s.
+    pub healthy: Duration,
+    /// Attempts in a row without a healthy connection before giving up; `None` (default): never.
+    pub attempts: Option<u32>,
+    /// Whether a failed very first attempt is tried again. Default true.
+    pub retry_first: bool,
+}
+
+impl Backoff {
+    /// The defaults.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            base: Duration::from_secs(1),
+            cap: Duration::from_secs(60),
+            healthy: Duration::from_secs(10),
+            attempts: None,
+            retry_first: true,
+        }
+    }
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What happens to an inbound packet larger than [`Config::max_packet_in`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Oversize {
+    /// Close the connection, in 5.0 with DISCONNECT 0x95 (Packet too large). The default.
+    #[default]
+    Refuse,
+    /// Let the packet pass unread if it is a PUBLISH and the version is 3.x, where the limit cannot be
+    /// announced: it is acknowledged by its quality of service, its payload is never held, and
+    /// `Event::Skipped` tells of it. In 5.0 the server was told the limit, so it is refused.
+    Skip,
+}
+
+/// Who acknowledges inbound messages at QoS 1 and 2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum AckMode {
+    /// The session does, as soon as it has handed the message out; the acknowledgement leaves with the
+    /// next `outgoing`. The default.
+    #[default]
+    Automatic,
+    /// The application does, with `Session::acknowledge`, in any order; the session keeps the order the
+    /// standard asks for on the wire.
+    Manual,
+}
+
+/// What becomes of publishes that were sent and not acknowledged when the server has lost the session.
+/// Publishes of which nothing was sent stay queued in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum SessionLost {
+    /// Publish them again as new messages, first and in their order: QoS 1 and 2 messages may then
+    /// reach a subscriber twice. A QoS 2 message past PUBREC ends as `Outcome::Unknown`. The default.
+    #[default]
+    Republish,
+    /// End them as `Outcome::Lost`.
+    Fail,
+    /// End them as `Outcome::Dropped`.
+    Drop,
+}

@@ -1,0 +1,428 @@
+//! Commands that put operations into the queue, or take them out again.
+
+use mqtt_proto::{Encode, EncodeError, Properties, Property, PropertyPlace, Publish, Qos};
+use mqtt_proto::{Subscribe, Subscription, Subscriptions, TopicFilter, TopicFilters, Unsubscribe, Version};
+
+use super::{ANY_ID, Core};
+use crate::arena::cost;
+use crate::error::{PublishError, SubscribeError};
+use crate::limits::LONGEST_PACKET;
+use crate::link::State;
+use crate::list::NONE;
+use crate::operation::{Ending, Kind, Slot};
+use crate::options::Message;
+use crate::qos::Stage;
+use crate::storage::{Table, Tables};
+use crate::token::Token;
+
+/// Which of the two budgets is used up.
+pub(super) enum Lack {
+    Slots,
+    Bytes,
+}
+
+/// What an operation will keep: its parts' lengths, checked and counted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    kind: Kind,
+    head_len: usize,
+    properties_len: usize,
+    body_len: usize,
+    filters: u16,
+    /// The body goes to the arena (it is not shared).
+    pub(crate) copied: bool,
+}
+
+impl Plan {
+    fn all(&self) -> usize {
+        self.head_len.saturating_add(self.properties_len).saturating_add(self.body_len)
+    }
+
+    fn in_arena(&self) -> usize {
+        if self.copied { self.all() } else { self.head_len.saturating_add(self.properties_len) }
+    }
+}
+
+/// The filters of a SUBSCRIBE or UNSUBSCRIBE.
+#[derive(Clone, Copy)]
+pub(crate) enum Filters<'a> {
+    Subscribe(&'a [Subscription<'a>]),
+    Unsubscribe(&'a [TopicFilter<'a>]),
+}
+
+impl Filters<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Subscribe(list) => list.len(),
+            Self::Unsubscribe(list) => list.len(),
+        }
+    }
+
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Subscribe(_) => Kind::Subscribe,
+            Self::Unsubscribe(_) => Kind::Unsubscribe,
+        }
+    }
+
+    fn body_len(&self) -> usize {
+        match self {
+            Self::Subscribe(list) => Subscriptions::from(*list).body_len(),
+            Self::Unsubscribe(list) => TopicFilters::from(*list).body_len(),
+        }
+    }
+
+    fn write_body(&self, out: &mut [u8]) -> Result<usize, EncodeError> {
+        match self {
+            Self::Subscribe(list) => Subscriptions::from(*list).write_body(out),
+            Self::Unsubscribe(list) => TopicFilters::from(*list).write_body(out),
+        }
+    }
+
+    /// The length of the packet, as long as it can get on any version.
+    fn packet_len(&self, properties: Properties<'_>) -> Result<usize, EncodeError> {
+        let packet_id = ANY_ID;
+        match self {
+            Self::Subscribe(list) => Subscribe { packet_id, properties, filters: Subscriptions::from(*list) }
+                .encoded_len(Version::V5),
+            Self::Unsubscribe(list) => {
+                Unsubscribe { packet_id, properties, filters: TopicFilters::from(*list) }
+                    .encoded_len(Version::V5)
+            }
+        }
+    }
+
+    fn any(&self, test: impl Fn(&TopicFilter<'_>) -> bool) -> bool {
+        match self {
+            Self::Subscribe(list) => list.iter().any(|subscription| test(&subscription.filter)),
+            Self::Unsubscribe(list) => list.iter().any(test),
+        }
+    }
+}
+
+impl Core {
+    /// Whether an operation that keeps `bytes` (with its overhead) can be accepted now.
+    pub(super) fn room_for(&self, bytes: usize) -> Result<(), Lack> {
+        if self.ops.in_use() >= self.bounds.operations {
+            return Err(Lack::Slots);
+        }
+        if self.kept.saturating_add(bytes) > self.bounds.arena {
+            return Err(Lack::Bytes);
+        }
+        Ok(())
+    }
+
+    /// Checks a message against everything that is known now.
+    pub(crate) fn plan_publish(
+        &mut self,
+        message: &Message<'_>,
+        payload_len: usize,
+        copied: bool,
+    ) -> Result<Plan, PublishError> {
+        if self.link.stopping {
+            return Err(PublishError::Stopping);
+        }
+        let properties_len = if message.properties.is_empty() {
+            0
+        } else {
+            message.properties.check(PropertyPlace::Publish).map_err(PublishError::Invalid)?;
+            kept_properties(message.properties)
+                .map(|property| property.encoded_len())
+                .fold(0, usize::saturating_add)
+        };
+        let topic_len = message.topic.as_str().len();
+        let plan = Plan {
+            kind: Kind::Publish,
+            head_len: topic_len,
+            properties_len,
+            body_len: payload_len,
+            filters: 0,
+            copied,
+        };
+        // A cheap upper bound of the head: fixed header, topic length, identifier, property length.
+        let head = topic_len.saturating_add(properties_len).saturating_add(15);
+        let packet = head.saturating_add(payload_len);
+        let tight = head > self.bounds.wire
+            || cost(plan.all()) > self.bounds.arena
+            || packet > self.limits.maximum_packet_size as usize
+            || packet > LONGEST_PACKET as usize;
+        if tight {
+            self.plan_tight_publish(message, &plan)?;
+        }
+        if self.link.state == State::Up {
+            // [MQTT-3.2.2-11]
+            if message.qos > self.limits.maximum_qos {
+                return Err(PublishError::QosNotSupported(self.limits.maximum_qos));
+            }
+            // [MQTT-3.2.2-14]
+            if message.retain && !self.limits.retain_available {
+                return Err(PublishError::RetainNotSupported);
+            }
+        }
+        if let Err(lack) = self.room_for(cost(plan.all())) {
+            self.blocked = Some(cost(plan.all()));
+            return Err(match lack {
+                Lack::Slots => PublishError::QueueFull,
+                Lack::Bytes => PublishError::BytesFull,
+            });
+        }
+        Ok(plan)
+    }
+
+    /// The exact limits, for a message that may be over one.
+    #[cold]
+    fn plan_tight_publish(&self, message: &Message<'_>, plan: &Plan) -> Result<(), PublishError> {
+        let publish = Publish {
+            dup: false,
+            qos: message.qos,
+            retain: message.retain,
+            topic: Some(message.topic),
+            packet_id: (message.qos != Qos::AtMostOnce).then_some(ANY_ID),
+            properties: message.properties,
+            payload: &[],
+        };
+        let needed = publish.head_len(Version::V5, plan.body_len).map_err(PublishError::Invalid)?;
+        if needed > self.bounds.wire {
+            return Err(PublishError::TooLarge { needed, allowed: self.bounds.wire });
+        }
+        if cost(plan.all()) > self.bounds.arena {
+            return Err(PublishError::TooLarge { needed: cost(plan.all()), allowed: self.bounds.arena });
+        }
+        if self.link.state == State::Up {
+            let version = self.link.version;
+            let head = publish.head_len(version, plan.body_len).map_err(PublishError::Invalid)?;
+            let needed = head.saturating_add(plan.body_len);
+            let allowed = self.limits.maximum_packet_size as usize;
+            if needed > allowed {
+                return Err(PublishError::TooLargeForServer { needed, allowed });
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks a subscription or its end against everything that is known now.
+    pub(crate) fn plan_filters(
+        &mut self,
+        filters: Filters<'_>,
+        properties: Properties<'_>,
+    ) -> Result<Plan, SubscribeError> {
+        if self.link.stopping {
+            return Err(SubscribeError::Stopping);
+        }
+        let Some(count) = u16::try_from(filters.len()).ok().filter(|count| *count != 0) else {
+            return Err(if filters.len() == 0 {
+                SubscribeError::NoFilter
+            } else {
+                SubscribeError::TooLarge { needed: filters.len(), allowed: usize::from(u16::MAX) }
+            });
+        };
+        let needed = filters.packet_len(properties).map_err(SubscribeError::Invalid)?;
+        if needed > self.bounds.wire {
+            return Err(SubscribeError::TooLarge { needed, allowed: self.bounds.wire });
+        }
+        if self.link.state == State::Up {
+            self.check_filters(filters, properties, needed)?;
+        }
+        let plan = Plan {
+            kind: filters.kind(),
+            head_len: 0,
+            properties_len: properties.body_len(),
+            body_len: filters.body_len(),
+            filters: count,
+            copied: true,
+        };
+        if cost(plan.all()) > self.bounds.arena {
+            return Err(SubscribeError::TooLarge { needed: cost(plan.all()), allowed: self.bounds.arena });
+        }
+        if let Err(lack) = self.room_for(cost(plan.all())) {
+            self.blocked = Some(cost(plan.all()));
+            return Err(match lack {
+                Lack::Slots => SubscribeError::QueueFull,
+                Lack::Bytes => SubscribeError::BytesFull,
+            });
+        }
+        Ok(plan)
+    }
+
+    fn check_filters(
+        &self,
+        filters: Filters<'_>,
+        properties: Properties<'_>,
+        needed: usize,
+    ) -> Result<(), SubscribeError> {
+        let allowed = self.limits.maximum_packet_size as usize;
+        if needed > allowed {
+            return Err(SubscribeError::TooLargeForServer { needed, allowed });
+        }
+        if filters.kind() == Kind::Subscribe {
+            if !self.limits.wildcard_subscriptions && filters.any(|filter| filter.has_wildcards()) {
+                return Err(SubscribeError::WildcardsNotSupported);
+            }
+            if !self.limits.shared_subscriptions && filters.any(|filter| filter.share().is_some()) {
+                return Err(SubscribeError::SharedNotSupported);
+            }
+            if !self.limits.subscription_identifiers && properties.subscription_identifiers().next().is_some()
+            {
+                return Err(SubscribeError::IdentifiersNotSupported);
+            }
+        }
+        Ok(())
+    }
+
+    /// What the tables lack to accept a planned operation. Squeezes the arena where that helps.
+    pub(crate) fn room_in_tables(&mut self, tables: &mut Tables<'_>, plan: &Plan) -> super::Need {
+        if !self.ops.free.has_room(tables.slots.len()) {
+            return Some((Table::Slots, tables.slots.len().saturating_add(1)));
+        }
+        self.room_in_arena(tables, plan.in_arena())
+    }
+
+    /// What the arena lacks to take an entry of `len` bytes that the budget has room for.
+    pub(crate) fn room_in_arena(&mut self, tables: &mut Tables<'_>, len: usize) -> super::Need {
+        if self.arena.fits(tables.arena.len(), len) { None } else { self.squeeze_or_grow(tables, len) }
+    }
+
+    #[cold]
+    fn squeeze_or_grow(&mut self, tables: &mut Tables<'_>, len: usize) -> super::Need {
+        // Squeezing moves at most what is in use: it pays when that is less than half.
+        let live = self.arena.live().saturating_add(cost(len));
+        let grows = tables.arena.len() < self.bounds.arena;
+        if grows && live > tables.arena.len() / 2 {
+            return Some((Table::Arena, live.saturating_mul(2).min(self.bounds.arena)));
+        }
+        let Tables { slots, arena, .. } = tables;
+        let farewell = &mut self.farewell;
+        self.arena.compact(arena, |owner, at| {
+            if let Some(slot) = slots.get_mut(owner as usize) {
+                slot.at = at;
+            } else if let Some(farewell) = farewell {
+                farewell.0 = at;
+            }
+        });
+        None
+    }
+
+    /// Accepts a planned message. The caller has made room.
+    pub(crate) fn accept_publish(
+        &mut self,
+        tables: &mut Tables<'_>,
+        message: &Message<'_>,
+        payload: &[u8],
+        plan: &Plan,
+    ) -> Option<(Token, u32)> {
+        let (index, slot, content) = self.insert(tables, plan)?;
+        slot.qos = message.qos;
+        slot.retain = message.retain;
+        slot.tag = message.tag;
+        let (topic, rest) = content.split_at_mut_checked(plan.head_len)?;
+        topic.copy_from_slice(message.topic.as_str().as_bytes());
+        let mut rest = rest;
+        if plan.properties_len != 0 {
+            for property in kept_properties(message.properties) {
+                let written = property.encode(rest).unwrap_or(0);
+                rest = rest.get_mut(written..)?;
+            }
+        }
+        if plan.copied {
+            rest.get_mut(..payload.len())?.copy_from_slice(payload);
+        }
+        let token = Token::new(index, slot.generation);
+        self.ops.accept(tables.slots, index);
+        Some((token, index))
+    }
+
+    /// Accepts a planned SUBSCRIBE or UNSUBSCRIBE. The caller has made room.
+    pub(crate) fn accept_filters(
+        &mut self,
+        tables: &mut Tables<'_>,
+        filters: Filters<'_>,
+        properties: Properties<'_>,
+        plan: &Plan,
+    ) -> Option<Token> {
+        let (index, slot, content) = self.insert(tables, plan)?;
+        slot.qos = Qos::AtLeastOnce;
+        slot.retain = false;
+        slot.tag = 0;
+        let (head, body) = content.split_at_mut_checked(plan.properties_len)?;
+        properties.write_body(head).ok()?;
+        filters.write_body(body).ok()?;
+        let token = Token::new(index, slot.generation);
+        self.ops.accept(tables.slots, index);
+        Some(token)
+    }
+
+    /// Takes a slot and a place in the arena for what is planned.
+    fn insert<'t>(
+        &mut self,
+        tables: &'t mut Tables<'_>,
+        plan: &Plan,
+    ) -> Option<(u32, &'t mut Slot, &'t mut [u8])> {
+        let index = self.ops.free.take(tables.slots)?;
+        let len = plan.in_arena();
+        let at = self.arena.add(tables.arena, index, len)?;
+        self.kept = self.kept.saturating_add(cost(plan.all()));
+        let slot = tables.slots.get_mut(index as usize)?;
+        slot.at = at;
+        slot.kind = plan.kind;
+        slot.stage = Stage::Queued;
+        slot.topic_len = u16::try_from(plan.head_len).ok()?;
+        slot.properties_len = u32::try_from(plan.properties_len).ok()?;
+        slot.payload_len = u32::try_from(plan.body_len).ok()?;
+        slot.filters = plan.filters;
+        slot.packet_id = None;
+        slot.shared = !plan.copied;
+        slot.touched = false;
+        slot.first_time = false;
+        slot.epoch = self.connection.epoch.wrapping_sub(1);
+        let start = at as usize;
+        let content = tables.arena.get_mut(start..start.saturating_add(len))?;
+        Some((index, slot, content))
+    }
+
+    pub(crate) fn cancel(&mut self, tables: &mut Tables<'_>, token: Token) -> bool {
+        let Some(index) = self.ops.find(tables.slots, token) else { return false };
+        let queued =
+            tables.slots.get(index as usize).is_some_and(|slot| slot.stage == Stage::Queued && !slot.touched);
+        if queued {
+            self.end(tables, index, Ending::Cancelled);
+        }
+        queued
+    }
+
+    /// The bytes that DISCONNECT properties will keep; 0: they are empty, not valid or find no room.
+    pub(crate) fn plan_farewell(&self, properties: Properties<'_>) -> usize {
+        let len = properties.body_len();
+        let room = self.kept.saturating_add(cost(len)) <= self.bounds.arena;
+        if room && self.farewell.is_none() && properties.check(PropertyPlace::Disconnect).is_ok() {
+            len
+        } else {
+            0
+        }
+    }
+
+    /// Keeps planned DISCONNECT properties until they can be sent. The caller has made room.
+    pub(crate) fn keep_farewell(&mut self, tables: &mut Tables<'_>, properties: Properties<'_>, len: usize) {
+        let Some(at) = self.arena.add(tables.arena, super::OWNER_STOP, len) else { return };
+        let start = at as usize;
+        if let Some(place) = tables.arena.get_mut(start..start.saturating_add(len)) {
+            // Planned on the same properties, so they fit.
+            let _ = properties.write_body(place);
+        }
+        self.kept = self.kept.saturating_add(cost(len));
+        self.farewell = Some((at, len));
+    }
+
+    pub(super) fn forget_farewell(&mut self, tables: &mut Tables<'_>) {
+        if let Some((at, len)) = self.farewell.take() {
+            self.arena.free(tables.arena, at);
+            self.kept = self.kept.saturating_sub(cost(len));
+        }
+    }
+}
+
+/// The properties a kept message keeps: a topic alias is of one connection and never kept.
+fn kept_properties<'a>(properties: Properties<'a>) -> impl Iterator<Item = Property<'a>> {
+    properties.iter().filter(|property| !matches!(property, Property::TopicAlias(_)))
+}
+
+const _: () = assert!(NONE == u32::MAX, "the owner of an arena entry is a slot or a marker above all slots");

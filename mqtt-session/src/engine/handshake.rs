@@ -1,0 +1,287 @@
+//! CONNECT out, CONNACK in.
+
+use mqtt_proto::{
+    Connack, Connect, DecodeErrorKind, Encode, EncodedProperties, Peer, Properties, Property, PropertyPlace,
+    ReasonCode, Version,
+};
+
+use super::{Connection, Core, Need};
+use crate::config::SessionLost;
+use crate::error::StartError;
+use crate::event::{Connected, Event, Why};
+use crate::limits::ServerLimits;
+use crate::link::{Notice, State};
+use crate::list::{NONE, next};
+use crate::operation::{Ending, Kind};
+use crate::options::{ConnectOptions, LocalState};
+use crate::qos::Stage;
+use crate::storage::{Table, Tables};
+use crate::time::Instant;
+use crate::timers::Timer;
+
+/// What CONNECT asked for and CONNACK is judged by.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    clean: bool,
+    local_state: LocalState,
+    keep_alive: u16,
+    session_expiry: u32,
+}
+
+impl Asked {
+    pub(super) const fn new() -> Self {
+        Self { clean: true, local_state: LocalState::None, keep_alive: 0, session_expiry: 0 }
+    }
+}
+
+/// The properties the session itself puts into CONNECT.
+struct Own<'a> {
+    list: [Property<'a>; 3],
+    len: usize,
+}
+
+impl<'a> Own<'a> {
+    fn list(&self) -> &[Property<'a>] {
+        self.list.get(..self.len).unwrap_or_default()
+    }
+
+    fn push(&mut self, property: Property<'a>) {
+        if let Some(place) = self.list.get_mut(self.len) {
+            *place = property;
+            self.len = self.len.saturating_add(1);
+        }
+    }
+}
+
+impl Core {
+    fn own_properties<'a>(&self, options: &ConnectOptions<'_>) -> Own<'a> {
+        let mut own = Own { list: [Property::SessionExpiryInterval(0); 3], len: 0 };
+        if options.version.has_properties() {
+            if options.session_expiry != 0 {
+                own.push(Property::SessionExpiryInterval(options.session_expiry));
+            }
+            if self.bounds.inbound != u16::MAX {
+                own.push(Property::ReceiveMaximum(self.bounds.inbound));
+            }
+            own.push(Property::MaximumPacketSize(self.config.max_packet_in.max(1)));
+        }
+        own
+    }
+
+    fn connect<'a>(&self, options: &ConnectOptions<'a>, properties: Properties<'a>) -> Connect<'a> {
+        // The first connection of a run does as asked. Later ones resume what there is: in 5.0 by
+        // Clean Start 0, in 3.x only where the session outlives a connection at all.
+        let asked = options.clean_start && (self.link.first || !options.version.has_properties());
+        let clean = asked || self.session_torn;
+        Connect {
+            version: options.version,
+            bridge: false,
+            clean_start: clean,
+            keep_alive: options.keep_alive,
+            client_id: options.client_id,
+            properties,
+            will: options.will,
+            username: options.username,
+            password: options.password,
+        }
+    }
+
+    /// The bytes of the wire buffer that CONNECT with these options needs.
+    pub(crate) fn connect_room(&self, options: &ConnectOptions<'_>) -> Result<usize, StartError> {
+        let own = self.own_properties(options);
+        let extra = if options.version.has_properties() {
+            options.properties.check(PropertyPlace::Connect).map_err(StartError::Invalid)?;
+            options.properties.body_len()
+        } else {
+            0
+        };
+        let connect = self.connect(options, Properties::List(own.list()));
+        // The options' properties are encoded behind CONNECT first, and may lengthen its length field by 3.
+        let room = connect
+            .encoded_len(options.version)
+            .map_err(StartError::Invalid)?
+            .saturating_add(extra.saturating_mul(2))
+            .saturating_add(6);
+        if room > self.bounds.wire {
+            return Err(StartError::ConnectTooLarge { needed: room, room: self.bounds.wire });
+        }
+        Ok(room)
+    }
+
+    pub(crate) fn start(&mut self, options: &ConnectOptions<'_>) -> Result<(), StartError> {
+        if self.link.state != State::Idle || self.link.stopping {
+            return Err(StartError::AlreadyStarted);
+        }
+        self.connect_room(options)?;
+        self.link.first = true;
+        self.link.attempt = 0;
+        self.link.version = options.version;
+        self.begin_attempt();
+        Ok(())
+    }
+
+    /// What the wire buffer lacks for CONNECT.
+    pub(crate) fn room_for_connect(&self, tables: &Tables<'_>, options: &ConnectOptions<'_>) -> Need {
+        let room = self.connect_room(options).ok()?;
+        (self.link.state == State::Opening && tables.wire.len() < room).then_some((Table::Wire, room))
+    }
+
+    pub(crate) fn opened(&mut self, tables: &mut Tables<'_>, options: &ConnectOptions<'_>, now: Instant) {
+        self.tell(now);
+        if self.link.state != State::Opening || self.link.open_wanted {
+            return;
+        }
+        self.timers.clear(Timer::Dial);
+        self.connection = Connection::new(self.connection.epoch, self.now);
+        self.limits = ServerLimits::unlimited();
+        self.link.version = options.version;
+        let connect_len = self.connect_room(options).ok().and_then(|_| self.write_connect(tables, options));
+        let Some(connect_len) = connect_len else {
+            self.close(Why::ConnectInvalid, None);
+            return;
+        };
+        self.wire.written(connect_len);
+        self.link.state = State::Handshake;
+        self.timers.set(Timer::Connack, self.now.after(self.config.connack_timeout));
+    }
+
+    /// Encodes CONNECT at the start of the empty wire buffer.
+    fn write_connect(&mut self, tables: &mut Tables<'_>, options: &ConnectOptions<'_>) -> Option<usize> {
+        let own = self.own_properties(options);
+        let space = self.wire.space(tables.wire, 0);
+        // The options' properties have any form; encoded at the far end of the buffer they can follow
+        // the session's own in one packet.
+        let extra_len = if options.version.has_properties() { options.properties.body_len() } else { 0 };
+        let (space, extra) = space.split_at_mut_checked(space.len().checked_sub(extra_len)?)?;
+        if extra_len != 0 {
+            options.properties.write_body(extra).ok()?;
+        }
+        let properties = Properties::Chain(own.list(), EncodedProperties::from_stored(extra));
+        let connect = self.connect(options, properties);
+        self.handshake = Asked {
+            clean: connect.clean_start,
+            local_state: options.local_state,
+            keep_alive: options.keep_alive,
+            session_expiry: options.session_expiry,
+        };
+        connect.encode(options.version, space).ok()
+    }
+
+    /// A packet that arrived before CONNACK: only CONNACK may.
+    pub(super) fn handle_connack<'i>(
+        &mut self,
+        tables: &mut Tables<'_>,
+        frame: &'i [u8],
+    ) -> Option<Event<'i>> {
+        let version = self.link.version;
+        let connack = match Connack::decode(frame, version, Peer::Server) {
+            Ok(connack) => connack,
+            Err(error) if error.kind == DecodeErrorKind::VersionRefused => {
+                self.close(Why::VersionRefused, None);
+                return None;
+            }
+            Err(error) => {
+                self.malformed(error);
+                return None;
+            }
+        };
+        self.timers.clear(Timer::Connack);
+        if connack.reason_code != ReasonCode::Success {
+            self.close(Why::Refused(connack.reason_code), None);
+            return None;
+        }
+        // 3.1 has no Session Present: a session that was not to be clean is taken as resumed.
+        let present = match version {
+            Version::V3_1 => self.session_held && !self.handshake.clean,
+            _ => connack.session_present,
+        };
+        if present && self.handshake.clean {
+            // [MQTT-3.2.2-2]: after Clean Start 1 there is no session to be present.
+            self.close(
+                Why::Protocol(ReasonCode::ProtocolError, "MQTT-3.2.2-2"),
+                Some(ReasonCode::ProtocolError),
+            );
+            return None;
+        }
+        if present && !self.session_held && self.handshake.local_state == LocalState::None {
+            // [MQTT-3.2.2-4]
+            self.close(
+                Why::Protocol(ReasonCode::ProtocolError, "MQTT-3.2.2-4"),
+                Some(ReasonCode::ProtocolError),
+            );
+            return None;
+        }
+        let resumed = present && self.session_held;
+        if !present {
+            // [MQTT-3.2.2-5]: the session is gone, on this side too.
+            self.lose_session(tables);
+        }
+        self.session_held = true;
+        self.session_torn = false;
+        self.limits = ServerLimits::read(&connack, self.handshake.keep_alive, self.handshake.session_expiry);
+        self.ops.rewind();
+        self.link.state = State::Up;
+        self.link.first = false;
+        self.link.up_since = self.now;
+        self.stats.connections = self.stats.connections.wrapping_add(1);
+        Some(Event::Connected(Connected {
+            session_present: connack.session_present,
+            resumed,
+            version,
+            server: self.link.server,
+            connack,
+        }))
+    }
+
+    /// The server has no session any more: its half of every exchange is gone.
+    fn lose_session(&mut self, tables: &mut Tables<'_>) {
+        self.exchanges.clear(tables.exchanges);
+        if !self.session_held {
+            return;
+        }
+        self.session_held = false;
+        let mut republished = 0u32;
+        let mut ended = 0u32;
+        let mut at = self.ops.order.head();
+        while let Some(slot) = tables.slots.get_mut(at as usize) {
+            if slot.stage == Stage::Queued {
+                // What was never handed out is behind all that was.
+                break;
+            }
+            let following = next(tables.slots, at);
+            let again = match tables.slots.get(at as usize).map(|slot| slot.kind) {
+                // Requests are not part of a session: they are simply made again.
+                Some(Kind::Subscribe | Kind::Unsubscribe) => true,
+                _ => self.config.on_session_lost == SessionLost::Republish,
+            };
+            if again {
+                self.release_id(tables, at);
+                if let Some(slot) = tables.slots.get_mut(at as usize) {
+                    slot.stage = Stage::Queued;
+                    slot.touched = false;
+                }
+                republished = republished.saturating_add(1);
+            } else {
+                self.end(tables, at, self.lost_ending(Ending::Lost));
+                ended = ended.saturating_add(1);
+            }
+            at = following;
+        }
+        while self.ops.release.head() != NONE {
+            self.end(tables, self.ops.release.head(), self.lost_ending(Ending::Unknown));
+            ended = ended.saturating_add(1);
+        }
+        let unexpected = !self.handshake.clean;
+        if unexpected || republished != 0 || ended != 0 {
+            self.notices.push(Notice::SessionLost { republished, ended });
+        }
+    }
+
+    fn lost_ending(&self, otherwise: Ending) -> Ending {
+        match self.config.on_session_lost {
+            SessionLost::Republish => otherwise,
+            SessionLost::Fail => Ending::Lost,
+            SessionLost::Drop => Ending::Dropped,
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! Beginning, ending and trying again.
+
+use core::time::Duration;
+
+use mqtt_proto::{DecodeError, ReasonCode};
+
+use super::{Connection, Core};
+use crate::event::{Closed, Command, Why};
+use crate::link::{Notice, State, is_fatal};
+use crate::list::{NONE, prev};
+use crate::operation::Ending;
+use crate::options::Stop;
+use crate::qos::Stage;
+use crate::storage::Tables;
+use crate::time::Instant;
+use crate::timers::Timer;
+
+/// How long the last bytes before closing may take to leave.
+const FLUSH: Duration = Duration::from_secs(1);
+
+impl Core {
+    /// The next attempt: its command waits until the notices before it were fetched.
+    pub(super) fn begin_attempt(&mut self) {
+        self.link.attempt = self.link.attempt.saturating_add(1);
+        self.link.state = State::Opening;
+        self.link.open_wanted = true;
+        self.link.close_given = false;
+        self.link.flushed = false;
+        self.link.disconnect = None;
+        self.link.why = None;
+        self.timers.set_pending(Timer::Dial, self.config.dial_timeout);
+        self.notices.push(Notice::Connecting { attempt: self.link.attempt, server: self.link.server });
+    }
+
+    pub(crate) fn poll_command(&mut self) -> Option<Command> {
+        match self.link.state {
+            State::Opening if self.link.open_wanted && self.notices.is_calm() => {
+                self.link.open_wanted = false;
+                Some(Command::Open { attempt: self.link.attempt, server: self.link.server })
+            }
+            State::Closing if !self.link.close_given && self.is_flushed() => {
+                self.link.close_given = true;
+                self.timers.clear(Timer::Flush);
+                Some(Command::Close)
+            }
+            _ => None,
+        }
+    }
+
+    fn is_flushed(&self) -> bool {
+        self.link.flushed || (self.wire.is_empty() && self.link.disconnect.is_none())
+    }
+
+    /// Ends the connection from this side, in 5.0 with a DISCONNECT that says why.
+    pub(super) fn close(&mut self, why: Why, disconnect: Option<ReasonCode>) {
+        let was = self.link.state;
+        if matches!(was, State::Idle | State::Backoff | State::Closing) {
+            return;
+        }
+        for timer in [Timer::Dial, Timer::Connack, Timer::Ping, Timer::Partial] {
+            self.timers.clear(timer);
+        }
+        self.link.why = Some(why);
+        if was == State::Opening && self.link.open_wanted {
+            // The driver knows of no transport yet.
+            self.link.open_wanted = false;
+            self.disconnected(why);
+            return;
+        }
+        self.link.state = State::Closing;
+        // Without a last word there is nothing to wait for.
+        self.link.flushed = disconnect.is_none();
+        self.link.disconnect = disconnect;
+        if disconnect.is_some() {
+            self.timers.set_pending(Timer::Flush, FLUSH);
+        }
+    }
+
+    /// The server sent what it must not: 5.0 tells it, 3.x closes.
+    pub(super) fn malformed(&mut self, error: DecodeError) {
+        self.violated(Why::Malformed(error), error.reason_code);
+    }
+
+    pub(super) fn violated(&mut self, why: Why, code: ReasonCode) {
+        self.close(why, self.link.version.has_properties().then_some(code));
+    }
+
+    pub(crate) fn closed(&mut self, tables: &mut Tables<'_>, closed: Closed, now: Instant) {
+        self.tell(now);
+        let was = self.link.state;
+        if matches!(was, State::Idle | State::Backoff) || (was == State::Opening && self.link.open_wanted) {
+            return;
+        }
+        let why = self.link.why.unwrap_or(match closed {
+            Closed::DialFailed => Why::DialFailed,
+            Closed::Failed => Why::TransportFailed,
+            Closed::Ended | Closed::Carried => Why::PeerClosed,
+        });
+        self.take_back_unsent(tables);
+        self.reset_connection(tables);
+        if was == State::Up && self.now.since(self.link.up_since) >= self.config.backoff.healthy {
+            self.link.attempt = 0;
+        } else if was != State::Up {
+            // A connection that was up is tried again at the same server first.
+            let servers = self.config.servers.max(1);
+            self.link.server = self.link.server.saturating_add(1).checked_rem(servers).unwrap_or(0);
+        }
+        self.disconnected(why);
+        self.settle(tables);
+    }
+
+    /// Makes everything that belongs to one connection like new.
+    fn reset_connection(&mut self, tables: &mut Tables<'_>) {
+        self.wire.clear();
+        self.owed.clear();
+        self.exchanges.cut(tables.exchanges);
+        self.connection = Connection::new(self.connection.epoch.wrapping_add(1), self.now);
+        self.limits = crate::limits::ServerLimits::unlimited();
+        for timer in [Timer::Dial, Timer::Connack, Timer::Ping, Timer::Partial, Timer::Flush] {
+            self.timers.clear(timer);
+        }
+        self.ops.rewind();
+    }
+
+    /// Operations that were handed out, but of which the transport took no byte, were never sent.
+    fn take_back_unsent(&mut self, tables: &mut Tables<'_>) {
+        let taken = self.wire.taken();
+        let epoch = self.connection.epoch;
+        let mut at =
+            if self.ops.cursor == NONE { self.ops.order.tail() } else { prev(tables.slots, self.ops.cursor) };
+        while let Some(slot) = tables.slots.get(at as usize) {
+            if slot.epoch != epoch || slot.position < taken {
+                break;
+            }
+            let before = prev(tables.slots, at);
+            if slot.first_time {
+                self.release_id(tables, at);
+                if let Some(slot) = tables.slots.get_mut(at as usize) {
+                    slot.touched = false;
+                    slot.stage = Stage::Queued;
+                }
+            }
+            at = before;
+        }
+        while self.ops.sending.head() != NONE {
+            self.end(tables, self.ops.sending.head(), Ending::Lost);
+        }
+    }
+
+    /// The connection, or the attempt, is over: try again, or stop.
+    fn disconnected(&mut self, why: Why) {
+        let backoff = &self.config.backoff;
+        let given_up = is_fatal(&why, self.link.version)
+            || self.link.stopping
+            || backoff.attempts.is_some_and(|limit| self.link.attempt >= limit)
+            || (self.link.first && !backoff.retry_first);
+        if given_up {
+            self.link.state = State::Idle;
+            self.notices.push(Notice::Disconnected { why, retry: None });
+            if !self.link.stopping {
+                self.notices.push(Notice::Stopped { left: self.ops.open() });
+            }
+            return;
+        }
+        let delay = self.link.delay(&self.config.backoff);
+        self.link.state = State::Backoff;
+        self.timers.set(Timer::Backoff, self.now.after(delay));
+        self.notices.push(Notice::Disconnected { why, retry: Some(delay) });
+    }
+
+    pub(crate) fn stop(&mut self, tables: &mut Tables<'_>, how: &Stop<'_>) {
+        if !self.link.stopping {
+            self.link.stopping = true;
+            self.farewell_code = how.reason_code;
+            if !how.drain.is_zero() {
+                self.timers.set_pending(Timer::Drain, how.drain);
+            }
+        }
+        if how.drain.is_zero() {
+            self.finish();
+        }
+        self.settle(tables);
+    }
+
+    /// While stopping: goes on to DISCONNECT once everything that was accepted has been delivered, and
+    /// ends the run once the link is down.
+    pub(super) fn settle(&mut self, tables: &mut Tables<'_>) {
+        if !self.link.stopping {
+            return;
+        }
+        if self.link.state != State::Idle && self.ops.open() == 0 && self.owed.is_empty() {
+            self.finish();
+        }
+        if self.link.state == State::Idle {
+            self.end_run(tables);
+        }
+    }
+
+    /// Ends the connection, or the waiting for one, because `stop` asked for it.
+    pub(super) fn finish(&mut self) {
+        self.timers.clear(Timer::Drain);
+        match self.link.state {
+            State::Backoff => {
+                self.timers.clear(Timer::Backoff);
+                self.link.state = State::Idle;
+            }
+            // In 3.x a DISCONNECT cannot ask for the will: not sending one does.
+            State::Up | State::Handshake => {
+                let silent = self.farewell_code != ReasonCode::Success && !self.link.version.has_properties();
+                self.close(Why::Stopped, (!silent).then_some(self.farewell_code));
+            }
+            _ => self.close(Why::Stopped, None),
+        }
+    }
+
+    /// The run is over: what is left ends with it.
+    fn end_run(&mut self, tables: &mut Tables<'_>) {
+        let left = self.ops.open();
+        // An exchange that is given up here may be half done on the server: going on with that session
+        // would let the server take a new message for the old one.
+        self.session_torn |= self.ids.used() != 0;
+        for list in [self.ops.order, self.ops.release, self.ops.sending] {
+            let mut at = list.head();
+            while at != NONE {
+                let following = crate::list::next(tables.slots, at);
+                self.end(tables, at, Ending::Stopped);
+                at = following;
+            }
+        }
+        self.forget_farewell(tables);
+        self.blocked = None;
+        self.link.stopping = false;
+        self.timers.clear(Timer::Drain);
+        self.notices.push(Notice::Stopped { left });
+    }
+
+    pub(crate) fn handle_timeout(&mut self, tables: &mut Tables<'_>, now: Instant) {
+        self.tell(now);
+        self.ping_if_due();
+        while let Some(timer) = self.timers.expired(self.now) {
+            match timer {
+                Timer::Dial => self.close(Why::DialTimeout, None),
+                Timer::Connack => self.close(Why::HandshakeTimeout, None),
+                Timer::Ping => self.close(Why::PingTimeout, None),
+                Timer::Partial => self.close(Why::PartialTimeout, None),
+                Timer::Backoff => self.begin_attempt(),
+                Timer::Drain => self.finish(),
+                Timer::Flush => self.link.flushed = true,
+            }
+        }
+        self.settle(tables);
+    }
+}

@@ -1,0 +1,525 @@
+//! The engine itself: plain code over plain tables. Nothing here knows which storage holds them.
+
+mod accept;
+mod handshake;
+mod lifecycle;
+mod pump;
+mod receive;
+mod skip;
+
+use core::time::Duration;
+
+use mqtt_proto::{Encode, PacketId, Properties, Puback, Qos, ReasonCode, Version};
+
+pub(crate) use accept::Filters;
+pub(crate) use receive::Step;
+
+use crate::arena::{Arena, cost};
+use crate::config::{AckMode, Config};
+use crate::error::AckError;
+use crate::event::{Event, Outcome};
+use crate::ids::Ids;
+use crate::inbound::{Exchanges, OwedRing};
+use crate::limits::ServerLimits;
+use crate::link::{Link, Notice, Notices, State};
+use crate::list::NONE;
+use crate::operation::{Ending, Operations, Slot};
+use crate::qos::Stage;
+use crate::stats::Stats;
+use crate::storage::{Capacity, Table, Tables, View};
+use crate::time::Instant;
+use crate::timers::{Timer, Timers};
+use crate::token::{AckToken, Token};
+use crate::wire::Wire;
+
+/// A table is too short for what comes next; the shell lets it grow and calls again.
+pub(crate) type Need = Option<(Table, usize)>;
+
+/// The owner of the DISCONNECT properties in the arena.
+const OWNER_STOP: u32 = NONE - 1;
+
+/// Bounds that hold on this storage: what the configuration says, or what there is if that is less.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    known: bool,
+    operations: u32,
+    ids: u16,
+    inbound: u16,
+    arena: usize,
+    wire: usize,
+    /// A payload above this is lent instead of copied to the wire buffer.
+    lend_above: usize,
+}
+
+/// What is kept of a live connection. One function makes it new: `Connection::new`.
+#[derive(Clone, Copy, Debug)]
+struct Connection {
+    /// Tells operations handed out on this connection from others.
+    epoch: u32,
+    /// Publishes handed out on this connection that hold send quota.
+    publishing: u16,
+    last_in: Instant,
+    last_out: Instant,
+    /// PINGREQ is to be handed out.
+    ping_owed: bool,
+    /// PINGREQ fell due and nothing has arrived since.
+    ping_open: bool,
+    /// The packet at the front of the input is not whole yet; bytes it has in all, 0: unknown.
+    partial: Option<usize>,
+    /// The driver holds input back.
+    held: bool,
+    skip: Option<skip::Skip>,
+}
+
+impl Connection {
+    const fn new(epoch: u32, now: Instant) -> Self {
+        Self {
+            epoch,
+            publishing: 0,
+            last_in: now,
+            last_out: now,
+            ping_owed: false,
+            ping_open: false,
+            partial: None,
+            held: false,
+            skip: None,
+        }
+    }
+}
+
+/// All of a session but its tables.
+#[derive(Clone, Debug)]
+pub(crate) struct Core {
+    config: Config,
+    bounds: Bounds,
+    now: Instant,
+    link: Link,
+    timers: Timers,
+    notices: Notices,
+    limits: ServerLimits,
+    connection: Connection,
+    /// The server may hold a session whose other half is here.
+    session_held: bool,
+    /// Exchanges were given up in the middle: the next connection must begin a new session.
+    session_torn: bool,
+    ops: Operations,
+    ids: Ids,
+    arena: Arena,
+    /// Bytes counted against `Config::queue_bytes`.
+    kept: usize,
+    /// Bytes an operation needed that was refused for want of room.
+    blocked: Option<usize>,
+    /// The DISCONNECT properties in the arena: place and length.
+    farewell: Option<(u32, usize)>,
+    /// The reason code of the DISCONNECT that `stop` asked for.
+    farewell_code: ReasonCode,
+    wire: Wire,
+    exchanges: Exchanges,
+    owed: OwedRing,
+    handshake: handshake::Asked,
+    stats: Stats,
+}
+
+impl Core {
+    pub(crate) const fn new(config: Config) -> Self {
+        Self {
+            bounds: Bounds {
+                known: false,
+                operations: 0,
+                ids: 0,
+                inbound: 0,
+                arena: 0,
+                wire: 0,
+                lend_above: 0,
+            },
+            now: Instant::ZERO,
+            link: Link::new(config.seed),
+            timers: Timers::new(),
+            notices: Notices::new(),
+            limits: ServerLimits::unlimited(),
+            connection: Connection::new(0, Instant::ZERO),
+            session_held: false,
+            session_torn: false,
+            ops: Operations::new(),
+            ids: Ids::new(),
+            arena: Arena::new(),
+            kept: 0,
+            blocked: None,
+            farewell: None,
+            farewell_code: ReasonCode::Success,
+            wire: Wire::new(),
+            exchanges: Exchanges::new(),
+            owed: OwedRing::new(),
+            handshake: handshake::Asked::new(),
+            stats: Stats {
+                bytes_out: 0,
+                bytes_in: 0,
+                publishes_out: 0,
+                publishes_in: 0,
+                resends: 0,
+                duplicates: 0,
+                connections: 0,
+                unexpected_acks: 0,
+                open: 0,
+                in_flight: 0,
+                bytes_kept: 0,
+            },
+            config,
+        }
+    }
+
+    /// Learns what the storage can hold, once.
+    #[inline]
+    pub(crate) fn bind(&mut self, capacity: impl FnOnce() -> Capacity) {
+        if !self.bounds.known {
+            let capacity = capacity();
+            let slots = u32::try_from(capacity.slots).unwrap_or(NONE - 1);
+            let inbound = u16::try_from(capacity.inbound).unwrap_or(u16::MAX);
+            let operations = self.config.max_operations.min(slots);
+            let wire = self.config.wire_bytes.min(capacity.wire);
+            self.bounds = Bounds {
+                known: true,
+                operations,
+                ids: self.config.max_in_flight.max(1).min(u16::try_from(operations).unwrap_or(u16::MAX)),
+                inbound: self.config.receive_maximum.max(1).min(inbound),
+                arena: self.config.queue_bytes.min(capacity.arena).min(u32::MAX as usize / 2),
+                wire,
+                lend_above: (wire / 4).min(LEND_ABOVE),
+            };
+        }
+    }
+
+    /// The session is told the time; it never goes back.
+    #[inline]
+    fn tell(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        self.timers.tell(self.now);
+    }
+
+    // ---- outputs -----------------------------------------------------------------------------
+
+    pub(crate) fn poll_event(&mut self, tables: &mut Tables<'_>) -> Option<Event<'static>> {
+        match self.notices.front().copied() {
+            Some(Notice::Stopped { left }) => {
+                // Every `Done` comes before the end.
+                if let Some(done) = self.next_ended(tables) {
+                    return Some(done);
+                }
+                self.notices.pop();
+                return Some(Event::Stopped { left });
+            }
+            Some(notice) => {
+                self.notices.pop();
+                return Some(match notice {
+                    Notice::Connecting { attempt, server } => Event::Connecting { attempt, server },
+                    Notice::Disconnected { why, retry } => Event::Disconnected { why, retry },
+                    Notice::SessionLost { republished, ended } => Event::SessionLost { republished, ended },
+                    Notice::Stopped { left } => Event::Stopped { left },
+                });
+            }
+            None => {}
+        }
+        if let Some(done) = self.next_ended(tables) {
+            return Some(done);
+        }
+        if let Some(anomaly) = self.notices.anomaly.take() {
+            return Some(Event::Anomaly(anomaly));
+        }
+        if let Some(needed) = self.blocked
+            && !self.link.stopping
+            && self.room_for(needed).is_ok()
+        {
+            self.blocked = None;
+            return Some(Event::Unblocked);
+        }
+        None
+    }
+
+    fn next_ended(&mut self, tables: &mut Tables<'_>) -> Option<Event<'static>> {
+        let index = self.ops.ended.pop_front(tables.slots)?;
+        let slot = tables.slots.get(index as usize)?;
+        let outcome = match slot.ending {
+            Ending::Refused(code) => Outcome::Refused(code),
+            Ending::Sent => Outcome::Sent,
+            Ending::Cancelled => Outcome::Cancelled,
+            Ending::Dropped => Outcome::Dropped,
+            Ending::Lost => Outcome::Lost,
+            Ending::Unknown => Outcome::Unknown,
+            Ending::Stopped => Outcome::Stopped,
+        };
+        let done = Event::Done { token: Token::new(index, slot.generation), tag: slot.tag, outcome };
+        self.recycle(tables, index);
+        Some(done)
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        if self.timers.pending() {
+            // A command began a deadline: the time must be told.
+            return Some(self.now);
+        }
+        match (self.timers.next(), self.ping_due()) {
+            (Some(timer), Some(ping)) => Some(timer.min(ping)),
+            (timer, ping) => timer.or(ping),
+        }
+    }
+
+    pub(crate) fn chunks<'b>(&self, view: &View<'b>) -> [&'b [u8]; 3] {
+        let payload = self.wire.lent().map_or(&[][..], |lent| view.payload(lent.slot));
+        self.wire.chunks(view.wire, payload)
+    }
+
+    pub(crate) fn has_outgoing(&self) -> bool {
+        !self.wire.is_empty()
+    }
+
+    // ---- questions ---------------------------------------------------------------------------
+
+    pub(crate) fn is_connected(&self) -> bool {
+        self.link.state == State::Up
+    }
+
+    pub(crate) fn wants_read(&self) -> bool {
+        self.owed.len() < usize::from(self.bounds.inbound)
+    }
+
+    pub(crate) fn read_hint(&self) -> usize {
+        self.connection.partial.unwrap_or(0)
+    }
+
+    pub(crate) fn limits(&self) -> &ServerLimits {
+        &self.limits
+    }
+
+    pub(crate) fn open(&self) -> u32 {
+        self.ops.open()
+    }
+
+    pub(crate) fn can_publish(&self, qos: Qos) -> bool {
+        let quota = qos == Qos::AtMostOnce || (self.in_flight() < self.quota() && self.ids_left());
+        !self.link.stopping
+            && quota
+            && self.is_connected()
+            && self.ops.cursor == NONE
+            && self.room_for(0).is_ok()
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        Stats {
+            open: self.ops.open(),
+            in_flight: u32::from(self.ids.used()),
+            bytes_kept: self.kept,
+            ..self.stats
+        }
+    }
+
+    fn manual_acks(&self) -> bool {
+        self.config.ack_mode == AckMode::Manual
+    }
+
+    /// Publishes that hold send quota: handed out on this connection, or past PUBREC.
+    fn in_flight(&self) -> u32 {
+        u32::from(self.connection.publishing).saturating_add(self.ops.release.len())
+    }
+
+    fn quota(&self) -> u32 {
+        // [MQTT-3.3.4-9], and the own cap.
+        u32::from(self.limits.receive_maximum.min(self.bounds.ids))
+    }
+
+    fn ids_left(&self) -> bool {
+        self.ids.needed(self.bounds.ids).is_some()
+    }
+
+    // ---- ending operations -------------------------------------------------------------------
+
+    /// Lets go of what an operation kept and of its packet identifier.
+    fn release_content(&mut self, tables: &mut Tables<'_>, index: u32) {
+        let Some(slot) = tables.slots.get_mut(index as usize) else { return };
+        if slot.at != NONE {
+            let len = usize::from(slot.topic_len)
+                .saturating_add(slot.properties_len as usize)
+                .saturating_add(slot.payload_len as usize);
+            self.kept = self.kept.saturating_sub(cost(len));
+            self.arena.free(tables.arena, slot.at);
+            slot.at = NONE;
+            if core::mem::take(&mut slot.shared) {
+                tables.shared.drop(index);
+            }
+        }
+    }
+
+    fn release_id(&mut self, tables: &mut Tables<'_>, index: u32) {
+        let Some(slot) = tables.slots.get_mut(index as usize) else { return };
+        if let Some(id) = slot.packet_id.take() {
+            self.ids.give(tables.ids, id);
+        }
+    }
+
+    /// Takes an operation off its list, and its send quota and identifier with it.
+    fn detach(&mut self, tables: &mut Tables<'_>, index: u32) {
+        self.ops.unlink(tables.slots, index);
+        if let Some(slot) = tables.slots.get(index as usize)
+            && matches!(slot.stage, Stage::AwaitPuback | Stage::AwaitPubrec)
+            && slot.epoch == self.connection.epoch
+        {
+            self.connection.publishing = self.connection.publishing.saturating_sub(1);
+        }
+        self.release_id(tables, index);
+        self.release_content(tables, index);
+    }
+
+    /// Ends an operation; its `Done` waits to be fetched.
+    fn end(&mut self, tables: &mut Tables<'_>, index: u32, ending: Ending) {
+        self.detach(tables, index);
+        let Some(slot) = tables.slots.get_mut(index as usize) else { return };
+        let silent = self.is_silent(slot);
+        slot.stage = Stage::Ended;
+        slot.ending = ending;
+        if silent {
+            self.recycle(tables, index);
+        } else {
+            self.ops.ended.push_back(tables.slots, index);
+        }
+    }
+
+    /// Ends an operation whose `Done` is told right now.
+    fn complete(&mut self, tables: &mut Tables<'_>, index: u32) -> Option<(Token, u64)> {
+        self.detach(tables, index);
+        let slot = tables.slots.get(index as usize)?;
+        let told = (Token::new(index, slot.generation), slot.tag);
+        self.recycle(tables, index);
+        Some(told)
+    }
+
+    /// Whether nobody asked how this operation ends.
+    fn is_silent(&self, slot: &Slot) -> bool {
+        slot.is_qos0() && !self.config.qos0_receipts
+    }
+
+    /// Makes a slot that is on no list free.
+    fn recycle(&mut self, tables: &mut Tables<'_>, index: u32) {
+        if let Some(slot) = tables.slots.get_mut(index as usize) {
+            slot.stage = Stage::Ended;
+            slot.generation = slot.generation.wrapping_add(1);
+        }
+        self.ops.free.give(tables.slots, index);
+    }
+
+    /// The operation that holds `id`.
+    fn holder(&self, tables: &Tables<'_>, id: PacketId) -> Option<(u32, Stage)> {
+        let index = self.ids.slot(tables.ids, id)?;
+        tables.slots.get(index as usize).map(|slot| (index, slot.stage))
+    }
+
+    pub(crate) fn acknowledge(
+        &self,
+        tables: &mut Tables<'_>,
+        ack: AckToken,
+        reason: ReasonCode,
+    ) -> Result<(), AckError> {
+        if Puback::with(ANY_ID, reason, Properties::EMPTY).encoded_len(Version::V5).is_err() {
+            return Err(AckError::InvalidReason);
+        }
+        if self.exchanges.acknowledge(tables.exchanges, ack, reason) { Ok(()) } else { Err(AckError::Stale) }
+    }
+
+    /// Whether nothing at all is kept, so that memory can be given back without being asked for again
+    /// at once.
+    pub(crate) fn may_shrink(&self) -> bool {
+        self.ops.in_use() == 0
+            && self.kept == 0
+            && self.wire.is_empty()
+            && self.now.since(self.connection.last_out) > SHRINK_AFTER
+    }
+
+    // ---- keep-alive --------------------------------------------------------------------------
+
+    /// When the next PINGREQ falls due.
+    fn ping_due(&self) -> Option<Instant> {
+        let interval = self.limits.keep_alive;
+        if self.link.state != State::Up || interval.is_zero() || self.connection.ping_owed {
+            return None;
+        }
+        // Nothing sent for the interval [MQTT-3.1.2-20], or nothing received: the link may be half open.
+        // While an answer is awaited, or input is held back, only the sending side counts.
+        let connection = &self.connection;
+        let from = if connection.ping_open || connection.held {
+            connection.last_out
+        } else {
+            connection.last_out.min(connection.last_in)
+        };
+        Some(from.after(interval))
+    }
+
+    /// How long an answer to PINGREQ may take: a half-open link is found within 1.5 intervals.
+    fn ping_timeout(&self) -> Duration {
+        self.config
+            .ping_timeout
+            .min(self.limits.keep_alive.checked_div(2).unwrap_or_default())
+            .max(Duration::from_micros(1))
+    }
+
+    fn ping_if_due(&mut self) {
+        if let Some(due) = self.ping_due()
+            && due <= self.now
+        {
+            self.connection.ping_owed = true;
+            if !self.connection.ping_open && !self.connection.held {
+                self.connection.ping_open = true;
+                self.timers.set(Timer::Ping, due.after(self.ping_timeout()));
+            }
+        }
+    }
+
+    /// Something arrived.
+    #[inline]
+    fn heard(&mut self) {
+        self.connection.last_in = self.now;
+        if self.connection.ping_open {
+            self.connection.ping_open = false;
+            self.timers.clear(Timer::Ping);
+        }
+    }
+
+    pub(crate) fn hold_input(&mut self, held: bool) {
+        if self.connection.held == held {
+            return;
+        }
+        self.connection.held = held;
+        self.connection.last_in = self.now;
+        self.connection.ping_open = false;
+        self.timers.clear(Timer::Ping);
+        if held {
+            self.timers.clear(Timer::Partial);
+        } else if self.connection.partial.is_some() {
+            self.timers.set_pending(Timer::Partial, self.config.partial_timeout);
+        }
+    }
+
+    pub(crate) fn check_link(&mut self) {
+        if self.link.state == State::Up && !self.connection.ping_open {
+            self.connection.ping_owed = true;
+            self.connection.ping_open = true;
+            let timeout =
+                if self.limits.keep_alive.is_zero() { self.config.ping_timeout } else { self.ping_timeout() };
+            self.timers.set_pending(Timer::Ping, timeout);
+        }
+    }
+}
+
+/// A session that sent nothing for this long gives memory back when it is told the time.
+const SHRINK_AFTER: Duration = Duration::from_secs(5);
+
+/// A payload above this many bytes is lent to the transport from where it is kept.
+const LEND_ABOVE: usize = 4_096;
+
+/// Stands for an identifier where only the length of a packet is asked.
+const ANY_ID: PacketId = {
+    let mut id = 1;
+    loop {
+        if let Some(id) = PacketId::new(id) {
+            break id;
+        }
+        id += 1;
+    }
+};

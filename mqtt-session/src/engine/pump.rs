@@ -1,0 +1,381 @@
+//! Handing out: owed acknowledgements and pings, then PUBRELs, then operations in order of acceptance.
+
+use mqtt_proto::{
+    Disconnect, Encode, EncodeError, EncodedProperties, PacketId, Pingreq, Properties, Puback, Pubcomp,
+    Publish, Pubrec, Pubrel, Qos, ReasonCode, Subscribe, Subscriptions, TopicFilters, TopicName, Unsubscribe,
+};
+
+use super::{Core, Need};
+use crate::inbound::{Owed, OwedKind};
+use crate::limits::LONGEST_PACKET;
+use crate::link::State;
+use crate::list::{NONE, next};
+use crate::operation::{Ending, Kind, Slot};
+use crate::qos::Stage;
+use crate::storage::{Table, Tables};
+use crate::time::Instant;
+
+/// Bytes that are handed out at a time: enough for one large write, few enough to stay in the cache.
+const GATHER: usize = 64 * 1024;
+
+/// Why nothing more is handed out.
+enum Stop {
+    /// The wire buffer, or another table, is too short and may grow.
+    Need(Table, usize),
+    /// Nothing to do, or no room that could be made.
+    Pause,
+}
+
+impl Core {
+    /// Fills the wire buffer with what is due; `Some`: call again when that table has grown.
+    pub(crate) fn pump(&mut self, tables: &mut Tables<'_>, now: Instant) -> Need {
+        self.tell(now);
+        let stop = match self.link.state {
+            State::Up => {
+                self.ping_if_due();
+                self.settle(tables);
+                self.pump_up(tables).err().or_else(|| {
+                    self.settle(tables);
+                    self.pump_farewell(tables).err()
+                })
+            }
+            State::Closing => self.pump_farewell(tables).err(),
+            _ => None,
+        };
+        match stop {
+            Some(Stop::Need(table, len)) => Some((table, len)),
+            _ => None,
+        }
+    }
+
+    /// The transport took `count` bytes.
+    pub(crate) fn advance(&mut self, tables: &mut Tables<'_>, count: usize, now: Instant) {
+        self.tell(now);
+        let before = self.wire.taken();
+        self.wire.advance(count);
+        let taken = self.wire.taken();
+        if taken != before {
+            self.connection.last_out = self.now;
+            self.stats.bytes_out = self.stats.bytes_out.wrapping_add(taken.saturating_sub(before));
+        }
+        while let Some(slot) = tables.slots.get(self.ops.sending.head() as usize) {
+            if slot.position > taken {
+                break;
+            }
+            self.end(tables, self.ops.sending.head(), Ending::Sent);
+        }
+    }
+
+    /// Encodes one packet behind those in the wire buffer.
+    fn put(
+        &mut self,
+        tables: &mut Tables<'_>,
+        encode: impl FnOnce(&mut [u8]) -> Result<usize, EncodeError>,
+        longest: usize,
+    ) -> Result<(), Stop> {
+        let space = self.wire.space(tables.wire, longest);
+        match encode(space) {
+            Ok(len) => {
+                self.wire.written(len);
+                Ok(())
+            }
+            Err(EncodeError::BufferTooSmall { needed }) => Err(self.no_room(tables.wire.len(), needed)),
+            // Everything was checked when it was accepted.
+            Err(_) => Err(Stop::Pause),
+        }
+    }
+
+    /// `needed` bytes do not fit the wire buffer as it is.
+    #[cold]
+    fn no_room(&self, wire_len: usize, needed: usize) -> Stop {
+        let wanted = self.wire.pending().saturating_add(needed);
+        if wire_len < self.bounds.wire {
+            let len = wanted.max(wire_len.saturating_add(1)).min(self.bounds.wire);
+            return Stop::Need(Table::Wire, len);
+        }
+        Stop::Pause
+    }
+
+    fn pump_up(&mut self, tables: &mut Tables<'_>) -> Result<(), Stop> {
+        self.pump_owed(tables)?;
+        if self.connection.ping_owed {
+            let version = self.link.version;
+            self.put(tables, |out| Pingreq.encode(version, out), 2)?;
+            self.connection.ping_owed = false;
+        }
+        self.pump_releases(tables)?;
+        while self.ops.cursor != NONE {
+            if self.wire.pending() >= GATHER {
+                return Err(Stop::Pause);
+            }
+            self.pump_operation(tables, self.ops.cursor)?;
+        }
+        Ok(())
+    }
+
+    fn pump_owed(&mut self, tables: &mut Tables<'_>) -> Result<(), Stop> {
+        loop {
+            while let Some(owed) = self.owed.front(tables.owed) {
+                self.put_owed(tables, owed)?;
+                self.owed.pop(tables.owed);
+            }
+            // What the application acknowledged waits in the exchanges until the ring has room.
+            if !self.exchanges.has_acknowledged(tables.exchanges) {
+                return Ok(());
+            }
+            if tables.owed.is_empty() {
+                return Err(Stop::Need(Table::Owed, 1));
+            }
+            if let Some(owed) = self.exchanges.next_acknowledged(tables.exchanges) {
+                self.owed.push(tables.owed, owed);
+            }
+        }
+    }
+
+    fn put_owed(&mut self, tables: &mut Tables<'_>, owed: Owed) -> Result<(), Stop> {
+        let Some(id) = owed.id() else { return Ok(()) };
+        let version = self.link.version;
+        let reason = owed.reason;
+        let encode = |out: &mut [u8]| match owed.kind {
+            OwedKind::Puback => Puback::with(id, reason, Properties::EMPTY).encode(version, out),
+            OwedKind::Pubrec => Pubrec::with(id, reason, Properties::EMPTY).encode(version, out),
+            OwedKind::Pubrel => Pubrel::with(id, reason, Properties::EMPTY).encode(version, out),
+            OwedKind::Pubcomp => Pubcomp::with(id, reason, Properties::EMPTY).encode(version, out),
+        };
+        self.put(tables, encode, 5)
+    }
+
+    /// PUBREL for everything past PUBREC, whatever the send quota. [MQTT-4.6.0-4]
+    fn pump_releases(&mut self, tables: &mut Tables<'_>) -> Result<(), Stop> {
+        let version = self.link.version;
+        while let Some(slot) = tables.slots.get(self.ops.release_cursor as usize) {
+            let Some(id) = slot.packet_id else { return Ok(()) };
+            self.put(tables, |out| Pubrel::new(id).encode(version, out), 4)?;
+            self.ops.release_cursor = next(tables.slots, self.ops.release_cursor);
+        }
+        Ok(())
+    }
+
+    /// Hands out the operation at the cursor.
+    fn pump_operation(&mut self, tables: &mut Tables<'_>, index: u32) -> Result<(), Stop> {
+        let Some(slot) = tables.slots.get(index as usize).copied() else { return Err(Stop::Pause) };
+        let packet_id = if slot.is_qos0() {
+            None
+        } else {
+            if slot.kind == Kind::Publish && self.in_flight() >= self.quota() {
+                // [MQTT-3.3.4-9]
+                return Err(Stop::Pause);
+            }
+            match slot.packet_id {
+                Some(id) => Some(id),
+                None => Some(self.next_id(tables)?),
+            }
+        };
+        match slot.kind {
+            Kind::Publish => self.pump_publish(tables, index, &slot, packet_id),
+            Kind::Subscribe | Kind::Unsubscribe => self.pump_filters(tables, index, &slot, packet_id),
+        }
+    }
+
+    /// The identifier the next operation will have; it is taken when the packet is written.
+    fn next_id(&self, tables: &Tables<'_>) -> Result<PacketId, Stop> {
+        match self.ids.needed(self.bounds.ids) {
+            None => Err(Stop::Pause),
+            Some(len) if len > tables.ids.len() => Err(Stop::Need(Table::Ids, len)),
+            Some(_) => self.ids.peek(self.bounds.ids).ok_or(Stop::Pause),
+        }
+    }
+
+    fn pump_publish(
+        &mut self,
+        tables: &mut Tables<'_>,
+        index: u32,
+        slot: &Slot,
+        packet_id: Option<PacketId>,
+    ) -> Result<(), Stop> {
+        let version = self.link.version;
+        let payload_len = slot.payload_len as usize;
+        let lends = payload_len > self.bounds.lend_above;
+        if lends && self.wire.lent().is_some() {
+            return Err(Stop::Pause);
+        }
+        // Limits that came with this connection's CONNACK, after the message was accepted.
+        let refusal = if slot.qos > self.limits.maximum_qos {
+            Some(ReasonCode::QosNotSupported)
+        } else if slot.retain && !self.limits.retain_available {
+            Some(ReasonCode::RetainNotSupported)
+        } else {
+            None
+        };
+        if let Some(code) = refusal {
+            return self.refuse(tables, index, code);
+        }
+        let (topic, properties) = slot.head(tables.arena);
+        let publish = Publish {
+            // [MQTT-3.3.1-1], [MQTT-3.3.1-2]
+            dup: slot.touched && slot.qos != Qos::AtMostOnce,
+            qos: slot.qos,
+            retain: slot.retain,
+            topic: TopicName::new(topic).ok(),
+            packet_id,
+            properties: Properties::Encoded(if version.has_properties() {
+                properties
+            } else {
+                EncodedProperties::from_stored(&[])
+            }),
+            payload: &[],
+        };
+        if self.limits.maximum_packet_size < LONGEST_PACKET {
+            let head = publish.head_len(version, payload_len).unwrap_or(usize::MAX);
+            if head.saturating_add(payload_len) > self.limits.maximum_packet_size as usize {
+                // [MQTT-3.1.2-24]
+                return self.refuse(tables, index, ReasonCode::PacketTooLarge);
+            }
+        }
+        let begins = self.wire.position();
+        let behind = if lends { 0 } else { payload_len };
+        let longest = usize::from(slot.topic_len)
+            .saturating_add(slot.properties_len as usize)
+            .saturating_add(behind)
+            .saturating_add(15);
+        let space = self.wire.space(tables.wire, longest);
+        let head = match publish.encode_head(version, payload_len, space) {
+            Ok(head) => head,
+            Err(EncodeError::BufferTooSmall { needed }) => {
+                return Err(self.no_room(tables.wire.len(), needed.saturating_add(behind)));
+            }
+            Err(_) => return self.refuse(tables, index, ReasonCode::ImplementationSpecificError),
+        };
+        if !lends {
+            let payload = if slot.shared { tables.shared.get(index) } else { slot.body(tables.arena) };
+            match space.get_mut(head..head.saturating_add(payload_len)) {
+                Some(place) if payload.len() == payload_len => place.copy_from_slice(payload),
+                _ => return Err(self.no_room(tables.wire.len(), head.saturating_add(payload_len))),
+            }
+        }
+        self.wire.written(head.saturating_add(behind));
+        if lends {
+            self.wire.lend(index, payload_len);
+        }
+        self.stats.publishes_out = self.stats.publishes_out.wrapping_add(1);
+        self.stats.resends = self.stats.resends.wrapping_add(u64::from(publish.dup));
+        if slot.qos == Qos::AtMostOnce {
+            self.sent_qos0(tables, index, lends);
+        } else {
+            let stage = if slot.qos == Qos::AtLeastOnce { Stage::AwaitPuback } else { Stage::AwaitPubrec };
+            self.handed_out(tables, index, stage, begins);
+            self.connection.publishing = self.connection.publishing.saturating_add(1);
+        }
+        Ok(())
+    }
+
+    fn pump_filters(
+        &mut self,
+        tables: &mut Tables<'_>,
+        index: u32,
+        slot: &Slot,
+        packet_id: Option<PacketId>,
+    ) -> Result<(), Stop> {
+        let Some(packet_id) = packet_id else { return Err(Stop::Pause) };
+        let version = self.link.version;
+        let (_, stored) = slot.head(tables.arena);
+        let properties =
+            if version.has_properties() { Properties::Encoded(stored) } else { Properties::EMPTY };
+        let body = slot.body(tables.arena);
+        let begins = self.wire.position();
+        let longest =
+            (slot.properties_len as usize).saturating_add(slot.payload_len as usize).saturating_add(12);
+        let space = self.wire.space(tables.wire, longest);
+        let (written, stage) = match slot.kind {
+            Kind::Unsubscribe => {
+                let packet = Unsubscribe { packet_id, properties, filters: TopicFilters::from_stored(body) };
+                (packet.encode(version, space), Stage::AwaitUnsuback)
+            }
+            _ => {
+                let packet = Subscribe { packet_id, properties, filters: Subscriptions::from_stored(body) };
+                (packet.encode(version, space), Stage::AwaitSuback)
+            }
+        };
+        match written {
+            Ok(len) if len > self.limits.maximum_packet_size as usize => {
+                self.refuse(tables, index, ReasonCode::PacketTooLarge)
+            }
+            Ok(len) => {
+                self.wire.written(len);
+                self.handed_out(tables, index, stage, begins);
+                Ok(())
+            }
+            Err(EncodeError::BufferTooSmall { needed }) => Err(self.no_room(tables.wire.len(), needed)),
+            Err(_) => self.refuse(tables, index, ReasonCode::ImplementationSpecificError),
+        }
+    }
+
+    /// The server told limits that rule the operation out.
+    fn refuse(&mut self, tables: &mut Tables<'_>, index: u32, code: ReasonCode) -> Result<(), Stop> {
+        self.end(tables, index, Ending::Refused(code));
+        Ok(())
+    }
+
+    fn handed_out(&mut self, tables: &mut Tables<'_>, index: u32, stage: Stage, begins: u64) {
+        if let Some(slot) = tables.slots.get_mut(index as usize) {
+            if slot.packet_id.is_none() {
+                slot.packet_id = self.ids.take(tables.ids, self.bounds.ids, index);
+            }
+            slot.stage = stage;
+            slot.position = begins;
+            slot.first_time = !slot.touched;
+            slot.touched = true;
+            slot.epoch = self.connection.epoch;
+        }
+        self.ops.cursor = next(tables.slots, index);
+    }
+
+    /// A QoS 0 message was handed out: it is over, unless its payload is lent or its end is to be told.
+    fn sent_qos0(&mut self, tables: &mut Tables<'_>, index: u32, lends: bool) {
+        if lends || self.config.qos0_receipts {
+            self.ops.unlink(tables.slots, index);
+            if let Some(slot) = tables.slots.get_mut(index as usize) {
+                slot.stage = Stage::Sending;
+                slot.touched = true;
+                slot.position = self.wire.position();
+            }
+            self.ops.sending.push_back(tables.slots, index);
+        } else {
+            let _ = self.complete(tables, index);
+        }
+    }
+
+    /// The last packet of a connection.
+    fn pump_farewell(&mut self, tables: &mut Tables<'_>) -> Result<(), Stop> {
+        let Some(reason_code) = self.link.disconnect else { return Ok(()) };
+        let version = self.link.version;
+        let own = self.link.why == Some(crate::event::Why::Stopped) && version.has_properties();
+        let stored = if own { self.farewell.map_or(0, |(_, len)| len) } else { 0 };
+        // The properties lie in one table and the packet goes to another.
+        let Self { wire, .. } = self;
+        let space = wire.space(tables.wire, stored.saturating_add(12));
+        let bytes = self.farewell.filter(|_| own).and_then(|(at, len)| {
+            let start = at as usize;
+            tables.arena.get(start..start.saturating_add(len))
+        });
+        let properties = Properties::Encoded(EncodedProperties::from_stored(bytes.unwrap_or_default()));
+        let mut packet = Disconnect { reason_code, properties };
+        let mut written = packet.encode(version, space);
+        if matches!(written, Ok(len) if len > self.limits.maximum_packet_size as usize) {
+            packet.properties = Properties::EMPTY;
+            written = packet.encode(version, space);
+        }
+        match written {
+            Ok(len) => {
+                self.wire.written(len);
+                self.link.disconnect = None;
+                Ok(())
+            }
+            Err(EncodeError::BufferTooSmall { needed }) => Err(self.no_room(tables.wire.len(), needed)),
+            Err(_) => {
+                self.link.disconnect = None;
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,397 @@
+//! Taking in: one packet at a time, straight from the caller's bytes.
+
+use mqtt_proto::{
+    Disconnect, PacketId, PacketType, Peer, Pingresp, Puback, Pubcomp, Publish, Pubrec, Pubrel, Qos,
+    ReasonCode, ReasonCodes, Suback, Unsuback, announced_len, frame_len,
+};
+
+use super::Core;
+use crate::event::{Anomaly, Event, Outcome, Received, Topic, Why};
+use crate::inbound::{Owed, OwedKind};
+use crate::link::State;
+use crate::list::NONE;
+use crate::qos::{Answer, Arrival, Phase, Reaction, answered, arrived};
+use crate::storage::{Table, Tables};
+use crate::time::Instant;
+use crate::timers::Timer;
+
+/// The result of one step of `receive`.
+pub(crate) enum Step<'i> {
+    /// Something to tell; there may be more in the input.
+    Tell(Event<'i>),
+    /// The input is used up as far as it can be.
+    Done,
+    /// A table is too short for the next packet.
+    Need(Table, usize),
+}
+
+/// The most bytes CONNACK may have: nothing larger is taken from a server that has not even accepted.
+const CONNACK_MAX: usize = 64 * 1024;
+
+impl Core {
+    pub(crate) fn receive<'i>(
+        &mut self,
+        tables: &mut Tables<'_>,
+        input: &mut &'i [u8],
+        now: Instant,
+    ) -> Step<'i> {
+        self.tell(now);
+        loop {
+            if !matches!(self.link.state, State::Handshake | State::Up) {
+                // Nothing that arrives now is of a connection that counts.
+                *input = &[];
+                return Step::Done;
+            }
+            if let Some(skip) = self.connection.skip {
+                if let Some(event) = self.go_on_skipping(tables, skip, input) {
+                    return Step::Tell(event);
+                }
+                if input.is_empty() {
+                    return Step::Done;
+                }
+                continue;
+            }
+            if input.is_empty() || !self.wants_read() {
+                self.not_partial();
+                return Step::Done;
+            }
+            if let Some((table, len)) = self.room_for_packet(tables) {
+                return Step::Need(table, len);
+            }
+            let max = match self.link.state {
+                State::Up => self.config.max_packet_in as usize,
+                _ => (self.config.max_packet_in as usize).min(CONNACK_MAX),
+            };
+            let frame = match frame_len(input, max) {
+                Ok(Some(len)) => input.split_at_checked(len),
+                Ok(None) => None,
+                Err(error) => {
+                    if self.may_skip(input) {
+                        if self.begin_skipping(tables, input) {
+                            continue;
+                        }
+                        return Step::Done;
+                    }
+                    self.malformed(error);
+                    continue;
+                }
+            };
+            let Some((frame, rest)) = frame else {
+                self.is_partial(input, max);
+                return Step::Done;
+            };
+            *input = rest;
+            self.heard();
+            self.stats.bytes_in = self.stats.bytes_in.wrapping_add(frame.len() as u64);
+            if self.connection.partial.is_some() {
+                self.not_partial();
+            }
+            if let Some(event) = self.handle(tables, frame) {
+                return Step::Tell(event);
+            }
+        }
+    }
+
+    /// A packet may owe an acknowledgement and open an exchange: both must have room before it is taken.
+    #[inline]
+    fn room_for_packet(&mut self, tables: &mut Tables<'_>) -> super::Need {
+        if self.owed.len() >= tables.owed.len() {
+            self.owed.straighten(tables.owed);
+            return Some((Table::Owed, self.owed.len().saturating_add(1)));
+        }
+        let open = self.exchanges.open();
+        if open < u32::from(self.bounds.inbound) && !self.exchanges.has_room(tables.exchanges.len()) {
+            return Some((Table::Exchanges, tables.exchanges.len().saturating_add(1)));
+        }
+        None
+    }
+
+    pub(super) fn not_partial(&mut self) {
+        if self.connection.partial.take().is_some() {
+            self.timers.clear(Timer::Partial);
+        }
+    }
+
+    /// The packet at the front is not whole: its rest must come in time.
+    fn is_partial(&mut self, input: &[u8], max: usize) {
+        if self.link.state == State::Handshake
+            && !matches!(input.first(), Some(first) if first >> 4 == PacketType::Connack as u8)
+        {
+            // Judged by its first byte: nothing but CONNACK is worth waiting for.
+            self.too_early();
+            return;
+        }
+        let whole = announced_len(input, max).ok().flatten().unwrap_or(0);
+        if self.connection.partial.is_none() && !self.connection.held {
+            self.timers.set(Timer::Partial, self.now.after(self.config.partial_timeout));
+        }
+        self.connection.partial = Some(whole);
+    }
+
+    pub(super) fn too_early(&mut self) {
+        // [MQTT-3.2.0-1]
+        self.violated(Why::Protocol(ReasonCode::ProtocolError, "MQTT-3.2.0-1"), ReasonCode::ProtocolError);
+    }
+
+    fn handle<'i>(&mut self, tables: &mut Tables<'_>, frame: &'i [u8]) -> Option<Event<'i>> {
+        let packet_type = frame.first().and_then(|first| PacketType::from_first_byte(*first));
+        if self.link.state == State::Handshake {
+            if packet_type == Some(PacketType::Connack) {
+                return self.handle_connack(tables, frame);
+            }
+            self.too_early();
+            return None;
+        }
+        let version = self.link.version;
+        macro_rules! decode {
+            ($packet:ident) => {
+                match $packet::decode(frame, version, Peer::Server) {
+                    Ok(packet) => packet,
+                    Err(error) => {
+                        self.malformed(error);
+                        return None;
+                    }
+                }
+            };
+        }
+        match packet_type {
+            Some(PacketType::Publish) => {
+                let publish = decode!(Publish);
+                self.handle_publish(tables, &publish)
+            }
+            Some(PacketType::Puback) => {
+                let ack = decode!(Puback);
+                self.handle_ack(tables, ack.packet_id, Answer::Puback, ack.reason_code)
+            }
+            Some(PacketType::Pubrec) => {
+                let ack = decode!(Pubrec);
+                let answer = if ack.reason_code.is_error() { Answer::PubrecFailed } else { Answer::Pubrec };
+                self.handle_ack(tables, ack.packet_id, answer, ack.reason_code)
+            }
+            Some(PacketType::Pubrel) => {
+                let ack = decode!(Pubrel);
+                self.handle_pubrel(tables, ack.packet_id);
+                None
+            }
+            Some(PacketType::Pubcomp) => {
+                let ack = decode!(Pubcomp);
+                self.handle_ack(tables, ack.packet_id, Answer::Pubcomp, ack.reason_code)
+            }
+            Some(PacketType::Suback) => {
+                let suback = decode!(Suback);
+                self.handle_codes(tables, suback.packet_id, Answer::Suback, suback.codes)
+            }
+            Some(PacketType::Unsuback) => {
+                let unsuback = decode!(Unsuback);
+                self.handle_codes(tables, unsuback.packet_id, Answer::Unsuback, unsuback.codes)
+            }
+            Some(PacketType::Pingresp) => {
+                let _ = decode!(Pingresp);
+                None
+            }
+            Some(PacketType::Disconnect) => {
+                let disconnect = decode!(Disconnect);
+                // [MQTT-3.14.4-1]: after DISCONNECT nothing is sent.
+                self.close(Why::ServerDisconnected(disconnect.reason_code), None);
+                None
+            }
+            // A second CONNACK, AUTH without an authentication method, and what only clients send.
+            _ => {
+                let error = mqtt_proto::Packet::decode(frame, version, Peer::Server).err();
+                match error {
+                    Some(error) => self.malformed(error),
+                    None => {
+                        let why = Why::Protocol(ReasonCode::ProtocolError, "MQTT-3.2.0-2");
+                        self.violated(why, ReasonCode::ProtocolError);
+                    }
+                }
+                None
+            }
+        }
+    }
+
+    fn handle_publish<'i>(&mut self, tables: &mut Tables<'_>, publish: &Publish<'i>) -> Option<Event<'i>> {
+        self.stats.publishes_in = self.stats.publishes_in.wrapping_add(1);
+        let alias = self.link.version.has_properties() && publish.properties.topic_alias().is_some();
+        let topic = match publish.topic {
+            Some(topic) if !alias => topic.as_str(),
+            // No alias was allowed in CONNECT. [MQTT-3.3.2-9]
+            _ => {
+                let why = Why::Protocol(ReasonCode::TopicAliasInvalid, "MQTT-3.3.2-9");
+                self.violated(why, ReasonCode::TopicAliasInvalid);
+                return None;
+            }
+        };
+        let mut ack = None;
+        match (publish.qos, publish.packet_id) {
+            (Qos::AtLeastOnce, Some(id)) => {
+                if self.over_receive_maximum(Qos::AtLeastOnce) {
+                    return None;
+                }
+                if self.manual_acks() {
+                    ack = self.exchanges.add(tables.exchanges, id, Phase::Delivered1);
+                } else {
+                    self.owe(tables, OwedKind::Puback, id, ReasonCode::Success);
+                }
+            }
+            (Qos::ExactlyOnce, Some(id)) => {
+                let phase = self.exchanges.find(tables.exchanges, id).map_or(Phase::Free, |(_, phase)| phase);
+                match arrived(phase) {
+                    Arrival::Deliver => {}
+                    Arrival::AnswerAgain => {
+                        self.stats.duplicates = self.stats.duplicates.wrapping_add(1);
+                        self.owe(tables, OwedKind::Pubrec, id, ReasonCode::Success);
+                        return None;
+                    }
+                    Arrival::Wait => {
+                        self.stats.duplicates = self.stats.duplicates.wrapping_add(1);
+                        return None;
+                    }
+                }
+                if self.over_receive_maximum(Qos::ExactlyOnce) {
+                    return None;
+                }
+                if self.manual_acks() {
+                    ack = self.exchanges.add(tables.exchanges, id, Phase::Delivered2);
+                } else {
+                    let _ = self.exchanges.add(tables.exchanges, id, Phase::Received);
+                    self.owe(tables, OwedKind::Pubrec, id, ReasonCode::Success);
+                }
+            }
+            _ => {}
+        }
+        Some(Event::Message(Received {
+            topic: Topic::Name(topic),
+            payload: publish.payload,
+            qos: publish.qos,
+            retain: publish.retain,
+            dup: publish.dup,
+            properties: publish.properties,
+            packet_id: publish.packet_id,
+            ack,
+        }))
+    }
+
+    /// Whether one more unacknowledged message is one too many; the connection then ends.
+    pub(super) fn over_receive_maximum(&mut self, qos: Qos) -> bool {
+        let mut open = self.exchanges.open();
+        if self.link.version.has_properties() {
+            open = open.saturating_add(self.owed.pubacks());
+        } else if qos == Qos::AtLeastOnce && !self.manual_acks() {
+            // A 3.x server was told no limit, and these are answered as fast as they can be sent.
+            return false;
+        }
+        if open < u32::from(self.bounds.inbound) {
+            return false;
+        }
+        // [MQTT-3.3.4-7]
+        let why = Why::Protocol(ReasonCode::ReceiveMaximumExceeded, "MQTT-3.3.4-7");
+        self.violated(why, ReasonCode::ReceiveMaximumExceeded);
+        true
+    }
+
+    pub(super) fn owe(&mut self, tables: &mut Tables<'_>, kind: OwedKind, id: PacketId, reason: ReasonCode) {
+        self.owed.push(tables.owed, Owed::new(kind, id, reason));
+    }
+
+    fn unexpected(&mut self, id: PacketId) {
+        self.stats.unexpected_acks = self.stats.unexpected_acks.wrapping_add(1);
+        self.notices.anomaly = Some(Anomaly::UnexpectedAck(id));
+    }
+
+    /// PUBREL ends an exchange; for one that is not known, PUBCOMP says so and nothing is lost.
+    fn handle_pubrel(&mut self, tables: &mut Tables<'_>, id: PacketId) {
+        match self.exchanges.find(tables.exchanges, id) {
+            Some((index, Phase::Received)) => {
+                self.exchanges.remove(tables.exchanges, index);
+                self.owe(tables, OwedKind::Pubcomp, id, ReasonCode::Success);
+            }
+            _ => {
+                self.owe(tables, OwedKind::Pubcomp, id, ReasonCode::PacketIdentifierNotFound);
+                self.unexpected(id);
+            }
+        }
+    }
+
+    fn handle_ack<'i>(
+        &mut self,
+        tables: &mut Tables<'_>,
+        id: PacketId,
+        answer: Answer,
+        code: ReasonCode,
+    ) -> Option<Event<'i>> {
+        let holder = self.holder(tables, id);
+        let reaction = holder.map_or(Reaction::Unexpected, |(_, stage)| answered(stage, answer));
+        let index = holder.map_or(NONE, |(index, _)| index);
+        let lent = self.wire.lent().is_some_and(|lent| lent.slot == index);
+        match reaction {
+            Reaction::Unexpected => {
+                if answer == Answer::Pubrec {
+                    // The server waits for PUBREL: it gets one that says the exchange is not known.
+                    self.owe(tables, OwedKind::Pubrel, id, ReasonCode::PacketIdentifierNotFound);
+                }
+                self.unexpected(id);
+                None
+            }
+            // An answer to a message of which not all was sent.
+            _ if lent => {
+                let why = Why::Protocol(ReasonCode::ProtocolError, "MQTT-4.3.2-2");
+                self.violated(why, ReasonCode::ProtocolError);
+                None
+            }
+            Reaction::Complete => {
+                let outcome = if code.is_error() && answer != Answer::Pubcomp {
+                    Outcome::Refused(code)
+                } else {
+                    Outcome::Acked(code)
+                };
+                let (token, tag) = self.complete(tables, index)?;
+                Some(Event::Done { token, tag, outcome })
+            }
+            Reaction::Release => {
+                // From here on the message itself is never needed again.
+                if tables.slots.get(index as usize).is_some_and(|slot| slot.epoch == self.connection.epoch) {
+                    self.connection.publishing = self.connection.publishing.saturating_sub(1);
+                }
+                self.release_content(tables, index);
+                self.ops.released(tables.slots, index);
+                None
+            }
+            Reaction::ReleaseAgain => {
+                self.owe(tables, OwedKind::Pubrel, id, ReasonCode::Success);
+                None
+            }
+            Reaction::Violation => {
+                let told = self.complete(tables, index);
+                let why = Why::Protocol(ReasonCode::ProtocolError, "MQTT-4.3.3-4");
+                self.violated(why, ReasonCode::ProtocolError);
+                told.map(|(token, tag)| Event::Done { token, tag, outcome: Outcome::Violated })
+            }
+        }
+    }
+
+    fn handle_codes<'i>(
+        &mut self,
+        tables: &mut Tables<'_>,
+        id: PacketId,
+        answer: Answer,
+        codes: ReasonCodes<'i>,
+    ) -> Option<Event<'i>> {
+        let version = self.link.version;
+        let open =
+            self.holder(tables, id).filter(|(_, stage)| answered(*stage, answer) == Reaction::Complete);
+        let matches = open.filter(|(index, _)| {
+            let filters = tables.slots.get(*index as usize).map_or(0, |slot| usize::from(slot.filters));
+            // The UNSUBACK of 3.x has no codes.
+            codes.len() == filters || (answer == Answer::Unsuback && !version.has_properties())
+        });
+        let Some((index, _)) = matches else {
+            // One code for each filter, in order. [MQTT-3.8.4-6], [MQTT-3.9.3-1], [MQTT-3.11.3-1]
+            let rule = if answer == Answer::Suback { "MQTT-3.8.4-6" } else { "MQTT-3.11.3-1" };
+            self.violated(Why::Protocol(ReasonCode::ProtocolError, rule), ReasonCode::ProtocolError);
+            return None;
+        };
+        let (token, tag) = self.complete(tables, index)?;
+        Some(Event::Done { token, tag, outcome: Outcome::Granted(codes) })
+    }
+}

@@ -1,0 +1,203 @@
+//! Errors of the commands: one small enum each, with only what can happen there.
+
+use core::fmt;
+
+use mqtt_proto::{EncodeError, Qos};
+
+/// Why `start` did not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The session runs already; `stop` it and wait for `Event::Stopped` first.
+    AlreadyStarted,
+    /// CONNECT does not fit the wire buffer: raise `Config::wire_bytes`, or the memory of a fixed storage.
+    ConnectTooLarge {
+        /// Bytes CONNECT needs.
+        needed: usize,
+        /// Bytes there are.
+        room: usize,
+    },
+    /// The options cannot be put into a CONNECT packet of this version.
+    Invalid(EncodeError),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AlreadyStarted => f.write_str("the session is already started"),
+            Self::ConnectTooLarge { needed, room } => {
+                write!(f, "CONNECT needs {needed} bytes, the wire buffer holds {room}: raise wire_bytes")
+            }
+            Self::Invalid(error) => write!(f, "the connect options are not valid: {error}"),
+        }
+    }
+}
+
+impl core::error::Error for StartError {}
+
+/// A message that was not accepted, and its payload.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Refused<P> {
+    /// Why.
+    pub reason: PublishError,
+    /// The payload, as it was given.
+    pub payload: P,
+}
+
+impl<P> fmt::Debug for Refused<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refused").field("reason", &self.reason).finish_non_exhaustive()
+    }
+}
+
+impl<P> fmt::Display for Refused<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.reason.fmt(f)
+    }
+}
+
+impl<P> core::error::Error for Refused<P> {}
+
+/// Why a message was not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// `Config::max_operations` are open. `Event::Unblocked` tells when to try again.
+    QueueFull,
+    /// `Config::queue_bytes` are in use. `Event::Unblocked` tells when to try again.
+    BytesFull,
+    /// The message can never fit: over `Config::queue_bytes`, its head over `Config::wire_bytes`, or
+    /// over the 268,435,455 bytes of the protocol.
+    TooLarge {
+        /// Bytes the message needs.
+        needed: usize,
+        /// Bytes allowed.
+        allowed: usize,
+    },
+    /// Over the Maximum Packet Size of the server this session is connected to.
+    TooLargeForServer {
+        /// Bytes of the packet.
+        needed: usize,
+        /// The server's limit.
+        allowed: usize,
+    },
+    /// The server this session is connected to takes at most this quality of service.
+    QosNotSupported(Qos),
+    /// The server this session is connected to keeps no retained messages.
+    RetainNotSupported,
+    /// The properties are not ones a PUBLISH may carry.
+    Invalid(EncodeError),
+    /// `stop` was called.
+    Stopping,
+}
+
+impl fmt::Display for PublishError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::QueueFull => {
+                f.write_str("the queue holds as many operations as it may: wait for Unblocked")
+            }
+            Self::BytesFull => f.write_str("the queue holds as many bytes as it may: wait for Unblocked"),
+            Self::TooLarge { needed, allowed } => {
+                write!(f, "the message needs {needed} bytes, the limit is {allowed}")
+            }
+            Self::TooLargeForServer { needed, allowed } => {
+                write!(f, "the packet has {needed} bytes, the server takes at most {allowed}")
+            }
+            Self::QosNotSupported(qos) => {
+                write!(f, "the server takes at most QoS {}", *qos as u8)
+            }
+            Self::RetainNotSupported => f.write_str("the server keeps no retained messages"),
+            Self::Invalid(error) => write!(f, "the message cannot be encoded: {error}"),
+            Self::Stopping => f.write_str("the session is stopping"),
+        }
+    }
+}
+
+impl core::error::Error for PublishError {}
+
+/// Why a SUBSCRIBE or UNSUBSCRIBE was not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SubscribeError {
+    /// No filter was given; the standard asks for at least one ([MQTT-3.8.3-2], [MQTT-3.10.3-2]).
+    NoFilter,
+    /// `Config::max_operations` are open. `Event::Unblocked` tells when to try again.
+    QueueFull,
+    /// `Config::queue_bytes` are in use. `Event::Unblocked` tells when to try again.
+    BytesFull,
+    /// The packet can never fit `Config::wire_bytes` or `Config::queue_bytes`.
+    TooLarge {
+        /// Bytes the packet needs.
+        needed: usize,
+        /// Bytes allowed.
+        allowed: usize,
+    },
+    /// Over the Maximum Packet Size of the server this session is connected to.
+    TooLargeForServer {
+        /// Bytes of the packet.
+        needed: usize,
+        /// The server's limit.
+        allowed: usize,
+    },
+    /// The server has no wildcard subscriptions and a filter has a wildcard.
+    WildcardsNotSupported,
+    /// The server has no shared subscriptions and a filter is one.
+    SharedNotSupported,
+    /// The server has no subscription identifiers and the properties have one.
+    IdentifiersNotSupported,
+    /// The filters or properties cannot be put into the packet.
+    Invalid(EncodeError),
+    /// `stop` was called.
+    Stopping,
+}
+
+impl fmt::Display for SubscribeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoFilter => f.write_str("at least one topic filter is needed"),
+            Self::QueueFull => {
+                f.write_str("the queue holds as many operations as it may: wait for Unblocked")
+            }
+            Self::BytesFull => f.write_str("the queue holds as many bytes as it may: wait for Unblocked"),
+            Self::TooLarge { needed, allowed } => {
+                write!(f, "the packet needs {needed} bytes, the limit is {allowed}: split the filters")
+            }
+            Self::TooLargeForServer { needed, allowed } => {
+                write!(
+                    f,
+                    "the packet has {needed} bytes, the server takes at most {allowed}: split the filters"
+                )
+            }
+            Self::WildcardsNotSupported => f.write_str("the server has no wildcard subscriptions"),
+            Self::SharedNotSupported => f.write_str("the server has no shared subscriptions"),
+            Self::IdentifiersNotSupported => f.write_str("the server has no subscription identifiers"),
+            Self::Invalid(error) => write!(f, "the packet cannot be encoded: {error}"),
+            Self::Stopping => f.write_str("the session is stopping"),
+        }
+    }
+}
+
+impl core::error::Error for SubscribeError {}
+
+/// Why an acknowledgement was not taken. Nothing happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AckError {
+    /// The token's message is not waiting any more: acknowledged before, or of a connection or session
+    /// that has ended. The server sends the message again if it still wants an answer.
+    Stale,
+    /// The reason code is not one that PUBACK and PUBREC have.
+    InvalidReason,
+}
+
+impl fmt::Display for AckError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Stale => "the message does not wait for an acknowledgement any more",
+            Self::InvalidReason => "PUBACK and PUBREC have no such reason code",
+        })
+    }
+}
+
+impl core::error::Error for AckError {}

@@ -1,0 +1,230 @@
+//! What the session tells, and what it wants done.
+
+use core::fmt;
+use core::time::Duration;
+
+use mqtt_proto::{Connack, DecodeError, PacketId, Properties, Qos, ReasonCode, ReasonCodes, Version};
+
+use crate::token::{AckToken, Token};
+
+/// Something for the driver to carry out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+#[must_use = "the session waits until the command is carried out"]
+pub enum Command {
+    /// Connect the transport, then call `opened`, or `closed(Closed::DialFailed)`.
+    Open {
+        /// Counts the attempts since the last healthy connection, from 1.
+        attempt: u32,
+        /// Which of the driver's servers to connect to, from 0.
+        server: u8,
+    },
+    /// Drop the transport (or give up dialling), forget input that was not consumed, then call
+    /// `closed(Closed::Carried)`.
+    Close,
+}
+
+/// How a transport ended, told by the driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// It could not be connected.
+    DialFailed,
+    /// The peer closed it in order (end of file).
+    Ended,
+    /// A read or write failed.
+    Failed,
+    /// `Command::Close` was carried out.
+    Carried,
+}
+
+/// Something the application may want to know. It borrows the input, never the session.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Event<'i> {
+    /// An attempt to connect begins.
+    Connecting {
+        /// Counts the attempts since the last healthy connection, from 1.
+        attempt: u32,
+        /// Which of the driver's servers.
+        server: u8,
+    },
+    /// The server accepted the connection. What it allows is in `Session::server`.
+    Connected(Connected<'i>),
+    /// A connection, or an attempt at one, has ended.
+    Disconnected {
+        /// Why.
+        why: Why,
+        /// When the next attempt comes; `None`: none comes, `Stopped` follows.
+        retry: Option<Duration>,
+    },
+    /// The server no longer had the session that was expected; operations were treated as
+    /// `Config::on_session_lost` says. `Done` follows for each that ended.
+    SessionLost {
+        /// Publishes that go again as new ones.
+        republished: u32,
+        /// Operations that ended.
+        ended: u32,
+    },
+    /// A message arrived.
+    Message(Received<'i>),
+    /// An inbound message over `Config::max_packet_in` was let pass (`Oversize::Skip`).
+    Skipped {
+        /// Bytes of its packet.
+        len: u32,
+    },
+    /// An accepted operation has ended; it is the only end it has.
+    Done {
+        /// As given when it was accepted.
+        token: Token,
+        /// The caller's mark of the message; 0 for subscriptions.
+        tag: u64,
+        /// How it ended.
+        outcome: Outcome<'i>,
+    },
+    /// There is room again for the operation that was refused for want of it.
+    Unblocked,
+    /// The server did something odd but harmless; the connection stays up.
+    Anomaly(Anomaly),
+    /// The session is idle; `start` may be called again.
+    Stopped {
+        /// Operations that were not finished. After `stop` they ended as `Outcome::Stopped`; when the
+        /// server's refusal or the attempts limit ended the run, they stay queued for the next `start`.
+        left: u32,
+    },
+}
+
+/// The facts of a new connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Connected<'i> {
+    /// Session Present as the server said it (3.1 cannot say it: false).
+    pub session_present: bool,
+    /// Whether exchanges of the previous connection go on.
+    pub resumed: bool,
+    /// The version spoken.
+    pub version: Version,
+    /// Which of the driver's servers.
+    pub server: u8,
+    /// The whole CONNACK.
+    pub connack: Connack<'i>,
+}
+
+/// How an operation ended.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Outcome<'i> {
+    /// PUBLISH at QoS 1 or 2: the server has it. In 5.0 the code may say that nobody subscribes.
+    Acked(ReasonCode),
+    /// SUBSCRIBE or UNSUBSCRIBE: the server's answer for each filter, in order (none in the UNSUBACK of
+    /// 3.x).
+    Granted(ReasonCodes<'i>),
+    /// The server refused it, or its limits, told after the operation was accepted, rule it out.
+    Refused(ReasonCode),
+    /// PUBLISH at QoS 0: the transport took its last byte (only with `Config::qos0_receipts`).
+    Sent,
+    /// `cancel` took it back before a byte was sent.
+    Cancelled,
+    /// Dropped by the chosen policy.
+    Dropped,
+    /// The server lost the session, or the connection was cut in the middle of a QoS 0 message.
+    Lost,
+    /// The server lost the session after PUBREC: whether subscribers got the message cannot be known.
+    Unknown,
+    /// The server broke the exchange (PUBACK for a QoS 2 message); it is not sent again.
+    Violated,
+    /// `stop` ended it.
+    Stopped,
+}
+
+/// A message that arrived.
+#[derive(Clone, Copy, Debug)]
+pub struct Received<'i> {
+    /// Where to; `Session::topic` turns it into text.
+    pub topic: Topic<'i>,
+    /// What.
+    pub payload: &'i [u8],
+    /// How surely it was sent.
+    pub qos: Qos,
+    /// Whether it is a retained message, or was published as one (5.0, by subscription option).
+    pub retain: bool,
+    /// The server says it may have sent it before.
+    pub dup: bool,
+    /// PUBLISH properties (5.0).
+    pub properties: Properties<'i>,
+    /// The identifier of the exchange at QoS 1 and 2; with it an application can commit a message
+    /// exactly once across restarts.
+    pub packet_id: Option<PacketId>,
+    /// Give it to `Session::acknowledge` (`AckMode::Manual`, QoS 1 and 2).
+    pub ack: Option<AckToken>,
+}
+
+/// The topic of a message that arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Topic<'i> {
+    /// Its name.
+    Name(&'i str),
+}
+
+/// Why a connection, or an attempt at one, ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Why {
+    /// The transport could not be connected.
+    DialFailed,
+    /// The transport was not connected within `Config::dial_timeout`.
+    DialTimeout,
+    /// No CONNACK within `Config::connack_timeout`.
+    HandshakeTimeout,
+    /// The server refused CONNECT.
+    Refused(ReasonCode),
+    /// The server does not speak the version, said by a 3.1.1-style CONNACK to a 5.0 CONNECT.
+    VersionRefused,
+    /// The server closed the connection.
+    PeerClosed,
+    /// Reading or writing failed.
+    TransportFailed,
+    /// Nothing arrived within `Config::ping_timeout` after a PINGREQ fell due.
+    PingTimeout,
+    /// A packet stayed half received for `Config::partial_timeout`.
+    PartialTimeout,
+    /// The server sent DISCONNECT (5.0).
+    ServerDisconnected(ReasonCode),
+    /// The server sent something that is not MQTT.
+    Malformed(DecodeError),
+    /// The server broke a rule of the protocol: the code it was told, and the rule.
+    Protocol(ReasonCode, &'static str),
+    /// CONNECT with the options given for this attempt does not fit the wire buffer, or is not valid.
+    ConnectInvalid,
+    /// `stop` ended it.
+    Stopped,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DialFailed => f.write_str("the server could not be reached"),
+            Self::DialTimeout => f.write_str("the server did not answer the connection attempt in time"),
+            Self::HandshakeTimeout => f.write_str("the server did not answer CONNECT in time"),
+            Self::Refused(code) => write!(f, "the server refused the connection: {code}"),
+            Self::VersionRefused => f.write_str("the server does not speak this protocol version"),
+            Self::PeerClosed => f.write_str("the server closed the connection"),
+            Self::TransportFailed => f.write_str("the connection broke"),
+            Self::PingTimeout => f.write_str("the server did not answer a ping in time"),
+            Self::PartialTimeout => f.write_str("the server stopped in the middle of a packet"),
+            Self::ServerDisconnected(code) => write!(f, "the server disconnected: {code}"),
+            Self::Malformed(error) => write!(f, "the server sent a bad packet: {error}"),
+            Self::Protocol(code, rule) => write!(f, "the server broke the protocol: {code} [{rule}]"),
+            Self::ConnectInvalid => f.write_str("the connect options do not fit a CONNECT packet"),
+            Self::Stopped => f.write_str("stopped"),
+        }
+    }
+}
+
+/// Something odd but harmless that the server did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Anomaly {
+    /// PUBACK, PUBREC, PUBREL or PUBCOMP for an exchange that is not open, or not in that phase. PUBREC
+    /// and PUBREL were answered as the standard says.
+    UnexpectedAck(PacketId),
+}

@@ -1,0 +1,139 @@
+//! Packet identifiers: the index of an operation in the in-flight table, plus one.
+//!
+//! An acknowledgement finds its operation without a search. Freed identifiers are used again oldest
+//! first, over the whole table, so that a duplicated acknowledgement of a broken server does not meet
+//! the next message.
+
+use mqtt_proto::PacketId;
+
+use crate::list::NONE;
+
+/// One packet identifier.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct IdEntry {
+    /// The operation that holds it, or `NONE`.
+    slot: u32,
+    /// The identifier freed after this one; 0: none.
+    next: u16,
+}
+
+impl IdEntry {
+    pub(crate) const FREE: Self = Self { slot: NONE, next: 0 };
+}
+
+/// The order in which identifiers are given out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ids {
+    /// Identifiers 1..=fresh have been given out at least once.
+    fresh: u16,
+    /// Freed first; 0: none.
+    oldest: u16,
+    /// Freed last.
+    newest: u16,
+    used: u16,
+}
+
+impl Ids {
+    pub(crate) const fn new() -> Self {
+        Self { fresh: 0, oldest: 0, newest: 0, used: 0 }
+    }
+
+    /// Identifiers held by operations.
+    pub(crate) const fn used(&self) -> u16 {
+        self.used
+    }
+
+    /// How many entries the table must have for the next identifier, of at most `cap`; `None`: all are
+    /// in use.
+    pub(crate) fn needed(&self, cap: u16) -> Option<usize> {
+        if self.fresh < cap {
+            Some(usize::from(self.fresh).saturating_add(1))
+        } else if self.oldest != 0 {
+            Some(0)
+        } else {
+            None
+        }
+    }
+
+    /// The next identifier; `None`: all are in use.
+    pub(crate) fn peek(&self, cap: u16) -> Option<PacketId> {
+        PacketId::new(if self.fresh < cap { self.fresh.saturating_add(1) } else { self.oldest })
+    }
+
+    /// Takes the next identifier for `slot`.
+    pub(crate) fn take(&mut self, table: &mut [IdEntry], cap: u16, slot: u32) -> Option<PacketId> {
+        let id = self.peek(cap)?.get();
+        let entry = table.get_mut(usize::from(id).checked_sub(1)?)?;
+        if self.fresh < cap {
+            self.fresh = id;
+        } else {
+            self.oldest = entry.next;
+            if self.oldest == 0 {
+                self.newest = 0;
+            }
+        }
+        *entry = IdEntry { slot, next: 0 };
+        self.used = self.used.saturating_add(1);
+        PacketId::new(id)
+    }
+
+    /// The operation that holds `id`.
+    pub(crate) fn slot(&self, table: &[IdEntry], id: PacketId) -> Option<u32> {
+        let index = usize::from(id.get()).checked_sub(1)?;
+        table.get(index).map(|entry| entry.slot).filter(|slot| *slot != NONE)
+    }
+
+    /// Frees `id`, if it is held.
+    pub(crate) fn give(&mut self, table: &mut [IdEntry], id: PacketId) {
+        let Some(index) = usize::from(id.get()).checked_sub(1) else { return };
+        match table.get_mut(index) {
+            Some(entry) if entry.slot != NONE => *entry = IdEntry::FREE,
+            _ => return,
+        }
+        self.used = self.used.saturating_sub(1);
+        let newest = usize::from(self.newest).checked_sub(1);
+        match newest.and_then(|index| table.get_mut(index)) {
+            Some(last) => last.next = id.get(),
+            None => self.oldest = id.get(),
+        }
+        self.newest = id.get();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identifiers_are_reused_oldest_freed_first_over_the_whole_table() {
+        let mut table = vec![IdEntry::FREE; 4];
+        let mut ids = Ids::new();
+        let first = ids.take(&mut table, 4, 10).unwrap();
+        assert_eq!(first.get(), 1);
+        ids.give(&mut table, first);
+        // 1 is free again, but 2, 3 and 4 have waited longer.
+        let given: Vec<u16> = (0..4).map(|slot| ids.take(&mut table, 4, slot).unwrap().get()).collect();
+        assert_eq!(given, [2, 3, 4, 1]);
+        assert_eq!(ids.needed(4), None);
+        assert!(ids.take(&mut table, 4, 9).is_none());
+        for id in [3, 1, 4] {
+            ids.give(&mut table, PacketId::new(id).unwrap());
+        }
+        let given: Vec<u16> = (0..3).map(|slot| ids.take(&mut table, 4, slot).unwrap().get()).collect();
+        assert_eq!(given, [3, 1, 4]);
+    }
+
+    #[test]
+    fn a_free_identifier_cannot_be_freed_again() {
+        let mut table = vec![IdEntry::FREE; 2];
+        let mut ids = Ids::new();
+        let id = ids.take(&mut table, 2, 0).unwrap();
+        ids.give(&mut table, id);
+        ids.give(&mut table, id);
+        assert_eq!(ids.used(), 0);
+        assert_eq!(ids.slot(&table, id), None);
+        assert_eq!(ids.take(&mut table, 2, 1).unwrap().get(), 2);
+        assert_eq!(ids.take(&mut table, 2, 2).unwrap().get(), 1);
+        assert!(ids.take(&mut table, 2, 3).is_none());
+    }
+}

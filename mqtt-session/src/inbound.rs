@@ -1,0 +1,418 @@
+//! Inbound messages at QoS 1 and 2: which exchanges are open, and which acknowledgements are owed.
+
+use mqtt_proto::{PacketId, ReasonCode};
+
+use crate::list::{FreeList, Linked, Links, List, NONE};
+use crate::qos::Phase;
+use crate::token::AckToken;
+
+/// One open inbound exchange.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Exchange {
+    links: Links,
+    /// First exchange whose identifier falls on this index of the table.
+    bucket: u32,
+    /// The next one of the same bucket.
+    chain: u32,
+    generation: u32,
+    id: u16,
+    phase: Phase,
+    reason: ReasonCode,
+}
+
+impl Exchange {
+    pub(crate) const EMPTY: Self = Self {
+        links: Links::UNLINKED,
+        bucket: NONE,
+        chain: NONE,
+        generation: 0,
+        id: 0,
+        phase: Phase::Free,
+        reason: ReasonCode::Success,
+    };
+}
+
+impl Linked for Exchange {
+    fn links(&self) -> Links {
+        self.links
+    }
+
+    fn links_mut(&mut self) -> &mut Links {
+        &mut self.links
+    }
+}
+
+/// The open inbound exchanges: found by identifier through a chained hash in the table itself, and
+/// listed in order of arrival where the application acknowledges.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Exchanges {
+    free: FreeList,
+    open: u32,
+    /// QoS 1, not yet acknowledged on the wire, in order of arrival. [MQTT-4.6.0-2]
+    first: List,
+    /// QoS 2 before PUBREC, in order of arrival. [MQTT-4.6.0-3]
+    second: List,
+    /// The table length the buckets were made for.
+    buckets: u32,
+}
+
+impl Exchanges {
+    pub(crate) const fn new() -> Self {
+        Self { free: FreeList::new(), open: 0, first: List::new(), second: List::new(), buckets: 0 }
+    }
+
+    pub(crate) const fn open(&self) -> u32 {
+        self.open
+    }
+
+    /// Whether a table of `len` has room for one more.
+    pub(crate) const fn has_room(&self, len: usize) -> bool {
+        self.free.has_room(len)
+    }
+
+    fn bucket_of(&self, id: u16) -> u32 {
+        u32::from(id).checked_rem(self.buckets).unwrap_or(0)
+    }
+
+    /// Makes the buckets fit a table that has grown.
+    fn rehash(&mut self, table: &mut [Exchange]) {
+        self.buckets = u32::try_from(table.len()).unwrap_or(NONE);
+        for entry in table.iter_mut() {
+            entry.bucket = NONE;
+        }
+        for index in 0..self.buckets {
+            self.chain_in(table, index);
+        }
+    }
+
+    fn chain_in(&self, table: &mut [Exchange], index: u32) {
+        let Some(entry) = table.get(index as usize).filter(|entry| entry.phase != Phase::Free) else {
+            return;
+        };
+        let bucket = self.bucket_of(entry.id) as usize;
+        let first = table.get(bucket).map_or(NONE, |entry| entry.bucket);
+        if let Some(entry) = table.get_mut(index as usize) {
+            entry.chain = first;
+        }
+        if let Some(entry) = table.get_mut(bucket) {
+            entry.bucket = index;
+        }
+    }
+
+    fn chain_out(&self, table: &mut [Exchange], index: u32) {
+        let Some(entry) = table.get(index as usize) else { return };
+        let (bucket, behind) = (self.bucket_of(entry.id) as usize, entry.chain);
+        let mut at = table.get(bucket).map_or(NONE, |entry| entry.bucket);
+        if at == index {
+            if let Some(entry) = table.get_mut(bucket) {
+                entry.bucket = behind;
+            }
+            return;
+        }
+        while let Some(entry) = table.get_mut(at as usize) {
+            if entry.chain == index {
+                entry.chain = behind;
+                return;
+            }
+            at = entry.chain;
+        }
+    }
+
+    /// The QoS 2 exchange of `id`.
+    pub(crate) fn find(&self, table: &[Exchange], id: PacketId) -> Option<(u32, Phase)> {
+        let bucket = self.bucket_of(id.get()) as usize;
+        let mut at = table.get(bucket).map_or(NONE, |entry| entry.bucket);
+        while let Some(entry) = table.get(at as usize) {
+            if entry.id == id.get() && !matches!(entry.phase, Phase::Delivered1 | Phase::Acked1) {
+                return Some((at, entry.phase));
+            }
+            at = entry.chain;
+        }
+        None
+    }
+
+    /// Opens an exchange; `None`: the table is full.
+    pub(crate) fn add(&mut self, table: &mut [Exchange], id: PacketId, phase: Phase) -> Option<AckToken> {
+        if self.buckets as usize != table.len() {
+            self.rehash(table);
+        }
+        let index = self.free.take(table)?;
+        let entry = table.get_mut(index as usize)?;
+        entry.links = Links::UNLINKED;
+        entry.id = id.get();
+        entry.phase = phase;
+        entry.generation = entry.generation.wrapping_add(1);
+        let token = AckToken::new(u16::try_from(index).ok()?, entry.generation);
+        self.open = self.open.saturating_add(1);
+        self.chain_in(table, index);
+        match phase {
+            Phase::Delivered1 => self.first.push_back(table, index),
+            Phase::Delivered2 => self.second.push_back(table, index),
+            _ => {}
+        }
+        Some(token)
+    }
+
+    /// Ends an exchange.
+    pub(crate) fn remove(&mut self, table: &mut [Exchange], index: u32) {
+        let Some(phase) = table.get(index as usize).map(|entry| entry.phase) else { return };
+        match phase {
+            Phase::Free => return,
+            Phase::Delivered1 | Phase::Acked1 => self.first.unlink(table, index),
+            Phase::Delivered2 | Phase::Acked2 => self.second.unlink(table, index),
+            Phase::Received => {}
+        }
+        self.chain_out(table, index);
+        if let Some(entry) = table.get_mut(index as usize) {
+            entry.phase = Phase::Free;
+        }
+        self.free.give(table, index);
+        self.open = self.open.saturating_sub(1);
+    }
+
+    /// The application acknowledged; false: the token is stale.
+    pub(crate) fn acknowledge(&self, table: &mut [Exchange], token: AckToken, reason: ReasonCode) -> bool {
+        let Some(entry) = table.get_mut(usize::from(token.index())) else { return false };
+        if entry.generation != token.generation() {
+            return false;
+        }
+        entry.phase = match entry.phase {
+            Phase::Delivered1 => Phase::Acked1,
+            Phase::Delivered2 => Phase::Acked2,
+            _ => return false,
+        };
+        entry.reason = reason;
+        true
+    }
+
+    /// Whether an acknowledgement's turn has come.
+    pub(crate) fn has_acknowledged(&self, table: &[Exchange]) -> bool {
+        let is = |index: u32, phase| table.get(index as usize).is_some_and(|entry| entry.phase == phase);
+        is(self.first.head(), Phase::Acked1) || is(self.second.head(), Phase::Acked2)
+    }
+
+    /// The next acknowledgement whose turn it is, taken off its list.
+    pub(crate) fn next_acknowledged(&mut self, table: &mut [Exchange]) -> Option<Owed> {
+        let head = self.first.head();
+        if let Some(entry) = table.get(head as usize).filter(|entry| entry.phase == Phase::Acked1) {
+            let owed = Owed::new(OwedKind::Puback, PacketId::new(entry.id)?, entry.reason);
+            self.remove(table, head);
+            return Some(owed);
+        }
+        let head = self.second.head();
+        if let Some(entry) = table.get_mut(head as usize).filter(|entry| entry.phase == Phase::Acked2) {
+            let owed = Owed::new(OwedKind::Pubrec, PacketId::new(entry.id)?, entry.reason);
+            if entry.reason.is_error() {
+                // A PUBREC of 0x80 or above ends the exchange; no PUBREL follows.
+                self.remove(table, head);
+            } else {
+                self.second.unlink(table, head);
+                if let Some(entry) = table.get_mut(head as usize) {
+                    entry.phase = Phase::Received;
+                }
+            }
+            return Some(owed);
+        }
+        None
+    }
+
+    /// The connection was cut: the server sends QoS 1 messages again, so their tokens are stale.
+    pub(crate) fn cut(&mut self, table: &mut [Exchange]) {
+        while self.first.head() != NONE {
+            self.remove(table, self.first.head());
+        }
+    }
+
+    /// The session is over.
+    pub(crate) fn clear(&mut self, table: &mut [Exchange]) {
+        if self.open == 0 {
+            return;
+        }
+        let len = u32::try_from(table.len()).unwrap_or(NONE);
+        for index in 0..len {
+            self.remove(table, index);
+        }
+    }
+}
+
+/// What kind of acknowledgement is owed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OwedKind {
+    Puback,
+    Pubrec,
+    /// Answers a PUBREC: again, or for an identifier that is not known.
+    Pubrel,
+    Pubcomp,
+}
+
+/// An acknowledgement that is owed: four bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Owed {
+    pub(crate) kind: OwedKind,
+    pub(crate) reason: ReasonCode,
+    id: u16,
+}
+
+impl Owed {
+    pub(crate) const EMPTY: Self = Self { kind: OwedKind::Puback, reason: ReasonCode::Success, id: 0 };
+
+    pub(crate) const fn new(kind: OwedKind, id: PacketId, reason: ReasonCode) -> Self {
+        Self { kind, reason, id: id.get() }
+    }
+
+    pub(crate) const fn id(self) -> Option<PacketId> {
+        PacketId::new(self.id)
+    }
+}
+
+/// The owed acknowledgements, in order: a ring in its table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OwedRing {
+    head: usize,
+    len: usize,
+    /// Owed acknowledgements whose exchange is not in the table of exchanges: PUBACK.
+    unlisted: u32,
+}
+
+impl OwedRing {
+    pub(crate) const fn new() -> Self {
+        Self { head: 0, len: 0, unlisted: 0 }
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// PUBACKs among the owed ones.
+    pub(crate) const fn pubacks(&self) -> u32 {
+        self.unlisted
+    }
+
+    fn place(&self, table: &[Owed], offset: usize) -> usize {
+        let at = self.head.saturating_add(offset);
+        if at >= table.len() { at.saturating_sub(table.len()) } else { at }
+    }
+
+    /// Appends one; the caller has made sure that there is room.
+    pub(crate) fn push(&mut self, table: &mut [Owed], owed: Owed) {
+        if self.len >= table.len() {
+            return;
+        }
+        let at = self.place(table, self.len);
+        if let Some(entry) = table.get_mut(at) {
+            *entry = owed;
+            self.len = self.len.saturating_add(1);
+            if owed.kind == OwedKind::Puback {
+                self.unlisted = self.unlisted.saturating_add(1);
+            }
+        }
+    }
+
+    pub(crate) fn front(&self, table: &[Owed]) -> Option<Owed> {
+        if self.len == 0 { None } else { table.get(self.head).copied() }
+    }
+
+    pub(crate) fn pop(&mut self, table: &[Owed]) {
+        let Some(owed) = self.front(table) else { return };
+        if owed.kind == OwedKind::Puback {
+            self.unlisted = self.unlisted.saturating_sub(1);
+        }
+        self.head = self.place(table, 1);
+        self.len = self.len.saturating_sub(1);
+    }
+
+    /// Puts the first entry at the start of the table, so that it can grow at its end.
+    pub(crate) fn straighten(&mut self, table: &mut [Owed]) {
+        if self.head != 0 {
+            table.rotate_left(self.head.min(table.len()));
+            self.head = 0;
+        }
+    }
+
+    pub(crate) const fn clear(&mut self) {
+        *self = Self::new();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(value: u16) -> PacketId {
+        PacketId::new(value).unwrap()
+    }
+
+    #[test]
+    fn exchanges_are_found_by_identifier_whatever_the_table_holds() {
+        let mut table = vec![Exchange::EMPTY; 4];
+        let mut open = Exchanges::new();
+        for value in [5, 9, 13] {
+            open.add(&mut table, id(value), Phase::Received).unwrap();
+        }
+        table.resize(8, Exchange::EMPTY);
+        open.add(&mut table, id(7), Phase::Received).unwrap();
+        for value in [5, 9, 13, 7] {
+            assert!(open.find(&table, id(value)).is_some(), "{value}");
+        }
+        assert!(open.find(&table, id(1)).is_none());
+        let (index, _) = open.find(&table, id(9)).unwrap();
+        open.remove(&mut table, index);
+        assert!(open.find(&table, id(9)).is_none());
+        assert!(open.find(&table, id(13)).is_some());
+        open.clear(&mut table);
+        assert_eq!(open.open(), 0);
+    }
+
+    #[test]
+    fn acknowledgements_wait_for_those_before_them() {
+        let mut table = vec![Exchange::EMPTY; 4];
+        let mut open = Exchanges::new();
+        let first = open.add(&mut table, id(1), Phase::Delivered1).unwrap();
+        let second = open.add(&mut table, id(2), Phase::Delivered1).unwrap();
+        assert!(open.acknowledge(&mut table, second, ReasonCode::Success));
+        assert_eq!(open.next_acknowledged(&mut table), None);
+        assert!(open.acknowledge(&mut table, first, ReasonCode::Success));
+        let given: Vec<u16> =
+            core::iter::from_fn(|| open.next_acknowledged(&mut table)).map(|owed| owed.id).collect();
+        assert_eq!(given, [1, 2]);
+        assert!(!open.acknowledge(&mut table, first, ReasonCode::Success), "used twice");
+    }
+
+    #[test]
+    fn a_cut_makes_qos_1_tokens_stale_and_keeps_qos_2_ones() {
+        let mut table = vec![Exchange::EMPTY; 4];
+        let mut open = Exchanges::new();
+        let first = open.add(&mut table, id(1), Phase::Delivered1).unwrap();
+        let second = open.add(&mut table, id(2), Phase::Delivered2).unwrap();
+        open.cut(&mut table);
+        assert!(!open.acknowledge(&mut table, first, ReasonCode::Success));
+        assert!(open.acknowledge(&mut table, second, ReasonCode::Success));
+    }
+
+    #[test]
+    fn the_ring_keeps_its_order_when_its_table_grows() {
+        let mut table = vec![Owed::EMPTY; 3];
+        let mut ring = OwedRing::new();
+        let push = |ring: &mut OwedRing, table: &mut [Owed], value| {
+            ring.push(table, Owed::new(OwedKind::Puback, id(value), ReasonCode::Success));
+        };
+        (1..=3).for_each(|value| push(&mut ring, &mut table, value));
+        ring.pop(&table);
+        ring.pop(&table);
+        push(&mut ring, &mut table, 4);
+        ring.straighten(&mut table);
+        table.resize(6, Owed::EMPTY);
+        push(&mut ring, &mut table, 5);
+        assert_eq!(ring.pubacks(), 3);
+        let mut given = Vec::new();
+        while let Some(owed) = ring.front(&table) {
+            given.push(owed.id);
+            ring.pop(&table);
+        }
+        assert_eq!(given, [3, 4, 5]);
+    }
+}

@@ -1,0 +1,162 @@
+//! Moving bytes between a session and a non-blocking transport: any `Read` and `Write` that says
+//! `WouldBlock` instead of waiting. Every driver shares this; none of it decides anything.
+
+use alloc::vec::Vec;
+use core::mem;
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+
+use crate::session::Session;
+use crate::storage::Storage;
+use crate::time::Instant;
+
+/// Writes what the session has to send, until there is nothing more or the transport would block.
+/// `Ok(true)`: it would block and more is waiting; call again when it is writable.
+///
+/// # Errors
+/// What the transport says, and `WriteZero` where it takes nothing; the driver then drops it and calls
+/// `closed(Closed::Failed)`.
+pub fn write_to<S: Storage>(
+    session: &mut Session<S>,
+    transport: &mut impl Write,
+    now: Instant,
+) -> io::Result<bool> {
+    let mut outgoing = session.outgoing(now);
+    while !outgoing.is_empty() {
+        let [first, lent, last] = outgoing.chunks();
+        let result = if lent.is_empty() {
+            transport.write(if first.is_empty() { last } else { first })
+        } else {
+            transport.write_vectored(&[IoSlice::new(first), IoSlice::new(lent), IoSlice::new(last)])
+        };
+        match result {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(count) => outgoing.advance(count),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(true),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(false)
+}
+
+/// Bytes that were read and not consumed. It takes memory when something is read, and gives it back
+/// when all of it was consumed and the connection has gone quiet.
+#[derive(Debug, Default)]
+pub struct ReadBuffer {
+    bytes: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+/// Bytes asked of the transport at a time: large reads make few system calls, and the
+/// acknowledgements of one read leave in one write.
+const READ: usize = 64 * 1024;
+
+impl ReadBuffer {
+    /// An empty buffer; allocates nothing.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { bytes: Vec::new(), start: 0, end: 0 }
+    }
+
+    /// Reads once, behind what is there. `hint` is `Session::read_hint`: the buffer grows to hold the
+    /// packet at its front, by at most what has arrived once more, so that memory follows the bytes
+    /// received and not the length announced. `Ok(0)`: the peer has closed.
+    ///
+    /// # Errors
+    /// What the transport says, `WouldBlock` included; an interrupted read is tried again.
+    pub fn read_from(&mut self, transport: &mut impl Read, hint: usize) -> io::Result<usize> {
+        let held = self.end.saturating_sub(self.start);
+        let want = hint.saturating_sub(held).min(held).max(READ);
+        if self.bytes.len().saturating_sub(self.end) < READ.min(want) {
+            self.bytes.copy_within(self.start..self.end, 0);
+            self.start = 0;
+            self.end = held;
+            let len = held.saturating_add(want);
+            if self.bytes.len() < len {
+                self.bytes.resize(len, 0);
+            }
+        }
+        loop {
+            match transport.read(self.bytes.get_mut(self.end..).unwrap_or_default()) {
+                Ok(count) => {
+                    self.end = self.end.saturating_add(count).min(self.bytes.len());
+                    return Ok(count);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// What is there, to be given to `Session::receive`.
+    pub fn unread(&self) -> &[u8] {
+        self.bytes.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// The session consumed `count` bytes from the front.
+    pub fn consume(&mut self, count: usize) {
+        self.start = self.start.saturating_add(count).min(self.end);
+        if self.start == self.end {
+            self.start = 0;
+            self.end = 0;
+        }
+    }
+
+    /// Forgets everything: the connection has ended.
+    pub fn clear(&mut self) {
+        self.start = 0;
+        self.end = 0;
+    }
+
+    /// Gives the memory back if nothing is held; for connections that have gone quiet.
+    pub fn shrink(&mut self) {
+        if self.start == self.end {
+            mem::take(&mut self.bytes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gives `pieces` one read at a time.
+    struct Pieces<'a>(&'a [&'a [u8]]);
+
+    impl Read for Pieces<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let Some((first, rest)) = self.0.split_first() else { return Err(ErrorKind::WouldBlock.into()) };
+            buffer[..first.len()].copy_from_slice(first);
+            self.0 = rest;
+            Ok(first.len())
+        }
+    }
+
+    #[test]
+    fn what_was_not_consumed_stays_in_front_of_what_follows() {
+        let mut buffer = ReadBuffer::new();
+        let mut source = Pieces(&[b"abc", b"def", b"g"]);
+        buffer.read_from(&mut source, 0).unwrap();
+        buffer.consume(2);
+        buffer.read_from(&mut source, 0).unwrap();
+        assert_eq!(buffer.unread(), b"cdef");
+        buffer.consume(4);
+        assert_eq!(buffer.unread(), b"");
+        buffer.read_from(&mut source, 0).unwrap();
+        assert_eq!(buffer.unread(), b"g");
+        assert_eq!(buffer.read_from(&mut source, 0).unwrap_err().kind(), ErrorKind::WouldBlock);
+        buffer.clear();
+        buffer.shrink();
+        assert_eq!(buffer.unread(), b"");
+    }
+
+    #[test]
+    fn m01_memory_follows_the_bytes_received_not_the_length_announced() {
+        let mut buffer = ReadBuffer::new();
+        let mut source = Pieces(&[b"\x30\xff\xff\xff\x7f"]);
+        buffer.read_from(&mut source, 0).unwrap();
+        let _ = buffer.read_from(&mut source, 268_435_460);
+        assert!(buffer.bytes.len() <= 2 * READ, "{}", buffer.bytes.len());
+    }
+}

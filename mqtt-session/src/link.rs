@@ -1,0 +1,225 @@
+//! The life of a connection: when to dial, whether to try again, and what happened.
+//!
+//! ```text
+//!          start                opened            CONNACK 0
+//!  Idle ──────────▶ Opening ──────────▶ Handshake ──────────▶ Up
+//!   ▲                ▲   │ failed           │ failed           │ cut
+//!   │ fatal,         │   ▼                  ▼                  ▼
+//!   │ stopped        └─ Backoff ◀─────── (Closing: last bytes, Command::Close)
+//!   └────────────────────┘
+//! ```
+
+use core::time::Duration;
+
+use mqtt_proto::{ReasonCode, Version};
+
+use crate::config::Backoff;
+use crate::event::{Anomaly, Why};
+use crate::time::{Instant, micros};
+
+/// Where the link stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Not started, or stopped.
+    Idle,
+    /// Waiting before the next attempt.
+    Backoff,
+    /// The driver dials.
+    Opening,
+    /// CONNECT is handed out, CONNACK awaited.
+    Handshake,
+    /// Connected.
+    Up,
+    /// The session ends the connection: last bytes leave, then `Command::Close`, then `closed`.
+    Closing,
+}
+
+/// The link, its attempts and what it owes the driver.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Link {
+    pub(crate) state: State,
+    /// `Command::Open` is to be fetched.
+    pub(crate) open_wanted: bool,
+    /// `Command::Close` was fetched.
+    pub(crate) close_given: bool,
+    /// Closing: nothing more is waited for.
+    pub(crate) flushed: bool,
+    /// Closing: a DISCONNECT is still to be written.
+    pub(crate) disconnect: Option<ReasonCode>,
+    /// Closing: why.
+    pub(crate) why: Option<Why>,
+    /// `stop` was called.
+    pub(crate) stopping: bool,
+    /// Attempts since the last healthy connection.
+    pub(crate) attempt: u32,
+    pub(crate) server: u8,
+    /// No connection of this run was accepted yet.
+    pub(crate) first: bool,
+    pub(crate) up_since: Instant,
+    pub(crate) version: Version,
+    random: u64,
+}
+
+impl Link {
+    pub(crate) const fn new(seed: u64) -> Self {
+        Self {
+            state: State::Idle,
+            open_wanted: false,
+            close_given: false,
+            flushed: false,
+            disconnect: None,
+            why: None,
+            stopping: false,
+            attempt: 0,
+            server: 0,
+            first: true,
+            up_since: Instant::ZERO,
+            version: Version::V5,
+            random: seed,
+        }
+    }
+
+    /// SplitMix64: small, and good enough to spread a fleet.
+    fn random(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.random;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// The delay before the next attempt: even between 0 and the cap of this attempt.
+    pub(crate) fn delay(&mut self, backoff: &Backoff) -> Duration {
+        let doublings = self.attempt.saturating_sub(1).min(40);
+        let bound =
+            micros(backoff.base).saturating_mul(1u64.wrapping_shl(doublings)).min(micros(backoff.cap));
+        let drawn = self.random() as u128;
+        let scaled = drawn.wrapping_mul(u128::from(bound).saturating_add(1)) >> 64;
+        Duration::from_micros(u64::try_from(scaled).unwrap_or(bound))
+    }
+}
+
+/// Whether it makes no sense to try again: the next attempt would end the same way, or the server
+/// asked for none.
+pub(crate) const fn is_fatal(why: &Why, version: Version) -> bool {
+    match why {
+        Why::Refused(code) => !matches!(
+            code,
+            ReasonCode::ServerUnavailable
+                | ReasonCode::ServerBusy
+                | ReasonCode::QuotaExceeded
+                | ReasonCode::ConnectionRateExceeded
+                | ReasonCode::UnspecifiedError
+                | ReasonCode::ImplementationSpecificError
+                | ReasonCode::UseAnotherServer
+                | ReasonCode::ServerMoved
+        ),
+        // Two clients of one identifier would take the session from each other for ever.
+        Why::ServerDisconnected(code) => {
+            matches!(code, ReasonCode::SessionTakenOver | ReasonCode::NotAuthorized | ReasonCode::Banned)
+        }
+        // In 3.x the own limit cannot be announced: the server would flood the next connection too.
+        Why::Protocol(ReasonCode::ReceiveMaximumExceeded, _) => !version.has_properties(),
+        Why::VersionRefused | Why::ConnectInvalid | Why::Stopped => true,
+        _ => false,
+    }
+}
+
+/// What time and transport did, to be fetched with `poll_event`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Notice {
+    Connecting { attempt: u32, server: u8 },
+    Disconnected { why: Why, retry: Option<Duration> },
+    SessionLost { republished: u32, ended: u32 },
+    Stopped { left: u32 },
+}
+
+const NOTICES: usize = 6;
+
+/// A short queue of notices. It cannot overflow: no new attempt begins while more than
+/// `Notices::CALM` wait, and one attempt makes at most four.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Notices {
+    ring: [Notice; NOTICES],
+    len: usize,
+    /// The last anomaly that was not fetched yet.
+    pub(crate) anomaly: Option<Anomaly>,
+}
+
+impl Notices {
+    const CALM: usize = 2;
+
+    pub(crate) const fn new() -> Self {
+        Self { ring: [Notice::Stopped { left: 0 }; NOTICES], len: 0, anomaly: None }
+    }
+
+    pub(crate) const fn is_calm(&self) -> bool {
+        self.len <= Self::CALM
+    }
+
+    pub(crate) fn push(&mut self, notice: Notice) {
+        if let Some(place) = self.ring.get_mut(self.len) {
+            *place = notice;
+            self.len = self.len.saturating_add(1);
+        }
+    }
+
+    pub(crate) fn front(&self) -> Option<&Notice> {
+        self.ring.get(..self.len)?.first()
+    }
+
+    pub(crate) fn pop(&mut self) {
+        if self.len > 0 {
+            self.ring.rotate_left(1);
+            self.len = self.len.saturating_sub(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_grow_to_the_cap_and_use_the_whole_range() {
+        let backoff = Backoff::new();
+        let mut link = Link::new(7);
+        for attempt in 1..60 {
+            link.attempt = attempt;
+            let bound = backoff.cap.min(backoff.base.saturating_mul(1 << (attempt - 1).min(20)));
+            let drawn: Vec<Duration> = (0..200).map(|_| link.delay(&backoff)).collect();
+            assert!(drawn.iter().all(|delay| *delay <= bound), "attempt {attempt}");
+            assert!(drawn.iter().any(|delay| *delay > bound * 9 / 10), "attempt {attempt}");
+            assert!(drawn.iter().any(|delay| *delay < bound / 10), "attempt {attempt}");
+        }
+    }
+
+    #[test]
+    fn two_seeds_draw_different_delays_and_one_seed_the_same() {
+        let draw = |seed| {
+            let mut link = Link::new(seed);
+            link.attempt = 5;
+            link.delay(&Backoff::new())
+        };
+        assert_eq!(draw(1), draw(1));
+        assert_ne!(draw(1), draw(2));
+    }
+
+    #[test]
+    fn a07_bad_credentials_and_a_take_over_are_fatal_and_a_busy_server_is_not() {
+        for code in [
+            ReasonCode::BadUserNameOrPassword,
+            ReasonCode::NotAuthorized,
+            ReasonCode::Banned,
+            ReasonCode::ClientIdentifierNotValid,
+            ReasonCode::BadAuthenticationMethod,
+            ReasonCode::UnsupportedProtocolVersion,
+        ] {
+            assert!(is_fatal(&Why::Refused(code), Version::V5), "{code}");
+        }
+        assert!(!is_fatal(&Why::Refused(ReasonCode::ServerBusy), Version::V5));
+        assert!(is_fatal(&Why::ServerDisconnected(ReasonCode::SessionTakenOver), Version::V5));
+        assert!(!is_fatal(&Why::ServerDisconnected(ReasonCode::ServerShuttingDown), Version::V5));
+        assert!(!is_fatal(&Why::PeerClosed, Version::V3_1_1));
+    }
+}

@@ -1,0 +1,191 @@
+//! Doubly linked lists and free lists through the slots of a table, so that taking out of the middle
+//! costs the same as taking from the front.
+
+/// "No slot".
+pub(crate) const NONE: u32 = u32::MAX;
+
+/// The links of one slot. A slot is on one list at a time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Links {
+    next: u32,
+    prev: u32,
+}
+
+impl Links {
+    pub(crate) const UNLINKED: Self = Self { next: NONE, prev: NONE };
+}
+
+/// A slot that can be on a list.
+pub(crate) trait Linked {
+    fn links(&self) -> Links;
+    fn links_mut(&mut self) -> &mut Links;
+}
+
+/// A list; the slots hold its links.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct List {
+    head: u32,
+    tail: u32,
+    len: u32,
+}
+
+impl List {
+    pub(crate) const fn new() -> Self {
+        Self { head: NONE, tail: NONE, len: 0 }
+    }
+
+    pub(crate) const fn head(&self) -> u32 {
+        self.head
+    }
+
+    pub(crate) const fn tail(&self) -> u32 {
+        self.tail
+    }
+
+    pub(crate) const fn len(&self) -> u32 {
+        self.len
+    }
+
+    pub(crate) fn push_back<T: Linked>(&mut self, table: &mut [T], index: u32) {
+        match table.get_mut(index as usize) {
+            Some(slot) => *slot.links_mut() = Links { next: NONE, prev: self.tail },
+            None => return,
+        }
+        match table.get_mut(self.tail as usize) {
+            Some(last) => last.links_mut().next = index,
+            None => self.head = index,
+        }
+        self.tail = index;
+        self.len = self.len.saturating_add(1);
+    }
+
+    pub(crate) fn unlink<T: Linked>(&mut self, table: &mut [T], index: u32) {
+        let Some(slot) = table.get_mut(index as usize) else { return };
+        let Links { next, prev } = slot.links();
+        *slot.links_mut() = Links::UNLINKED;
+        match table.get_mut(prev as usize) {
+            Some(before) => before.links_mut().next = next,
+            None => self.head = next,
+        }
+        match table.get_mut(next as usize) {
+            Some(after) => after.links_mut().prev = prev,
+            None => self.tail = prev,
+        }
+        self.len = self.len.saturating_sub(1);
+    }
+
+    pub(crate) fn pop_front<T: Linked>(&mut self, table: &mut [T]) -> Option<u32> {
+        let head = self.head;
+        if head == NONE {
+            return None;
+        }
+        self.unlink(table, head);
+        Some(head)
+    }
+}
+
+/// The slot behind `index` on its list.
+pub(crate) fn next<T: Linked>(table: &[T], index: u32) -> u32 {
+    table.get(index as usize).map_or(NONE, |slot| slot.links().next)
+}
+
+/// The slot before `index` on its list.
+pub(crate) fn prev<T: Linked>(table: &[T], index: u32) -> u32 {
+    table.get(index as usize).map_or(NONE, |slot| slot.links().prev)
+}
+
+/// Slots not in use: the one freed last is used first, and a slot never used only when there is no
+/// other, so that the table stays dense whatever its size.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FreeList {
+    head: u32,
+    fresh: u32,
+}
+
+impl FreeList {
+    pub(crate) const fn new() -> Self {
+        Self { head: NONE, fresh: 0 }
+    }
+
+    /// Whether a slot is free in a table of `len` slots.
+    pub(crate) const fn has_room(&self, len: usize) -> bool {
+        self.head != NONE || (self.fresh as usize) < len
+    }
+
+    pub(crate) fn take<T: Linked>(&mut self, table: &[T]) -> Option<u32> {
+        if self.head != NONE {
+            let index = self.head;
+            self.head = next(table, index);
+            return Some(index);
+        }
+        if (self.fresh as usize) < table.len() {
+            let index = self.fresh;
+            self.fresh = self.fresh.saturating_add(1);
+            return Some(index);
+        }
+        None
+    }
+
+    pub(crate) fn give<T: Linked>(&mut self, table: &mut [T], index: u32) {
+        if let Some(slot) = table.get_mut(index as usize) {
+            *slot.links_mut() = Links { next: self.head, prev: NONE };
+            self.head = index;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone)]
+    struct Node(Links);
+
+    impl Linked for Node {
+        fn links(&self) -> Links {
+            self.0
+        }
+        fn links_mut(&mut self) -> &mut Links {
+            &mut self.0
+        }
+    }
+
+    fn order(list: &List, table: &[Node]) -> Vec<u32> {
+        let mut all = Vec::new();
+        let mut at = list.head();
+        while at != NONE {
+            all.push(at);
+            at = next(table, at);
+        }
+        all
+    }
+
+    #[test]
+    fn slots_leave_from_anywhere_and_the_rest_keeps_its_order() {
+        let mut table = vec![Node(Links::UNLINKED); 5];
+        for gone in 0..5 {
+            let mut list = List::new();
+            (0..5).for_each(|index| list.push_back(&mut table, index));
+            list.unlink(&mut table, gone);
+            let want: Vec<u32> = (0..5).filter(|index| *index != gone).collect();
+            assert_eq!(order(&list, &table), want);
+            assert_eq!(list.len(), 4);
+            assert_eq!(list.tail(), *want.last().unwrap());
+        }
+    }
+
+    #[test]
+    fn the_slot_freed_last_is_used_first() {
+        let mut table = vec![Node(Links::UNLINKED); 3];
+        let mut free = FreeList::new();
+        assert_eq!(free.take(&table), Some(0));
+        assert_eq!(free.take(&table), Some(1));
+        free.give(&mut table, 0);
+        free.give(&mut table, 1);
+        assert_eq!(free.take(&table), Some(1));
+        assert_eq!(free.take(&table), Some(0));
+        assert_eq!(free.take(&table), Some(2));
+        assert_eq!(free.take(&table), None);
+        assert!(!free.has_room(table.len()));
+    }
+}

@@ -1,0 +1,212 @@
+//! The operations that were accepted and have not ended: PUBLISH, SUBSCRIBE and UNSUBSCRIBE in one
+//! queue, one token space.
+
+use mqtt_proto::{EncodedProperties, PacketId, Qos, ReasonCode};
+
+use crate::list::{FreeList, Linked, Links, List, NONE};
+use crate::qos::Stage;
+use crate::token::Token;
+
+/// What an operation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) enum Kind {
+    #[default]
+    Publish,
+    Subscribe,
+    Unsubscribe,
+}
+
+/// How an operation ended that has not been told yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Refused(ReasonCode),
+    Sent,
+    Cancelled,
+    Dropped,
+    Lost,
+    Unknown,
+    Stopped,
+}
+
+/// One operation. What it carries lies in the arena at `at`: a topic, properties and a payload for
+/// PUBLISH, properties and filters for the others.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slot {
+    links: Links,
+    pub(crate) at: u32,
+    pub(crate) topic_len: u16,
+    pub(crate) packet_id: Option<PacketId>,
+    pub(crate) properties_len: u32,
+    pub(crate) payload_len: u32,
+    pub(crate) generation: u32,
+    pub(crate) kind: Kind,
+    pub(crate) stage: Stage,
+    pub(crate) qos: Qos,
+    pub(crate) retain: bool,
+    /// The payload lies beside the arena, shared with the caller.
+    pub(crate) shared: bool,
+    /// A byte of it may have been sent at some time: a resend carries DUP, `cancel` comes too late.
+    pub(crate) touched: bool,
+    /// The hand-out on connection `epoch` was its first.
+    pub(crate) first_time: bool,
+    /// The connection it was handed out on last.
+    pub(crate) epoch: u32,
+    /// Topic filters of a SUBSCRIBE or UNSUBSCRIBE.
+    pub(crate) filters: u16,
+    pub(crate) ending: Ending,
+    /// Where in this connection's outgoing stream its packet begins (`Stage::Sending`: ends).
+    pub(crate) position: u64,
+    pub(crate) tag: u64,
+}
+
+impl Slot {
+    pub(crate) const EMPTY: Self = Self {
+        links: Links::UNLINKED,
+        at: 0,
+        topic_len: 0,
+        packet_id: None,
+        properties_len: 0,
+        payload_len: 0,
+        generation: 0,
+        kind: Kind::Publish,
+        stage: Stage::Ended,
+        qos: Qos::AtMostOnce,
+        retain: false,
+        shared: false,
+        touched: false,
+        first_time: false,
+        epoch: 0,
+        filters: 0,
+        ending: Ending::Stopped,
+        position: 0,
+        tag: 0,
+    };
+
+    /// PUBLISH at QoS 0: it holds no identifier and nothing answers it.
+    pub(crate) fn is_qos0(&self) -> bool {
+        self.kind == Kind::Publish && self.qos == Qos::AtMostOnce
+    }
+
+    /// The topic and encoded properties in the arena.
+    pub(crate) fn head<'a>(&self, arena: &'a [u8]) -> (&'a str, EncodedProperties<'a>) {
+        let start = self.at as usize;
+        let middle = start.saturating_add(usize::from(self.topic_len));
+        let end = middle.saturating_add(self.properties_len as usize);
+        let topic = arena.get(start..middle).unwrap_or_default();
+        let properties = arena.get(middle..end).unwrap_or_default();
+        (core::str::from_utf8(topic).unwrap_or_default(), EncodedProperties::from_stored(properties))
+    }
+
+    /// What lies behind topic and properties: the payload unless it is shared, or the filters.
+    pub(crate) fn body<'a>(&self, arena: &'a [u8]) -> &'a [u8] {
+        let start = (self.at as usize)
+            .saturating_add(usize::from(self.topic_len))
+            .saturating_add(self.properties_len as usize);
+        arena.get(start..start.saturating_add(self.payload_len as usize)).unwrap_or_default()
+    }
+}
+
+impl Linked for Slot {
+    fn links(&self) -> Links {
+        self.links
+    }
+
+    fn links_mut(&mut self) -> &mut Links {
+        &mut self.links
+    }
+}
+
+/// The lists through the slots.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Operations {
+    pub(crate) free: FreeList,
+    /// In order of acceptance: first what was handed out on this connection, from `cursor` on what was
+    /// not yet.
+    pub(crate) order: List,
+    pub(crate) cursor: u32,
+    /// Past PUBREC, in the order of the PUBRECs: first those whose PUBREL was handed out on this
+    /// connection, from `release_cursor` on the others. [MQTT-4.6.0-4]
+    pub(crate) release: List,
+    pub(crate) release_cursor: u32,
+    /// QoS 0 handed out, last byte not yet taken.
+    pub(crate) sending: List,
+    /// Ended, `Done` not yet fetched.
+    pub(crate) ended: List,
+}
+
+impl Operations {
+    pub(crate) const fn new() -> Self {
+        Self {
+            free: FreeList::new(),
+            order: List::new(),
+            cursor: NONE,
+            release: List::new(),
+            release_cursor: NONE,
+            sending: List::new(),
+            ended: List::new(),
+        }
+    }
+
+    /// Operations accepted and not ended.
+    pub(crate) const fn open(&self) -> u32 {
+        self.order.len().saturating_add(self.release.len()).saturating_add(self.sending.len())
+    }
+
+    /// Slots in use: open operations, and ended ones whose `Done` was not fetched.
+    pub(crate) const fn in_use(&self) -> u32 {
+        self.open().saturating_add(self.ended.len())
+    }
+
+    /// Puts a new operation at the end of the order.
+    pub(crate) fn accept(&mut self, slots: &mut [Slot], index: u32) {
+        self.order.push_back(slots, index);
+        if self.cursor == NONE {
+            self.cursor = index;
+        }
+    }
+
+    /// Takes an operation off the list its stage puts it on.
+    pub(crate) fn unlink(&mut self, slots: &mut [Slot], index: u32) {
+        let Some(slot) = slots.get(index as usize) else { return };
+        match slot.stage {
+            Stage::Sending => self.sending.unlink(slots, index),
+            Stage::Ended => self.ended.unlink(slots, index),
+            Stage::AwaitPubcomp => {
+                if self.release_cursor == index {
+                    self.release_cursor = crate::list::next(slots, index);
+                }
+                self.release.unlink(slots, index);
+            }
+            _ => {
+                if self.cursor == index {
+                    self.cursor = crate::list::next(slots, index);
+                }
+                self.order.unlink(slots, index);
+            }
+        }
+    }
+
+    /// PUBREC came: from the order of acceptance to the order of PUBRECs.
+    pub(crate) fn released(&mut self, slots: &mut [Slot], index: u32) {
+        self.unlink(slots, index);
+        if let Some(slot) = slots.get_mut(index as usize) {
+            slot.stage = Stage::AwaitPubcomp;
+        }
+        self.release.push_back(slots, index);
+        if self.release_cursor == NONE {
+            self.release_cursor = index;
+        }
+    }
+
+    /// Everything is to be handed out again, in its order.
+    pub(crate) fn rewind(&mut self) {
+        self.cursor = self.order.head();
+        self.release_cursor = self.release.head();
+    }
+
+    /// The operation a token names, if it is still open.
+    pub(crate) fn find(&self, slots: &[Slot], token: Token) -> Option<u32> {
+        let slot = slots.get(token.index() as usize)?;
+        (slot.generation == token.generation() && slot.stage != Stage::Ended).then_some(token.index())
+    }
+}

@@ -1,0 +1,337 @@
+//! The session: a thin shell that gives the core its tables and lets them grow.
+
+use mqtt_proto::{Properties, Qos, ReasonCode, Subscription, TopicFilter};
+
+use crate::config::Config;
+use crate::engine::{Core, Filters, Step};
+use crate::error::{AckError, Refused, StartError, SubscribeError};
+use crate::event::{Closed, Command, Event, Received, Topic};
+use crate::limits::ServerLimits;
+use crate::options::{ConnectOptions, Message, Stop};
+use crate::outgoing::Outgoing;
+use crate::stats::Stats;
+use crate::storage::{Fixed, Storage};
+use crate::time::Instant;
+use crate::token::{AckToken, Token};
+
+/// An MQTT client without input or output: bytes and times in, bytes and events out.
+///
+/// # Commands
+/// What the application wants: [`start`](Self::start), [`stop`](Self::stop), [`publish`](Self::publish),
+/// [`subscribe`](Self::subscribe), [`unsubscribe`](Self::unsubscribe), [`acknowledge`](Self::acknowledge),
+/// [`cancel`](Self::cancel), [`check_link`](Self::check_link), [`hold_input`](Self::hold_input). They never
+/// take the time: a deadline they begin counts from the next time the session is told, and until then
+/// `poll_timeout` says "now".
+///
+/// # Inputs
+/// What the world did: [`opened`](Self::opened), [`closed`](Self::closed), [`receive`](Self::receive),
+/// [`handle_timeout`](Self::handle_timeout). They cannot fail: a broken server, a late call and a clock
+/// that steps back are all answered by events.
+///
+/// # Outputs
+/// [`poll_command`](Self::poll_command), [`poll_event`](Self::poll_event),
+/// [`poll_timeout`](Self::poll_timeout), [`outgoing`](Self::outgoing): O(1), to be drained in any order
+/// after anything else was called. Skipping one only delays things.
+///
+/// # Questions
+/// [`topic`](Self::topic), [`read_hint`](Self::read_hint), [`wants_read`](Self::wants_read),
+/// [`can_publish`](Self::can_publish), [`is_connected`](Self::is_connected), [`pending`](Self::pending),
+/// [`server`](Self::server), [`stats`](Self::stats).
+#[derive(Clone, Debug)]
+pub struct Session<S: Storage> {
+    core: Core,
+    store: S,
+}
+
+/// A session with memory from the heap.
+#[cfg(feature = "alloc")]
+pub type HeapSession = Session<crate::storage::Heap>;
+
+/// A session whose memory is all inside it: see [`Fixed`].
+pub type FixedSession<B, const OUT: usize, const IN: usize> = Session<Fixed<B, OUT, IN>>;
+
+#[cfg(feature = "alloc")]
+impl Session<crate::storage::Heap> {
+    /// A session that allocates on demand, within the limits of `config`.
+    #[must_use]
+    pub const fn new(config: Config) -> Self {
+        let store = crate::storage::Heap::new(config.queue_bytes, config.wire_bytes);
+        Self { core: Core::new(config), store }
+    }
+}
+
+impl<B: AsRef<[u8]> + AsMut<[u8]>, const OUT: usize, const IN: usize> Session<Fixed<B, OUT, IN>> {
+    /// A session in the memory given: it fits a `static`.
+    ///
+    /// `config.wire_bytes` of `memory`, at most half, are the outgoing buffer, in which CONNECT and the
+    /// head of every message must fit; the rest keeps operations.
+    ///
+    /// ```
+    /// use mqtt_session::{Config, FixedSession};
+    ///
+    /// static SESSION: FixedSession<[u8; 2048], 8, 4> = FixedSession::new([0; 2048], Config::new(1));
+    /// ```
+    #[must_use]
+    pub const fn new(memory: B, config: Config) -> Self {
+        Self { core: Core::new(config), store: Fixed::new(memory, config.wire_bytes) }
+    }
+}
+
+/// Runs a step of the core, letting the table grow that it asks for, until it needs no more.
+macro_rules! until_roomy {
+    ($session:ident, $step:expr) => {
+        while let Some((table, len)) = $step {
+            $session.store.reserve(table, len);
+        }
+    };
+}
+
+impl<S: Storage> Session<S> {
+    // ---- commands ----------------------------------------------------------------------------
+
+    /// Begins to connect, and to connect again whenever the connection is lost.
+    ///
+    /// # Errors
+    /// When the session runs already, or no CONNECT can be made of the options.
+    pub fn start(&mut self, options: &ConnectOptions<'_>) -> Result<(), StartError> {
+        self.bind();
+        self.core.start(options)
+    }
+
+    /// Ends the run: refuses new work, delivers what was accepted until the deadline, sends DISCONNECT,
+    /// closes, and tells `Event::Stopped`. Called again, it can only shorten the wait
+    /// ([`Stop::now`]). What was not finished ends as `Outcome::Stopped`; should it have been half
+    /// done, the next connection of this session begins a new session on the server.
+    pub fn stop(&mut self, how: Stop<'_>) {
+        self.bind();
+        let len = self.core.plan_farewell(how.properties);
+        if len != 0 {
+            until_roomy!(self, self.core.room_in_arena(&mut self.store.tables(), len));
+            self.core.keep_farewell(&mut self.store.tables(), how.properties, len);
+        }
+        self.core.stop(&mut self.store.tables(), &how);
+    }
+
+    /// Accepts a message for delivery, connected or not. It is copied once (a large shared payload is
+    /// not copied at all) and waits for the transport, for the server's quota, or for a connection.
+    ///
+    /// At QoS 1 and 2 exactly one `Event::Done` follows; at QoS 0 only with `Config::qos0_receipts`.
+    /// O(length), or O(`Config::queue_bytes`) when the memory has to be squeezed. Allocates only to
+    /// grow beyond what was ever in use.
+    ///
+    /// # Errors
+    /// The payload comes back with the reason.
+    pub fn publish<'p>(
+        &mut self,
+        message: &Message<'_>,
+        payload: S::Payload<'p>,
+    ) -> Result<Token, Refused<S::Payload<'p>>> {
+        self.bind();
+        let shared = S::can_share(&payload);
+        let plan = match self.core.plan_publish(message, payload.as_ref().len(), !shared) {
+            Ok(plan) => plan,
+            Err(reason) => return Err(Refused { reason, payload }),
+        };
+        until_roomy!(self, self.core.room_in_tables(&mut self.store.tables(), &plan));
+        let accepted = self.core.accept_publish(&mut self.store.tables(), message, payload.as_ref(), &plan);
+        let Some((token, index)) = accepted else {
+            return Err(Refused { reason: crate::error::PublishError::BytesFull, payload });
+        };
+        if shared {
+            self.store.share(index, payload);
+        }
+        Ok(token)
+    }
+
+    /// Accepts a SUBSCRIBE; `Event::Done` brings the server's answer for each filter.
+    ///
+    /// # Errors
+    /// When there is no room, or the server or the protocol does not allow it.
+    pub fn subscribe(
+        &mut self,
+        filters: &[Subscription<'_>],
+        properties: Properties<'_>,
+    ) -> Result<Token, SubscribeError> {
+        self.request(Filters::Subscribe(filters), properties)
+    }
+
+    /// Accepts an UNSUBSCRIBE; `Event::Done` brings the server's answer for each filter (none in 3.x).
+    ///
+    /// # Errors
+    /// When there is no room, or the protocol does not allow it.
+    pub fn unsubscribe(
+        &mut self,
+        filters: &[TopicFilter<'_>],
+        properties: Properties<'_>,
+    ) -> Result<Token, SubscribeError> {
+        self.request(Filters::Unsubscribe(filters), properties)
+    }
+
+    fn request(&mut self, filters: Filters<'_>, properties: Properties<'_>) -> Result<Token, SubscribeError> {
+        self.bind();
+        let plan = self.core.plan_filters(filters, properties)?;
+        until_roomy!(self, self.core.room_in_tables(&mut self.store.tables(), &plan));
+        self.core
+            .accept_filters(&mut self.store.tables(), filters, properties, &plan)
+            .ok_or(SubscribeError::BytesFull)
+    }
+
+    /// Acknowledges an inbound message (`AckMode::Manual`), in any order: on the wire the
+    /// acknowledgements keep the order the messages came in. A reason code of 0x80 or above refuses the
+    /// message (5.0; in 3.x it counts as success). O(1).
+    ///
+    /// # Errors
+    /// A stale token, or a reason code that PUBACK and PUBREC do not have; nothing happens then.
+    pub fn acknowledge(&mut self, ack: AckToken, reason: ReasonCode) -> Result<(), AckError> {
+        self.core.acknowledge(&mut self.store.tables(), ack, reason)
+    }
+
+    /// Takes an operation back of which nothing was sent; its `Done` says `Outcome::Cancelled`. False:
+    /// too late, or ended already. O(1).
+    pub fn cancel(&mut self, token: Token) -> bool {
+        self.core.cancel(&mut self.store.tables(), token)
+    }
+
+    /// Sends a PINGREQ now and expects an answer in time: after a suspend, or a change of network.
+    pub fn check_link(&mut self) {
+        self.core.check_link();
+    }
+
+    /// Tells that the driver keeps input from the session, because the application is slow. Pings go
+    /// out as always, but no answer is expected while nothing is read. Ends with the connection.
+    pub fn hold_input(&mut self, held: bool) {
+        self.core.hold_input(held);
+    }
+
+    // ---- inputs ------------------------------------------------------------------------------
+
+    /// The transport is connected. The options are given again because credentials may have changed;
+    /// even the version may be another than the one `start` was given.
+    pub fn opened(&mut self, options: &ConnectOptions<'_>, now: Instant) {
+        self.bind();
+        until_roomy!(self, self.core.room_for_connect(&self.store.tables(), options));
+        self.core.opened(&mut self.store.tables(), options, now);
+    }
+
+    /// The transport is gone, or could not be connected. Input that was not consumed is to be forgotten.
+    pub fn closed(&mut self, closed: Closed, now: Instant) {
+        self.bind();
+        self.core.closed(&mut self.store.tables(), closed, now);
+    }
+
+    /// Takes packets from the front of `input` until one has something to tell. `None`: what is left in
+    /// `input` is the beginning of a packet, or is held back because `wants_read` is false; give it again
+    /// with what follows, or after the next flush.
+    pub fn receive<'i>(&mut self, input: &mut &'i [u8], now: Instant) -> Option<Event<'i>> {
+        self.bind();
+        loop {
+            match self.core.receive(&mut self.store.tables(), input, now) {
+                Step::Tell(event) => return Some(event),
+                Step::Done => return None,
+                Step::Need(table, len) => self.store.reserve(table, len),
+            }
+        }
+    }
+
+    /// Time has passed. To be called when `poll_timeout` says so; any other time is harmless.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.bind();
+        self.core.handle_timeout(&mut self.store.tables(), now);
+        if self.core.may_shrink() {
+            self.store.shrink();
+        }
+    }
+
+    // ---- outputs -----------------------------------------------------------------------------
+
+    /// The next thing for the driver to carry out.
+    #[must_use = "the session waits until the command is carried out"]
+    pub fn poll_command(&mut self) -> Option<Command> {
+        self.core.poll_command()
+    }
+
+    /// The next thing that time, the transport or a command did. `receive` tells what packets did.
+    pub fn poll_event(&mut self) -> Option<Event<'static>> {
+        self.core.poll_event(&mut self.store.tables())
+    }
+
+    /// When `handle_timeout` is to be called at the latest.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.core.poll_timeout()
+    }
+
+    /// The bytes to send now. Acknowledgements of messages that `receive` told leave with it.
+    pub fn outgoing(&mut self, now: Instant) -> Outgoing<'_, S> {
+        self.bind();
+        self.pump(now);
+        Outgoing::new(self, now)
+    }
+
+    // ---- questions ---------------------------------------------------------------------------
+
+    /// The topic of a message that arrived.
+    pub fn topic<'a>(&'a self, message: &Received<'a>) -> &'a str {
+        match message.topic {
+            Topic::Name(name) => name,
+        }
+    }
+
+    /// Bytes the packet at the front of the input has in all; 0: unknown.
+    pub fn read_hint(&self) -> usize {
+        self.core.read_hint()
+    }
+
+    /// Whether the next packet could be taken. False: an acknowledgement it may need has no room until
+    /// owed ones were sent; read no more, flush, then give `receive` again what is there.
+    pub fn wants_read(&self) -> bool {
+        self.core.wants_read()
+    }
+
+    /// Whether a message published now would be handed out with the next `outgoing`.
+    pub fn can_publish(&self, qos: Qos) -> bool {
+        self.core.can_publish(qos)
+    }
+
+    /// Whether the server has accepted the connection and it has not ended.
+    pub fn is_connected(&self) -> bool {
+        self.core.is_connected()
+    }
+
+    /// Operations accepted and not ended.
+    pub fn pending(&self) -> u32 {
+        self.core.open()
+    }
+
+    /// What the server allows; while not connected, the widest.
+    pub fn server(&self) -> &ServerLimits {
+        self.core.limits()
+    }
+
+    /// Counters.
+    pub fn stats(&self) -> Stats {
+        self.core.stats()
+    }
+
+    // ---- for Outgoing ------------------------------------------------------------------------
+
+    fn bind(&mut self) {
+        let store = &self.store;
+        self.core.bind(|| store.capacity());
+    }
+
+    pub(crate) fn pump(&mut self, now: Instant) {
+        until_roomy!(self, self.core.pump(&mut self.store.tables(), now));
+    }
+
+    pub(crate) fn chunks(&self) -> [&[u8]; 3] {
+        self.core.chunks(&self.store.view())
+    }
+
+    pub(crate) fn advance(&mut self, count: usize, now: Instant) {
+        self.core.advance(&mut self.store.tables(), count, now);
+    }
+
+    pub(crate) fn has_outgoing(&self) -> bool {
+        self.core.has_outgoing()
+    }
+}

@@ -1,0 +1,119 @@
+//! All memory inside the session, of a size its type says: no heap.
+
+use super::sealed::Sealed;
+use super::{Capacity, Shared, Storage, Table, Tables, View};
+use crate::ids::IdEntry;
+use crate::inbound::{Exchange, Owed};
+use crate::operation::Slot;
+
+/// Memory of a fixed size.
+///
+/// * `B` holds the outgoing buffer and the content of operations: an array `[u8; N]`, or a `&mut [u8]`
+///   lent by the caller. `Config::wire_bytes` of it, at most half, are the outgoing buffer.
+/// * `OUT` operations may be open at once, queued and in flight together.
+/// * `IN` inbound QoS 1 and 2 messages may be unacknowledged at once.
+#[derive(Clone, Debug)]
+pub struct Fixed<B, const OUT: usize, const IN: usize> {
+    slots: [Slot; OUT],
+    ids: [IdEntry; OUT],
+    exchanges: [Exchange; IN],
+    owed: [Owed; IN],
+    bytes: B,
+    wire: usize,
+}
+
+impl<B, const OUT: usize, const IN: usize> Fixed<B, OUT, IN> {
+    pub(crate) const fn new(bytes: B, wire: usize) -> Self {
+        Self {
+            slots: [Slot::EMPTY; OUT],
+            ids: [IdEntry::FREE; OUT],
+            exchanges: [Exchange::EMPTY; IN],
+            owed: [Owed::EMPTY; IN],
+            bytes,
+            wire,
+        }
+    }
+}
+
+/// How much of `all` bytes is the outgoing buffer.
+fn wire_len(all: usize, wanted: usize) -> usize {
+    wanted.min(all / 2)
+}
+
+impl<B: AsRef<[u8]> + AsMut<[u8]>, const OUT: usize, const IN: usize> Sealed for Fixed<B, OUT, IN> {}
+
+impl<B: AsRef<[u8]> + AsMut<[u8]>, const OUT: usize, const IN: usize> Storage for Fixed<B, OUT, IN> {
+    type Payload<'p> = FixedPayload<'p>;
+
+    fn capacity(&self) -> Capacity {
+        let all = self.bytes.as_ref().len();
+        let wire = wire_len(all, self.wire);
+        Capacity { slots: OUT, inbound: IN, arena: all.saturating_sub(wire), wire }
+    }
+
+    fn reserve(&mut self, _: Table, _: usize) {}
+
+    fn tables(&mut self) -> Tables<'_> {
+        let bytes = self.bytes.as_mut();
+        let wire = wire_len(bytes.len(), self.wire);
+        let (wire, arena) = bytes.split_at_mut_checked(wire).unwrap_or_default();
+        Tables {
+            slots: &mut self.slots,
+            ids: &mut self.ids,
+            exchanges: &mut self.exchanges,
+            owed: &mut self.owed,
+            arena,
+            wire,
+            shared: Shared::none(),
+        }
+    }
+
+    fn view(&self) -> View<'_> {
+        let bytes = self.bytes.as_ref();
+        let wire = wire_len(bytes.len(), self.wire);
+        let (wire, arena) = bytes.split_at_checked(wire).unwrap_or_default();
+        View {
+            slots: &self.slots,
+            arena,
+            wire,
+            #[cfg(feature = "alloc")]
+            shared: &[],
+        }
+    }
+
+    fn can_share(_: &FixedPayload<'_>) -> bool {
+        false
+    }
+
+    fn share(&mut self, _: u32, _: FixedPayload<'_>) {}
+
+    fn shrink(&mut self) {}
+}
+
+/// A payload for a fixed storage: bytes to copy.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct FixedPayload<'p>(&'p [u8]);
+
+impl<'p> From<&'p [u8]> for FixedPayload<'p> {
+    fn from(bytes: &'p [u8]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl<'p, const N: usize> From<&'p [u8; N]> for FixedPayload<'p> {
+    fn from(bytes: &'p [u8; N]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl AsRef<[u8]> for FixedPayload<'_> {
+    fn as_ref(&self) -> &[u8] {
+        self.0
+    }
+}
+
+impl core::fmt::Debug for FixedPayload<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "FixedPayload({} bytes)", self.0.len())
+    }
+}

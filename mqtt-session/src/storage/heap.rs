@@ -1,0 +1,160 @@
+//! Memory from the heap: tables grow on demand, within the limits of `Config`.
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::sealed::Sealed;
+use super::{Capacity, Shared, Storage, Table, Tables, View};
+use crate::ids::IdEntry;
+use crate::inbound::{Exchange, Owed};
+use crate::operation::Slot;
+
+/// Memory from the heap. Nothing is allocated before it is needed; in steady state nothing is.
+#[derive(Clone, Debug)]
+pub struct Heap {
+    slots: Vec<Slot>,
+    ids: Vec<IdEntry>,
+    exchanges: Vec<Exchange>,
+    owed: Vec<Owed>,
+    arena: Vec<u8>,
+    wire: Vec<u8>,
+    shared: Vec<Option<Bytes>>,
+    capacity: Capacity,
+}
+
+impl Heap {
+    pub(crate) const fn new(arena: usize, wire: usize) -> Self {
+        Self {
+            slots: Vec::new(),
+            ids: Vec::new(),
+            exchanges: Vec::new(),
+            owed: Vec::new(),
+            arena: Vec::new(),
+            wire: Vec::new(),
+            shared: Vec::new(),
+            capacity: Capacity { slots: usize::MAX, inbound: usize::MAX, arena, wire },
+        }
+    }
+}
+
+/// Grows by doubling, from a first allocation of a few entries.
+fn grow<T: Clone>(table: &mut Vec<T>, len: usize, empty: &T) {
+    if len > table.len() {
+        let len = len.max(table.len().saturating_mul(2)).max(4);
+        table.reserve_exact(len.saturating_sub(table.len()));
+        table.resize(len, empty.clone());
+    }
+}
+
+impl Sealed for Heap {}
+
+impl Storage for Heap {
+    type Payload<'p> = HeapPayload<'p>;
+
+    fn capacity(&self) -> Capacity {
+        self.capacity
+    }
+
+    fn reserve(&mut self, table: Table, len: usize) {
+        match table {
+            Table::Slots => grow(&mut self.slots, len, &Slot::EMPTY),
+            Table::Ids => grow(&mut self.ids, len, &IdEntry::FREE),
+            Table::Exchanges => grow(&mut self.exchanges, len, &Exchange::EMPTY),
+            Table::Owed => grow(&mut self.owed, len, &Owed::EMPTY),
+            Table::Arena => grow(&mut self.arena, len.max(256), &0),
+            Table::Wire => {
+                grow(&mut self.wire, len.max(256), &0);
+                // Doubling must not take the buffer over its bound: what fits is the same on every storage.
+                self.wire.truncate(self.capacity.wire);
+            }
+        }
+    }
+
+    fn tables(&mut self) -> Tables<'_> {
+        Tables {
+            slots: &mut self.slots,
+            ids: &mut self.ids,
+            exchanges: &mut self.exchanges,
+            owed: &mut self.owed,
+            arena: &mut self.arena,
+            wire: &mut self.wire,
+            shared: Shared { payloads: &mut self.shared },
+        }
+    }
+
+    fn view(&self) -> View<'_> {
+        View { slots: &self.slots, arena: &self.arena, wire: &self.wire, shared: &self.shared }
+    }
+
+    fn can_share(payload: &HeapPayload<'_>) -> bool {
+        matches!(payload, HeapPayload::Share(bytes) if bytes.len() > SHARE_ABOVE)
+    }
+
+    fn share(&mut self, slot: u32, payload: HeapPayload<'_>) {
+        let HeapPayload::Share(bytes) = payload else { return };
+        let index = slot as usize;
+        if index >= self.shared.len() {
+            self.shared.resize(self.slots.len(), None);
+        }
+        if let Some(place) = self.shared.get_mut(index) {
+            *place = Some(bytes);
+        }
+    }
+
+    fn shrink(&mut self) {
+        self.arena = Vec::new();
+        self.wire = Vec::new();
+        self.shared = Vec::new();
+    }
+}
+
+/// A shared payload of at most this many bytes is copied all the same: it costs less than keeping
+/// count of it, and does not pin the buffer it is a part of.
+const SHARE_ABOVE: usize = 512;
+
+/// A payload for the heap storage.
+#[derive(Clone, PartialEq, Eq)]
+pub enum HeapPayload<'p> {
+    /// Bytes to copy.
+    Copy(&'p [u8]),
+    /// Bytes to keep without copying them.
+    Share(Bytes),
+}
+
+impl<'p> From<&'p [u8]> for HeapPayload<'p> {
+    fn from(bytes: &'p [u8]) -> Self {
+        Self::Copy(bytes)
+    }
+}
+
+impl<'p, const N: usize> From<&'p [u8; N]> for HeapPayload<'p> {
+    fn from(bytes: &'p [u8; N]) -> Self {
+        Self::Copy(bytes)
+    }
+}
+
+impl From<Bytes> for HeapPayload<'_> {
+    fn from(bytes: Bytes) -> Self {
+        Self::Share(bytes)
+    }
+}
+
+impl AsRef<[u8]> for HeapPayload<'_> {
+    fn as_ref(&self) -> &[u8] {
+        match self {
+            Self::Copy(bytes) => bytes,
+            Self::Share(bytes) => bytes,
+        }
+    }
+}
+
+impl core::fmt::Debug for HeapPayload<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let name = match self {
+            Self::Copy(_) => "Copy",
+            Self::Share(_) => "Share",
+        };
+        write!(f, "{name}({} bytes)", self.as_ref().len())
+    }
+}
