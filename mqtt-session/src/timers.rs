@@ -105,11 +105,8 @@ impl Timers {
 
     /// Takes out one deadline that has passed.
     pub(crate) fn expired(&mut self, now: Instant) -> Option<Timer> {
-        let timer =
-            ALL.into_iter().find(|timer| self.due.get(*timer as usize).is_some_and(|due| *due <= now))?;
-        if now == Instant::NEVER && !self.is_set(timer) {
-            return None;
-        }
+        let passed = |due: &Instant| *due <= now && *due != Instant::NEVER;
+        let timer = ALL.into_iter().find(|timer| self.due.get(*timer as usize).is_some_and(passed))?;
         self.clear(timer);
         Some(timer)
     }
