@@ -10,7 +10,7 @@ use crate::properties::{Properties, section_len};
 use crate::property::PropertyPlace;
 use crate::reason::{ReasonCode, read_code};
 use crate::types::{PacketId, PacketType, Peer, Version};
-use crate::wire::{Reader, begin, packet_len};
+use crate::wire::{Reader, packet_len, write_packet};
 
 /// What tells the four acknowledgements apart. Sealed: [`PubackKind`], [`PubrecKind`], [`PubrelKind`] and
 /// [`PubcompKind`] are all there are.
@@ -195,15 +195,16 @@ impl<'a, K: AckKind> Ack<'a, K> {
     fn encode_long(&self, version: Version, out: &mut [u8]) -> Result<usize, EncodeError> {
         let (remaining, properties) = self.measure(version)?;
         let whole = packet_len(remaining)?;
-        let mut writer = begin(out, whole, K::FIRST_BYTE, remaining)?;
-        writer.u16(self.packet_id.get())?;
-        if remaining > 2 {
-            writer.u8(self.reason_code as u8)?;
-        }
-        if remaining > 3 {
-            self.properties.write_section(properties, &mut writer)?;
-        }
-        Ok(whole)
+        write_packet(out, whole, K::FIRST_BYTE, remaining, |writer| {
+            writer.u16(self.packet_id.get())?;
+            if remaining > 2 {
+                writer.u8(self.reason_code as u8)?;
+            }
+            if remaining > 3 {
+                self.properties.write_section(properties, writer)?;
+            }
+            Some(())
+        })
     }
 }
 

@@ -7,7 +7,7 @@ use crate::properties::{Properties, section_len};
 use crate::property::{PropertyId, PropertyPlace};
 use crate::reason::{ReasonCode, read_code};
 use crate::types::{PacketType, Peer, Version};
-use crate::wire::{Reader, begin, packet_len};
+use crate::wire::{Reader, packet_len, write_packet};
 
 /// A step of an extended authentication, 5.0 only. An Authentication Method belongs to it; only the shortest form,
 /// which says success and nothing else, has none.
@@ -102,11 +102,12 @@ impl Encode for Auth<'_> {
     fn encode(&self, version: Version, out: &mut [u8]) -> Result<usize, EncodeError> {
         let (remaining, properties) = self.measure(version)?;
         let whole = packet_len(remaining)?;
-        let mut writer = begin(out, whole, 0xF0, remaining)?;
-        if remaining > 0 {
-            writer.u8(self.reason_code as u8)?;
-            self.properties.write_section(properties, &mut writer)?;
-        }
-        Ok(whole)
+        write_packet(out, whole, 0xF0, remaining, |writer| {
+            if remaining > 0 {
+                writer.u8(self.reason_code as u8)?;
+                self.properties.write_section(properties, writer)?;
+            }
+            Some(())
+        })
     }
 }

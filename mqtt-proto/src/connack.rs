@@ -7,7 +7,7 @@ use crate::properties::{Properties, section_len};
 use crate::property::PropertyPlace;
 use crate::reason::{ReasonCode, read_code};
 use crate::types::{PacketType, Peer, Version};
-use crate::wire::{Reader, begin, packet_len};
+use crate::wire::{Reader, packet_len, write_packet};
 
 /// The server's answer to CONNECT.
 ///
@@ -170,12 +170,13 @@ impl Encode for Connack<'_> {
     fn encode(&self, version: Version, out: &mut [u8]) -> Result<usize, EncodeError> {
         let (code, remaining, properties) = self.measure(version)?;
         let whole = packet_len(remaining)?;
-        let mut writer = begin(out, whole, 0x20, remaining)?;
-        writer.u8(u8::from(self.session_present && version != Version::V3_1))?;
-        writer.u8(code)?;
-        if version.has_properties() {
-            self.properties.write_section(properties, &mut writer)?;
-        }
-        Ok(whole)
+        write_packet(out, whole, 0x20, remaining, |writer| {
+            writer.u8(u8::from(self.session_present && version != Version::V3_1))?;
+            writer.u8(code)?;
+            if version.has_properties() {
+                self.properties.write_section(properties, writer)?;
+            }
+            Some(())
+        })
     }
 }

@@ -10,7 +10,7 @@ use crate::property::PropertyPlace;
 use crate::reason::ReasonCode;
 use crate::topic::TopicName;
 use crate::types::{PacketType, Peer, Qos, Version};
-use crate::wire::{Reader, begin, binary_len, packet_len, string_len};
+use crate::wire::{Reader, binary_len, packet_len, string_len, write_packet};
 
 /// The client asks for a connection.
 ///
@@ -279,29 +279,30 @@ impl Encode for Connect<'_> {
         let version = self.version;
         let size = self.measure()?;
         let whole = packet_len(size.remaining)?;
-        let mut writer = begin(out, whole, 0x10, size.remaining)?;
-        writer.binary(version.protocol_name().as_bytes())?;
-        writer.u8(version.level() | if self.bridge { 0x80 } else { 0 })?;
-        writer.u8(self.flags())?;
-        writer.u16(self.keep_alive)?;
-        if version.has_properties() {
-            self.properties.write_section(size.properties, &mut writer)?;
-        }
-        writer.binary(self.client_id.as_bytes())?;
-        if let Some(will) = &self.will {
+        write_packet(out, whole, 0x10, size.remaining, |writer| {
+            writer.binary(version.protocol_name().as_bytes())?;
+            writer.u8(version.level() | if self.bridge { 0x80 } else { 0 })?;
+            writer.u8(self.flags())?;
+            writer.u16(self.keep_alive)?;
             if version.has_properties() {
-                will.properties.write_section(size.will_properties, &mut writer)?;
+                self.properties.write_section(size.properties, writer)?;
             }
-            writer.binary(will.topic.as_str().as_bytes())?;
-            writer.binary(will.payload)?;
-        }
-        if let Some(username) = self.username {
-            writer.binary(username.as_bytes())?;
-        }
-        if let Some(password) = self.password {
-            writer.binary(password)?;
-        }
-        Ok(whole)
+            writer.binary(self.client_id.as_bytes())?;
+            if let Some(will) = &self.will {
+                if version.has_properties() {
+                    will.properties.write_section(size.will_properties, writer)?;
+                }
+                writer.binary(will.topic.as_str().as_bytes())?;
+                writer.binary(will.payload)?;
+            }
+            if let Some(username) = self.username {
+                writer.binary(username.as_bytes())?;
+            }
+            if let Some(password) = self.password {
+                writer.binary(password)?;
+            }
+            Some(())
+        })
     }
 }
 

@@ -7,7 +7,7 @@ use crate::properties::{Properties, section_len};
 use crate::property::PropertyPlace;
 use crate::reason::{ReasonCode, read_code};
 use crate::types::{PacketType, Peer, Version};
-use crate::wire::{Reader, begin, packet_len};
+use crate::wire::{Reader, packet_len, write_packet};
 
 /// The sender is about to close the connection. Before 5.0 only the client sends it, and it says nothing more.
 ///
@@ -129,13 +129,14 @@ impl Encode for Disconnect<'_> {
     fn encode(&self, version: Version, out: &mut [u8]) -> Result<usize, EncodeError> {
         let (remaining, properties) = self.measure(version)?;
         let whole = packet_len(remaining)?;
-        let mut writer = begin(out, whole, 0xE0, remaining)?;
-        if remaining > 0 {
-            writer.u8(self.reason_code as u8)?;
-        }
-        if remaining > 1 {
-            self.properties.write_section(properties, &mut writer)?;
-        }
-        Ok(whole)
+        write_packet(out, whole, 0xE0, remaining, |writer| {
+            if remaining > 0 {
+                writer.u8(self.reason_code as u8)?;
+            }
+            if remaining > 1 {
+                self.properties.write_section(properties, writer)?;
+            }
+            Some(())
+        })
     }
 }

@@ -180,22 +180,26 @@ const fn wrong_first(first: u8, version: Version) -> DecodeError {
     DecodeError::malformed(0, rule)
 }
 
-/// Takes a frame apart that must be exactly one packet with a first byte `version` allows.
+/// Takes a frame apart that is exactly one packet with a first byte `version` allows, and with a remaining length of
+/// one or two bytes, as nearly every packet has. `None`: ask [`open`].
 #[inline(always)]
-pub(crate) fn open(frame: &[u8], version: Version) -> Result<(u8, Reader<'_>), DecodeError> {
-    match frame {
-        // Nearly every packet that is not a long PUBLISH.
-        [first, len, body @ ..]
-            if usize::from(*len) == body.len() && *len < 0x80 && flags_allowed(*first, version) =>
-        {
-            Ok((*first, Reader::new(body, frame.len(), version)))
+pub(crate) fn open_short(frame: &[u8], version: Version) -> Option<(u8, Reader<'_>)> {
+    let (first, remaining, body) = match frame {
+        [first, len, body @ ..] if *len < 0x80 => (*first, usize::from(*len), body),
+        [first, low, high @ 1..=0x7F, body @ ..] => {
+            (*first, usize::from(*low & 0x7F) | usize::from(*high) << 7, body)
         }
-        _ => open_long(frame, version),
+        _ => return None,
+    };
+    if remaining != body.len() || !flags_allowed(first, version) {
+        return None;
     }
+    Some((first, Reader::new(body, frame.len(), version)))
 }
 
+/// Takes a frame apart that must be exactly one packet with a first byte `version` allows.
 #[inline(never)]
-fn open_long(frame: &[u8], version: Version) -> Result<(u8, Reader<'_>), DecodeError> {
+pub(crate) fn open(frame: &[u8], version: Version) -> Result<(u8, Reader<'_>), DecodeError> {
     let Some(header) = Header::read(frame)? else {
         return Err(DecodeError::malformed(frame.len() as u32, "U-05"));
     };
@@ -229,7 +233,7 @@ pub(crate) fn expect_first(
 }
 
 /// As [`open`], for one packet type from one peer.
-#[inline(always)]
+#[inline]
 pub(crate) fn open_as(
     frame: &[u8],
     packet_type: PacketType,

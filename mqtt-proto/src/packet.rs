@@ -114,18 +114,23 @@ impl<'a> Packet<'a> {
                 _ => {}
             }
         }
-        let (first, reader) = frame::open(frame, version)?;
-        if first >> 4 == PacketType::Publish as u8 {
-            return match Publish::read(first, reader, from) {
-                Ok(publish) => Ok(Self::Publish(publish)),
-                Err(why) => Err(why),
-            };
+        match frame::open_short(frame, version) {
+            Some((first, reader)) if first >> 4 == PacketType::Publish as u8 => {
+                match Publish::read(first, reader, from) {
+                    Ok(publish) => Ok(Self::Publish(publish)),
+                    Err(why) => Err(why),
+                }
+            }
+            _ => Self::decode_other(frame, version, from),
         }
-        Self::decode_rest(first, reader, from)
     }
 
     #[inline(never)]
-    fn decode_rest(first: u8, reader: crate::wire::Reader<'a>, from: Peer) -> Result<Self, DecodeError> {
+    fn decode_other(frame: &'a [u8], version: Version, from: Peer) -> Result<Self, DecodeError> {
+        let (first, reader) = match frame::open_short(frame, version) {
+            Some(open) => open,
+            None => frame::open(frame, version)?,
+        };
         let Some(packet_type) = PacketType::from_first_byte(first) else {
             return Err(DecodeError::malformed(0, "U-02"));
         };

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use crate::error::{DecodeError, EncodeError};
-use crate::property::{Property, PropertyId, PropertyPlace, Value};
+use crate::property::{Property, PropertyId, PropertyPlace};
 use crate::types::Peer;
 use crate::wire::{MAX_VARINT, Reader, Writer, varint_len};
 
@@ -66,7 +66,7 @@ impl<'a> EncodedProperties<'a> {
             if id == wanted {
                 return Property::read(id, &mut reader).ok();
             }
-            Value::skip(id, &mut reader)?;
+            id.skip(&mut reader)?;
         }
         None
     }
@@ -209,7 +209,7 @@ impl<'a> Properties<'a> {
             while !reader.is_empty() {
                 let id =
                     reader.u8().ok().and_then(PropertyId::from_u8).ok_or(EncodeError::DamagedProperties)?;
-                Value::skip(id, &mut reader).ok_or(EncodeError::DamagedProperties)?;
+                id.skip(&mut reader).ok_or(EncodeError::DamagedProperties)?;
                 check_place(id, place, &mut seen)?;
             }
             len = len.saturating_add(encoded.0.len());
@@ -241,25 +241,31 @@ impl<'a> Properties<'a> {
         let Some(out) = out.get_mut(..needed) else {
             return Err(EncodeError::BufferTooSmall { needed });
         };
-        self.write(&mut Writer::new(out))?;
+        self.write(out).ok_or(EncodeError::BufferTooSmall { needed })?;
         Ok(needed)
     }
 
-    /// Writes what was checked before.
-    #[inline]
-    fn write(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
+    /// Writes what was checked before and returns what is left of `out`.
+    #[inline(never)]
+    fn write<'o>(&self, out: &'o mut [u8]) -> Option<&'o mut [u8]> {
+        let mut writer = Writer::new(out);
         let (list, encoded) = self.parts();
         for property in list {
-            property.write(writer)?;
+            property.write(&mut writer)?;
         }
-        writer.put(encoded.0)
+        writer.put(encoded.0)?;
+        Some(writer.lend())
     }
 
     /// Writes what was checked before and is `len` bytes long, with that length before it. `[MQTT-2.2.2-1]`
-    #[inline]
-    pub(crate) fn write_section(&self, len: usize, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
+    #[inline(always)]
+    pub(crate) fn write_section(&self, len: usize, writer: &mut Writer<'_>) -> Option<()> {
         writer.varint(len)?;
-        if len == 0 { Ok(()) } else { self.write(writer) }
+        if len != 0 {
+            let rest = self.write(writer.lend())?;
+            writer.resume(rest);
+        }
+        Some(())
     }
 
     /// Reads the length and the properties of a packet, checks them all, and tells which there were.
@@ -273,46 +279,48 @@ impl<'a> Properties<'a> {
         if len == 0 {
             return Ok((Self::Encoded(EncodedProperties(&[])), Seen(0)));
         }
-        Self::read_some(reader, len as usize, place, from)
-    }
-
-    #[inline(never)]
-    fn read_some(
-        reader: &mut Reader<'a>,
-        len: usize,
-        place: PropertyPlace,
-        from: Peer,
-    ) -> Result<(Self, Seen), DecodeError> {
         // U-06
-        let Ok(mut section) = reader.sub(len) else {
+        let Ok(section) = reader.sub(len as usize) else {
             return Err(DecodeError::malformed(reader.at(), "U-06"));
         };
         let bytes = section.rest();
-        let mut seen = 0_u64;
-        while !section.is_empty() {
-            let at = section.at();
-            let number = section.u8()?;
-            // U-07
-            let Some(id) = PropertyId::from_u8(number).filter(|id| id.spec().places & place.bit() != 0)
-            else {
-                return Err(DecodeError::malformed(at, "U-07"));
-            };
-            let bit = id.bit();
-            if seen & bit != 0 && !id.repeats_in(place) {
-                return Err(DecodeError::protocol(at, "U-08"));
-            }
-            seen |= bit;
-            if let Err(mut why) = Property::read(id, &mut section) {
-                if why.rule == "U-05" {
-                    why.rule = "U-06"; // the section ends inside the property
-                }
-                return Err(why);
-            }
-        }
-        let seen = Seen(seen);
-        check_peer(seen, place, from, reader.at())?;
+        let seen = check_encoded(section, place, from)?;
         Ok((Self::Encoded(EncodedProperties(bytes)), seen))
     }
+}
+
+/// Checks the properties of a packet, which fill `section`, and tells which there are.
+#[inline(never)]
+fn check_encoded(mut section: Reader<'_>, place: PropertyPlace, from: Peer) -> Result<Seen, DecodeError> {
+    let mut seen = 0_u64;
+    while !section.is_empty() {
+        let at = section.at();
+        let number = section.u8()?;
+        // U-07
+        let Some(id) = PropertyId::from_u8(number).filter(|id| id.spec().places & place.bit() != 0) else {
+            return Err(DecodeError::malformed(at, "U-07"));
+        };
+        let bit = id.bit();
+        if seen & bit != 0 && !id.repeats_in(place) {
+            return Err(DecodeError::protocol(at, "U-08"));
+        }
+        seen |= bit;
+        if let Err(why) = Property::check_encoded(id, &mut section) {
+            return Err(inside(why));
+        }
+    }
+    let seen = Seen(seen);
+    check_peer(seen, place, from, section.at())?;
+    Ok(seen)
+}
+
+/// The section ends inside the property. U-06
+#[cold]
+fn inside(mut why: DecodeError) -> DecodeError {
+    if why.rule == "U-05" {
+        why.rule = "U-06";
+    }
+    why
 }
 
 /// Which properties a packet carries.

@@ -3,9 +3,9 @@
 use core::fmt;
 
 use crate::error::{DecodeError, EncodeError};
-use crate::topic::{TopicError, TopicName};
+use crate::topic::TopicName;
 use crate::types::{PacketType, Peer, Qos};
-use crate::wire::{MAX_VARINT, Reader, Writer, binary_len, string_len, varint_len};
+use crate::wire::{Checked, MAX_VARINT, Reader, Text, Writer, binary_len, string_len, varint_len};
 
 /// Where properties stand: each packet type that has them, and the will inside CONNECT.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -115,9 +115,9 @@ pub(crate) enum Kind {
     Pair,
 }
 
-/// A value as it stands on the wire.
+/// A value as it stands on the wire. Its texts are `&str`, or [`Checked`] when only their being right matters.
 #[derive(Clone, Copy)]
-pub(crate) enum Value<'a> {
+pub(crate) enum Value<'a, T> {
     Flag(bool),
     MaxQos(Qos),
     U16(u16),
@@ -125,10 +125,10 @@ pub(crate) enum Value<'a> {
     U32(u32),
     NonZeroU32(u32),
     Varint(u32),
-    Str(&'a str),
-    Topic(&'a str),
+    Str(T),
+    Topic(T),
     Bytes(&'a [u8]),
-    Pair(&'a str, &'a str),
+    Pair(T, T),
 }
 
 macro_rules! properties {
@@ -201,11 +201,17 @@ macro_rules! properties {
             }
 
             #[inline(always)]
-            pub(crate) const fn value(&self) -> Value<'a> {
+            pub(crate) const fn value(&self) -> Value<'a, &'a str> {
                 match *self {
                     $(Self::$name(value) => Value::$kind(value),)*
                     Self::UserProperty(name, value) => Value::Pair(name, value),
                 }
+            }
+
+            /// Checks the value of the property `id` and moves past it.
+            #[inline(always)]
+            pub(crate) fn check_encoded(id: PropertyId, reader: &mut Reader<'a>) -> Result<(), DecodeError> {
+                Value::<Checked>::read(id, reader).map(drop)
             }
 
             /// Reads the value of the property `id`.
@@ -349,7 +355,17 @@ const fn bad_value(id: PropertyId, at: u32) -> DecodeError {
     DecodeError::protocol(at, rule)
 }
 
-impl<'a> Value<'a> {
+/// A wildcard breaks another rule here than in the topic of the message.
+#[cold]
+#[inline(never)]
+fn bad_response_topic(mut why: DecodeError) -> DecodeError {
+    if why.rule == "MQTT-3.3.2-2" {
+        why.rule = "MQTT-3.3.2-14"; // [MQTT-3.3.2-14]
+    }
+    why
+}
+
+impl<'a, T: Text<'a>> Value<'a, T> {
     #[inline(always)]
     fn read(id: PropertyId, reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let at = reader.at();
@@ -379,25 +395,21 @@ impl<'a> Value<'a> {
                 value => Self::Varint(value),
             },
             Kind::Str => Self::Str(reader.string()?),
-            Kind::Topic => match reader.topic_name() {
-                Ok(Some(name)) => Self::Topic(name.as_str()),
-                Ok(None) => return Err(reader.bad_topic(at, TopicError::Empty)),
-                Err(mut why) => {
-                    if why.rule == "MQTT-3.3.2-2" {
-                        why.rule = "MQTT-3.3.2-14"; // [MQTT-3.3.2-14]
-                    }
-                    return Err(why);
-                }
+            Kind::Topic => match reader.topic() {
+                Ok(name) => Self::Topic(name),
+                Err(why) => return Err(bad_response_topic(why)),
             },
             Kind::Bytes => Self::Bytes(reader.binary()?),
             // [MQTT-1.5.7-1]
             Kind::Pair => Self::Pair(reader.string()?, reader.string()?),
         })
     }
+}
 
+impl PropertyId {
     /// Moves past the value without looking into it. `None` when it runs past the end.
-    pub(crate) fn skip(id: PropertyId, reader: &mut Reader<'a>) -> Option<()> {
-        let len = match id.spec().kind {
+    pub(crate) fn skip(self, reader: &mut Reader<'_>) -> Option<()> {
+        let len = match self.spec().kind {
             Kind::Flag | Kind::MaxQos => 1,
             Kind::U16 | Kind::NonZeroU16 => 2,
             Kind::U32 | Kind::NonZeroU32 => 4,
@@ -410,7 +422,9 @@ impl<'a> Value<'a> {
         };
         reader.take(len).ok().map(drop)
     }
+}
 
+impl<'a> Value<'a, &'a str> {
     /// Bytes on the wire without the number; unchecked.
     #[inline(always)]
     const fn len(&self) -> usize {
@@ -456,7 +470,7 @@ impl<'a> Value<'a> {
     }
 
     #[inline(always)]
-    fn write(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
+    fn write(&self, writer: &mut Writer<'_>) -> Option<()> {
         match *self {
             Self::Flag(flag) => writer.u8(u8::from(flag)),
             Self::MaxQos(qos) => writer.u8(qos as u8),
@@ -491,7 +505,7 @@ impl Property<'_> {
         let Some(out) = out.get_mut(..needed) else {
             return Err(EncodeError::BufferTooSmall { needed });
         };
-        self.write(&mut Writer::new(out))?;
+        self.write(&mut Writer::new(out)).ok_or(EncodeError::BufferTooSmall { needed })?;
         Ok(needed)
     }
 
@@ -501,7 +515,7 @@ impl Property<'_> {
     }
 
     #[inline(always)]
-    pub(crate) fn write(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
+    pub(crate) fn write(&self, writer: &mut Writer<'_>) -> Option<()> {
         writer.u8(self.id() as u8)?;
         self.value().write(writer)
     }

@@ -9,7 +9,7 @@ use crate::properties::{Properties, section_len};
 use crate::property::{PropertyId, PropertyPlace};
 use crate::topic::TopicName;
 use crate::types::{PacketId, PacketType, Peer, Qos, Version};
-use crate::wire::{Reader, Varint, Writer, begin, packet_len, read_varint, varint_len};
+use crate::wire::{Reader, Varint, Writer, packet_len, read_varint, varint_len, write_packet};
 
 /// A message.
 ///
@@ -67,6 +67,16 @@ impl<'a> Publish<'a> {
     /// When it is not a PUBLISH `from` may send in `version`.
     #[inline]
     pub fn decode(frame: &'a [u8], version: Version, from: Peer) -> Result<Self, DecodeError> {
+        match frame::open_short(frame, version) {
+            Some((first, reader)) if first >> 4 == PacketType::Publish as u8 => {
+                Self::read(first, reader, from)
+            }
+            _ => Self::decode_long(frame, version, from),
+        }
+    }
+
+    #[inline(never)]
+    fn decode_long(frame: &'a [u8], version: Version, from: Peer) -> Result<Self, DecodeError> {
         let (first, reader) = frame::open_as(frame, PacketType::Publish, version, from)?;
         Self::read(first, reader, from)
     }
@@ -118,9 +128,10 @@ impl<'a> Publish<'a> {
         out: &mut [u8],
     ) -> Result<usize, EncodeError> {
         let size = self.measure(version, payload_len)?;
-        let mut writer = begin(out, size.head, self.first_byte(), size.remaining)?;
-        self.write_head(version, size.properties, &mut writer)?;
-        Ok(size.head)
+        write_packet(out, size.head, self.first_byte(), size.remaining, |writer| {
+            self.write_head(version, size.properties, writer)?;
+            Some(())
+        })
     }
 
     /// How many bytes [`encode_head`](Self::encode_head) writes.
@@ -164,12 +175,7 @@ impl<'a> Publish<'a> {
     }
 
     #[inline(always)]
-    fn write_head(
-        &self,
-        version: Version,
-        properties: usize,
-        writer: &mut Writer<'_>,
-    ) -> Result<(), EncodeError> {
+    fn write_head(&self, version: Version, properties: usize, writer: &mut Writer<'_>) -> Option<()> {
         writer.binary(self.topic.map_or("", TopicName::as_str).as_bytes())?;
         if let Some(id) = self.packet_id {
             writer.u16(id.get())?;
@@ -177,7 +183,7 @@ impl<'a> Publish<'a> {
         if version.has_properties() {
             self.properties.write_section(properties, writer)?;
         }
-        Ok(())
+        Some(())
     }
 }
 
@@ -212,10 +218,11 @@ impl Encode for Publish<'_> {
     fn encode(&self, version: Version, out: &mut [u8]) -> Result<usize, EncodeError> {
         let size = self.measure(version, self.payload.len())?;
         let whole = size.head.saturating_add(self.payload.len());
-        let mut writer = begin(out, whole, self.first_byte(), size.remaining)?;
-        self.write_head(version, size.properties, &mut writer)?;
-        writer.put(self.payload)?;
-        Ok(whole)
+        write_packet(out, whole, self.first_byte(), size.remaining, |writer| {
+            self.write_head(version, size.properties, writer)?;
+            writer.put(self.payload)?;
+            Some(())
+        })
     }
 }
 

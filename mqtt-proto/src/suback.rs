@@ -9,7 +9,7 @@ use crate::properties::{Properties, section_len};
 use crate::property::PropertyPlace;
 use crate::reason::{ReasonCode, read_code};
 use crate::types::{PacketId, PacketType, Peer, Version};
-use crate::wire::{Reader, Writer, begin, packet_len};
+use crate::wire::{Reader, Writer, packet_len, write_packet};
 
 /// The server's answer to SUBSCRIBE.
 ///
@@ -105,11 +105,7 @@ impl<'a> ReasonCodes<'a> {
         }
     }
 
-    pub(crate) fn write(
-        &self,
-        writer: &mut Writer<'_>,
-        byte: impl Fn(ReasonCode) -> u8,
-    ) -> Result<(), EncodeError> {
+    pub(crate) fn write(&self, writer: &mut Writer<'_>, byte: impl Fn(ReasonCode) -> u8) -> Option<()> {
         self.iter().try_for_each(|code| writer.u8(byte(code)))
     }
 }
@@ -250,14 +246,15 @@ impl Encode for Suback<'_> {
     fn encode(&self, version: Version, out: &mut [u8]) -> Result<usize, EncodeError> {
         let (remaining, properties) = self.measure(version)?;
         let whole = packet_len(remaining)?;
-        let mut writer = begin(out, whole, 0x90, remaining)?;
-        writer.u16(self.packet_id.get())?;
-        if version.has_properties() {
-            self.properties.write_section(properties, &mut writer)?;
-            self.codes.write(&mut writer, |code| code as u8)?;
-        } else {
-            self.codes.write(&mut writer, |code| if code.is_error() { 0x80 } else { code as u8 })?;
-        }
-        Ok(whole)
+        write_packet(out, whole, 0x90, remaining, |writer| {
+            writer.u16(self.packet_id.get())?;
+            if version.has_properties() {
+                self.properties.write_section(properties, writer)?;
+                self.codes.write(writer, |code| code as u8)?;
+            } else {
+                self.codes.write(writer, |code| if code.is_error() { 0x80 } else { code as u8 })?;
+            }
+            Some(())
+        })
     }
 }

@@ -9,7 +9,7 @@ use crate::properties::{Properties, section_len};
 use crate::property::PropertyPlace;
 use crate::topic::TopicFilter;
 use crate::types::{PacketId, PacketType, Peer, Qos, Version};
-use crate::wire::{Reader, Writer, begin, packet_len};
+use crate::wire::{Checked, Reader, Writer, packet_len, write_packet};
 
 /// The client asks for subscriptions.
 ///
@@ -184,12 +184,12 @@ impl<'a> Subscriptions<'a> {
         let Some(out) = out.get_mut(..needed) else {
             return Err(EncodeError::BufferTooSmall { needed });
         };
-        self.write(Version::V5, &mut Writer::new(out))?;
+        self.write(Version::V5, &mut Writer::new(out)).ok_or(EncodeError::BufferTooSmall { needed })?;
         Ok(needed)
     }
 
     #[inline]
-    fn write(&self, version: Version, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
+    fn write(&self, version: Version, writer: &mut Writer<'_>) -> Option<()> {
         match self.0 {
             Repr::Encoded(bytes) if version.has_properties() => writer.put(bytes),
             _ => {
@@ -202,7 +202,7 @@ impl<'a> Subscriptions<'a> {
                         options.qos as u8
                     })?;
                 }
-                Ok(())
+                Some(())
             }
         }
     }
@@ -216,27 +216,40 @@ impl<'a> Subscriptions<'a> {
             return Err(DecodeError::protocol(reader.at(), rule));
         }
         while !reader.is_empty() {
-            read_one(reader)?;
+            check_one(reader)?;
         }
         Ok(Self(Repr::Encoded(bytes)))
     }
 }
 
+/// One filter that is only checked, and its options.
 #[inline(always)]
-fn read_one<'a>(reader: &mut Reader<'a>) -> Result<Subscription<'a>, DecodeError> {
-    let filter = reader.topic_filter()?; // [MQTT-3.8.3-1]
+fn check_one(reader: &mut Reader<'_>) -> Result<(), DecodeError> {
+    let filter = reader.rest();
+    let Checked = reader.filter()?; // [MQTT-3.8.3-1]
     let at = reader.at();
     let byte = reader.u8()?;
-    match SubscriptionOptions::from_byte(byte) {
-        Some(options) if byte <= 2 => Ok(Subscription { filter, options }),
+    if byte <= 2 {
+        return Ok(());
+    }
+    let options = SubscriptionOptions::from_byte(byte);
+    match options {
         Some(options) if reader.version().has_properties() => {
-            if options.no_local && filter.share().is_some() {
-                return Err(DecodeError::protocol(at, "MQTT-3.8.3-4"));
+            // The filter follows its two bytes of length.
+            if options.no_local && filter.get(2..).is_some_and(|filter| filter.starts_with(b"$share/")) {
+                return Err(DecodeError::protocol(at, "MQTT-3.8.3-4")); // [MQTT-3.8.3-4]
             }
-            Ok(Subscription { filter, options })
+            Ok(())
         }
         _ => Err(bad_options(byte, at, reader.version())),
     }
+}
+
+/// The next of subscriptions that were checked before.
+fn read_one<'a>(reader: &mut Reader<'a>) -> Option<Subscription<'a>> {
+    let filter = reader.topic_filter().ok()?;
+    let options = SubscriptionOptions::from_byte(reader.u8().ok()?)?;
+    Some(Subscription { filter, options })
 }
 
 #[cold]
@@ -310,7 +323,7 @@ impl<'a> Iterator for SubscriptionIter<'a> {
         if self.encoded.is_empty() {
             return None;
         }
-        let item = read_one(&mut self.encoded).ok();
+        let item = read_one(&mut self.encoded);
         if item.is_none() {
             self.encoded = Reader::stored(&[]);
         }
@@ -371,12 +384,13 @@ impl Encode for Subscribe<'_> {
     fn encode(&self, version: Version, out: &mut [u8]) -> Result<usize, EncodeError> {
         let (remaining, properties) = self.measure(version)?;
         let whole = packet_len(remaining)?;
-        let mut writer = begin(out, whole, 0x82, remaining)?;
-        writer.u16(self.packet_id.get())?;
-        if version.has_properties() {
-            self.properties.write_section(properties, &mut writer)?;
-        }
-        self.filters.write(version, &mut writer)?;
-        Ok(whole)
+        write_packet(out, whole, 0x82, remaining, |writer| {
+            writer.u16(self.packet_id.get())?;
+            if version.has_properties() {
+                self.properties.write_section(properties, writer)?;
+            }
+            self.filters.write(version, writer)?;
+            Some(())
+        })
     }
 }

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::text;
+use crate::text::{self, Found};
 
 /// The longest topic name or filter, in bytes. `[MQTT-4.7.3-3]`
 pub const MAX_TOPIC_LEN: usize = 65_535;
@@ -72,15 +72,14 @@ impl<'a> TopicName<'a> {
         if bytes.len() > MAX_TOPIC_LEN {
             return Err(TopicError::TooLong); // [MQTT-4.7.3-3]
         }
-        if text::has_nul_or_wildcard(bytes) {
-            return Err(Self::why(bytes));
+        let found = text::scan_topic(bytes);
+        if found.nul() {
+            return Err(TopicError::Nul); // [MQTT-4.7.3-2]
+        }
+        if found.wildcard() {
+            return Err(TopicError::Wildcard); // [MQTT-4.7.0-1], [MQTT-4.7.1-1]
         }
         Ok(Self(name))
-    }
-
-    #[cold]
-    fn why(bytes: &[u8]) -> TopicError {
-        if text::has_nul(bytes) { TopicError::Nul } else { TopicError::Wildcard }
     }
 
     /// The text.
@@ -136,41 +135,8 @@ impl<'a> TopicFilter<'a> {
     /// `$share/` without being a shared subscription.
     #[inline]
     pub fn new(filter: &'a str) -> Result<Self, TopicError> {
-        let bytes = filter.as_bytes();
-        if bytes.is_empty() {
-            return Err(TopicError::Empty); // [MQTT-4.7.3-1]
-        }
-        if bytes.len() > MAX_TOPIC_LEN {
-            return Err(TopicError::TooLong); // [MQTT-4.7.3-3]
-        }
-        if text::has_nul_or_wildcard(bytes) || bytes.first() == Some(&b'$') {
-            Self::check_levels(filter)?;
-        }
+        check_filter(filter.as_bytes(), text::scan_topic(filter.as_bytes()))?;
         Ok(Self(filter))
-    }
-
-    fn check_levels(filter: &str) -> Result<(), TopicError> {
-        if text::has_nul(filter.as_bytes()) {
-            return Err(TopicError::Nul); // [MQTT-4.7.3-2]
-        }
-        let mut rest = filter;
-        if let Some(shared) = filter.strip_prefix(SHARE) {
-            // [MQTT-4.8.2-1], [MQTT-4.8.2-2]
-            let (name, inner) = shared.split_once('/').ok_or(TopicError::InvalidShare)?;
-            if name.is_empty() || name.contains(['#', '+']) || inner.is_empty() {
-                return Err(TopicError::InvalidShare);
-            }
-            rest = inner;
-        }
-        let mut levels = rest.split('/');
-        while let Some(level) = levels.next() {
-            let wildcard = level.contains(['#', '+']);
-            let whole = level == "+" || (level == "#" && levels.clone().next().is_none());
-            if wildcard && !whole {
-                return Err(TopicError::MisplacedWildcard); // [MQTT-4.7.1-1], [MQTT-4.7.1-2]
-            }
-        }
-        Ok(())
     }
 
     /// The text.
@@ -183,7 +149,7 @@ impl<'a> TopicFilter<'a> {
     /// Whether the filter has a `#` or `+`.
     #[must_use]
     pub fn has_wildcards(self) -> bool {
-        text::has_nul_or_wildcard(self.0.as_bytes())
+        text::scan_topic(self.0.as_bytes()).wildcard()
     }
 
     /// Share name and inner filter of a shared subscription; `None` for any other filter.
@@ -215,6 +181,50 @@ impl<'a> TopicFilter<'a> {
         }
         levels.next().is_none()
     }
+}
+
+/// Whether UTF-8 text, in which `found` was found, is a topic filter.
+#[inline(always)]
+pub(crate) fn check_filter(filter: &[u8], found: Found) -> Result<(), TopicError> {
+    match filter.first() {
+        None => return Err(TopicError::Empty), // [MQTT-4.7.3-1]
+        _ if filter.len() > MAX_TOPIC_LEN => return Err(TopicError::TooLong), // [MQTT-4.7.3-3]
+        _ if found.nul() => return Err(TopicError::Nul), // [MQTT-4.7.3-2]
+        Some(b'$') => {}
+        Some(_) if !found.wildcard() => return Ok(()),
+        Some(_) => {}
+    }
+    check_levels(filter)
+}
+
+#[inline(never)]
+fn check_levels(filter: &[u8]) -> Result<(), TopicError> {
+    let mut rest = filter;
+    if let Some(shared) = filter.strip_prefix(SHARE.as_bytes()) {
+        // [MQTT-4.8.2-1], [MQTT-4.8.2-2]
+        let mut halves = shared.splitn(2, is_slash);
+        let (Some(name), Some(inner)) = (halves.next(), halves.next()) else {
+            return Err(TopicError::InvalidShare);
+        };
+        if name.is_empty() || name.contains(&b'#') || name.contains(&b'+') || inner.is_empty() {
+            return Err(TopicError::InvalidShare);
+        }
+        rest = inner;
+    }
+    let mut before = b'/';
+    while let Some((byte, after)) = rest.split_first() {
+        let fine = match byte {
+            b'+' => before == b'/' && matches!(after.first(), None | Some(b'/')), // [MQTT-4.7.1-2], [MQTT-4.7.1-3]
+            b'#' => before == b'/' && after.is_empty(), // [MQTT-4.7.1-1], [MQTT-4.7.1-2]
+            _ => true,
+        };
+        if !fine {
+            return Err(TopicError::MisplacedWildcard);
+        }
+        before = *byte;
+        rest = after;
+    }
+    Ok(())
 }
 
 const fn is_slash(byte: &u8) -> bool {

@@ -8,7 +8,7 @@ use crate::property::PropertyPlace;
 use crate::reason::ReasonCode;
 use crate::suback::ReasonCodes;
 use crate::types::{PacketId, PacketType, Peer, Version};
-use crate::wire::{Reader, begin, packet_len};
+use crate::wire::{Reader, packet_len, write_packet};
 
 /// The server's answer to UNSUBSCRIBE.
 ///
@@ -97,12 +97,13 @@ impl Encode for Unsuback<'_> {
     fn encode(&self, version: Version, out: &mut [u8]) -> Result<usize, EncodeError> {
         let (remaining, properties) = self.measure(version)?;
         let whole = packet_len(remaining)?;
-        let mut writer = begin(out, whole, 0xB0, remaining)?;
-        writer.u16(self.packet_id.get())?;
-        if version.has_properties() {
-            self.properties.write_section(properties, &mut writer)?;
-            self.codes.write(&mut writer, |code| code as u8)?;
-        }
-        Ok(whole)
+        write_packet(out, whole, 0xB0, remaining, |writer| {
+            writer.u16(self.packet_id.get())?;
+            if version.has_properties() {
+                self.properties.write_section(properties, writer)?;
+                self.codes.write(writer, |code| code as u8)?;
+            }
+            Some(())
+        })
     }
 }

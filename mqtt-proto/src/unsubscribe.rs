@@ -9,7 +9,7 @@ use crate::properties::{Properties, section_len};
 use crate::property::PropertyPlace;
 use crate::topic::TopicFilter;
 use crate::types::{PacketId, PacketType, Peer, Version};
-use crate::wire::{Reader, Writer, begin, packet_len};
+use crate::wire::{Checked, Reader, Writer, packet_len, write_packet};
 
 /// The client ends subscriptions.
 ///
@@ -103,12 +103,12 @@ impl<'a> TopicFilters<'a> {
         let Some(out) = out.get_mut(..needed) else {
             return Err(EncodeError::BufferTooSmall { needed });
         };
-        self.write(&mut Writer::new(out))?;
+        self.write(&mut Writer::new(out)).ok_or(EncodeError::BufferTooSmall { needed })?;
         Ok(needed)
     }
 
     #[inline]
-    fn write(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
+    fn write(&self, writer: &mut Writer<'_>) -> Option<()> {
         match self.0 {
             Repr::Encoded(bytes) => writer.put(bytes),
             Repr::List(list) => list.iter().try_for_each(|filter| writer.binary(filter.as_str().as_bytes())),
@@ -122,7 +122,7 @@ impl<'a> TopicFilters<'a> {
             return Err(DecodeError::protocol(reader.at(), "MQTT-3.10.3-2"));
         }
         while !reader.is_empty() {
-            reader.topic_filter()?; // [MQTT-3.10.3-1]
+            let Checked = reader.filter()?; // [MQTT-3.10.3-1]
         }
         Ok(Self(Repr::Encoded(bytes)))
     }
@@ -242,12 +242,13 @@ impl Encode for Unsubscribe<'_> {
     fn encode(&self, version: Version, out: &mut [u8]) -> Result<usize, EncodeError> {
         let (remaining, properties) = self.measure(version)?;
         let whole = packet_len(remaining)?;
-        let mut writer = begin(out, whole, 0xA2, remaining)?;
-        writer.u16(self.packet_id.get())?;
-        if version.has_properties() {
-            self.properties.write_section(properties, &mut writer)?;
-        }
-        self.filters.write(&mut writer)?;
-        Ok(whole)
+        write_packet(out, whole, 0xA2, remaining, |writer| {
+            writer.u16(self.packet_id.get())?;
+            if version.has_properties() {
+                self.properties.write_section(properties, writer)?;
+            }
+            self.filters.write(writer)?;
+            Some(())
+        })
     }
 }

@@ -1,8 +1,8 @@
 //! Reading and writing the data types of the standard, every bound checked.
 
 use crate::error::{DecodeError, EncodeError};
-use crate::text;
-use crate::topic::{MAX_TOPIC_LEN, TopicError, TopicFilter, TopicName};
+use crate::text::{self, Found};
+use crate::topic::{MAX_TOPIC_LEN, TopicError, TopicFilter, TopicName, check_filter};
 use crate::types::{PacketId, Version};
 
 /// The largest variable byte integer, and so the largest remaining length.
@@ -51,12 +51,12 @@ impl<'a> Reader<'a> {
     /// The offset of the next byte in the frame.
     #[inline(always)]
     pub(crate) const fn at(&self) -> u32 {
-        // A frame is at most 268,435,460 bytes long.
-        self.end.saturating_sub(self.rest.len()) as u32
+        // A frame is at most 268,435,460 bytes long, and `rest` a part of it.
+        self.end.wrapping_sub(self.rest.len()) as u32
     }
 
-    #[cold]
-    #[inline(never)]
+    /// The packet, or the part of it that is read, ends too early. U-05
+    #[inline(always)]
     const fn short(&self) -> DecodeError {
         DecodeError::malformed(self.at(), "U-05")
     }
@@ -82,7 +82,7 @@ impl<'a> Reader<'a> {
     #[inline(always)]
     pub(crate) fn sub(&mut self, len: usize) -> Result<Self, DecodeError> {
         let rest = self.take(len)?;
-        Ok(Self { rest, end: self.end.saturating_sub(self.rest.len()), version: self.version })
+        Ok(Self { rest, end: self.end.wrapping_sub(self.rest.len()), version: self.version })
     }
 
     #[inline(always)]
@@ -120,19 +120,13 @@ impl<'a> Reader<'a> {
                 self.rest = tail;
                 Ok(u32::from(byte))
             }
-            _ => self.long_varint(),
-        }
-    }
-
-    #[inline(never)]
-    fn long_varint(&mut self) -> Result<u32, DecodeError> {
-        match read_varint(self.rest) {
-            Varint::Done { value, len } => {
-                self.take(len)?;
-                Ok(value)
-            }
-            Varint::More => Err(self.short()),
-            Varint::Wrong(rule) => Err(DecodeError::malformed(self.at(), rule)),
+            _ => match long_varint(self.rest) {
+                Ok(value) => {
+                    self.rest = self.rest.get(varint_len(value as usize)..).unwrap_or_default();
+                    Ok(value)
+                }
+                Err(rule) => Err(DecodeError::malformed(self.at(), rule)),
+            },
         }
     }
 
@@ -143,36 +137,39 @@ impl<'a> Reader<'a> {
         self.take(usize::from(len))
     }
 
-    #[cold]
-    #[inline(never)]
-    const fn not_utf8(&self, at: u32) -> DecodeError {
-        // [MQTT-1.5.4-1], [MQTT-1.5.3-1]
-        DecodeError::malformed(at, self.version.rule("MQTT-1.5.4-1", "MQTT-1.5.3-1"))
-    }
-
-    #[cold]
-    #[inline(never)]
-    const fn nul(&self, at: u32) -> DecodeError {
-        // [MQTT-1.5.4-2], [MQTT-1.5.3-2]
-        DecodeError::malformed(at, self.version.rule("MQTT-1.5.4-2", "MQTT-1.5.3-2"))
-    }
-
-    #[inline(always)]
-    fn text(&mut self) -> Result<(u32, &'a str), DecodeError> {
-        let at = self.at();
-        let bytes = self.binary()?;
-        match core::str::from_utf8(bytes) {
-            Ok(text) => Ok((at, text)),
-            Err(_) => Err(self.not_utf8(at)),
-        }
-    }
-
     /// A UTF-8 string. A leading U+FEFF belongs to it. `[MQTT-1.5.4-3]`
     #[inline(always)]
-    pub(crate) fn string(&mut self) -> Result<&'a str, DecodeError> {
-        let (at, text) = self.text()?;
-        if text::has_nul(text.as_bytes()) {
-            return Err(self.nul(at));
+    pub(crate) fn string<T: Text<'a>>(&mut self) -> Result<T, DecodeError> {
+        let at = self.at();
+        let bytes = self.binary()?;
+        let found = text::scan_string(bytes);
+        let Some(text) = T::from_bytes(bytes, found) else {
+            return Err(not_utf8(at, self.version));
+        };
+        if found.nul() {
+            return Err(has_nul(at, self.version));
+        }
+        Ok(text)
+    }
+
+    /// A string that is a topic name.
+    #[inline(always)]
+    pub(crate) fn topic<T: Text<'a>>(&mut self) -> Result<T, DecodeError> {
+        let at = self.at();
+        let bytes = self.binary()?;
+        let found = text::scan_topic(bytes);
+        let Some(text) = T::from_bytes(bytes, found) else {
+            return Err(not_utf8(at, self.version));
+        };
+        if bytes.is_empty() {
+            return Err(bad_topic(at, self.version, TopicError::Empty));
+        }
+        if found.nul() || found.wildcard() {
+            return Err(bad_topic(
+                at,
+                self.version,
+                if found.nul() { TopicError::Nul } else { TopicError::Wildcard },
+            ));
         }
         Ok(text)
     }
@@ -180,32 +177,36 @@ impl<'a> Reader<'a> {
     /// A topic name; `None` when it is empty.
     #[inline(always)]
     pub(crate) fn topic_name(&mut self) -> Result<Option<TopicName<'a>>, DecodeError> {
-        let (at, text) = self.text()?;
+        let at = self.at();
+        let bytes = self.binary()?;
+        let Ok(text) = core::str::from_utf8(bytes) else {
+            return Err(not_utf8(at, self.version));
+        };
         match TopicName::new(text) {
             Ok(name) => Ok(Some(name)),
             Err(TopicError::Empty) => Ok(None),
-            Err(why) => Err(self.bad_topic(at, why)),
+            Err(why) => Err(bad_topic(at, self.version, why)),
         }
     }
 
+    /// A string that is a topic filter.
     #[inline(always)]
-    pub(crate) fn topic_filter(&mut self) -> Result<TopicFilter<'a>, DecodeError> {
-        let (at, text) = self.text()?;
-        TopicFilter::new(text).map_err(|why| self.bad_topic(at, why))
+    pub(crate) fn filter<T: Text<'a>>(&mut self) -> Result<T, DecodeError> {
+        let at = self.at();
+        let bytes = self.binary()?;
+        let found = text::scan_topic(bytes);
+        let Some(text) = T::from_bytes(bytes, found) else {
+            return Err(not_utf8(at, self.version));
+        };
+        match check_filter(bytes, found) {
+            Ok(()) => Ok(text),
+            Err(why) => Err(bad_topic(at, self.version, why)),
+        }
     }
 
-    /// `rule` says which statement a wildcard in a topic name breaks.
-    #[cold]
-    #[inline(never)]
-    pub(crate) const fn bad_topic(&self, at: u32, why: TopicError) -> DecodeError {
-        let rule = match why {
-            TopicError::Nul => return self.nul(at),
-            TopicError::Empty | TopicError::TooLong => "MQTT-4.7.3-1",
-            TopicError::Wildcard => "MQTT-3.3.2-2",
-            TopicError::MisplacedWildcard => self.version.rule("MQTT-4.7.1-1", "MQTT-4.7.1-2"),
-            TopicError::InvalidShare => "MQTT-4.8.2-2",
-        };
-        DecodeError::malformed(at, rule)
+    pub(crate) fn topic_filter(&mut self) -> Result<TopicFilter<'a>, DecodeError> {
+        let at = self.at();
+        TopicFilter::new(self.filter()?).map_err(|why| bad_topic(at, self.version, why))
     }
 
     /// A packet identifier, which is never 0.
@@ -214,16 +215,74 @@ impl<'a> Reader<'a> {
         let at = self.at();
         match PacketId::new(self.u16()?) {
             Some(id) => Ok(id),
-            None => Err(self.zero_id(at)),
+            None => Err(zero_id(at, self.version)),
         }
     }
+}
 
-    #[cold]
-    #[inline(never)]
-    pub(crate) const fn zero_id(&self, at: u32) -> DecodeError {
-        // [MQTT-2.2.1-3], [MQTT-2.3.1-1]
-        DecodeError::protocol(at, self.version.rule("MQTT-2.2.1-3", "MQTT-2.3.1-1"))
+// Why something cannot be read. Apart from the reader, so that it can stay in registers.
+
+#[cold]
+#[inline(never)]
+const fn not_utf8(at: u32, version: Version) -> DecodeError {
+    // [MQTT-1.5.4-1], [MQTT-1.5.3-1]
+    DecodeError::malformed(at, version.rule("MQTT-1.5.4-1", "MQTT-1.5.3-1"))
+}
+
+#[cold]
+#[inline(never)]
+const fn has_nul(at: u32, version: Version) -> DecodeError {
+    // [MQTT-1.5.4-2], [MQTT-1.5.3-2]
+    DecodeError::malformed(at, version.rule("MQTT-1.5.4-2", "MQTT-1.5.3-2"))
+}
+
+#[cold]
+#[inline(never)]
+const fn bad_topic(at: u32, version: Version, why: TopicError) -> DecodeError {
+    let rule = match why {
+        TopicError::Nul => return has_nul(at, version),
+        TopicError::Empty | TopicError::TooLong => "MQTT-4.7.3-1",
+        TopicError::Wildcard => "MQTT-3.3.2-2",
+        TopicError::MisplacedWildcard => version.rule("MQTT-4.7.1-1", "MQTT-4.7.1-2"),
+        TopicError::InvalidShare => "MQTT-4.8.2-2",
+    };
+    DecodeError::malformed(at, rule)
+}
+
+#[cold]
+#[inline(never)]
+const fn zero_id(at: u32, version: Version) -> DecodeError {
+    // [MQTT-2.2.1-3], [MQTT-2.3.1-1]
+    DecodeError::protocol(at, version.rule("MQTT-2.2.1-3", "MQTT-2.3.1-1"))
+}
+
+/// Text that is read, or text that is only checked and will be read another time.
+pub(crate) trait Text<'a>: Sized {
+    /// `None` when `bytes`, in which `found` was found, are not UTF-8.
+    fn from_bytes(bytes: &'a [u8], found: Found) -> Option<Self>;
+}
+
+impl<'a> Text<'a> for &'a str {
+    #[inline(always)]
+    fn from_bytes(bytes: &'a [u8], _: Found) -> Option<Self> {
+        core::str::from_utf8(bytes).ok()
     }
+}
+
+/// A text that was checked.
+pub(crate) struct Checked;
+
+impl Text<'_> for Checked {
+    /// ASCII is UTF-8.
+    #[inline(always)]
+    fn from_bytes(bytes: &[u8], found: Found) -> Option<Self> {
+        (!found.beyond_ascii() || beyond_ascii(bytes)).then_some(Self)
+    }
+}
+
+#[inline(never)]
+fn beyond_ascii(bytes: &[u8]) -> bool {
+    core::str::from_utf8(bytes).is_ok()
 }
 
 /// What the bytes at the front say about a variable byte integer.
@@ -253,6 +312,16 @@ pub(crate) fn read_varint(input: &[u8]) -> Varint {
     if input.len() < 4 { Varint::More } else { Varint::Wrong("U-01") }
 }
 
+/// A whole variable byte integer, or the rule it breaks.
+#[inline(never)]
+fn long_varint(input: &[u8]) -> Result<u32, &'static str> {
+    match read_varint(input) {
+        Varint::Done { value, .. } => Ok(value),
+        Varint::More => Err("U-05"),
+        Varint::Wrong(rule) => Err(rule),
+    }
+}
+
 /// How many bytes a variable byte integer takes; values over [`MAX_VARINT`] are refused elsewhere.
 #[inline(always)]
 pub(crate) const fn varint_len(value: usize) -> usize {
@@ -264,78 +333,73 @@ pub(crate) const fn varint_len(value: usize) -> usize {
     }
 }
 
-/// Writes into a buffer that was found large enough before. Should it not be, it says so instead of panicking.
-pub(crate) struct Writer<'o> {
-    rest: &'o mut [u8],
-}
+/// Writes into a buffer that was found large enough before: `None` does not come up, but is no panic either.
+pub(crate) struct Writer<'o>(&'o mut [u8]);
 
 impl<'o> Writer<'o> {
     #[inline(always)]
-    pub(crate) const fn new(rest: &'o mut [u8]) -> Self {
-        Self { rest }
+    pub(crate) const fn new(out: &'o mut [u8]) -> Self {
+        Self(out)
+    }
+
+    /// What is left to write into, to be handed back by [`resume`](Self::resume).
+    #[inline(always)]
+    pub(crate) fn lend(&mut self) -> &'o mut [u8] {
+        core::mem::take(&mut self.0)
     }
 
     #[inline(always)]
-    pub(crate) fn put(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
-        let rest = core::mem::take(&mut self.rest);
-        let Some((head, tail)) = rest.split_at_mut_checked(bytes.len()) else {
-            return Err(Self::full());
-        };
+    pub(crate) fn resume(&mut self, rest: &'o mut [u8]) {
+        self.0 = rest;
+    }
+
+    #[inline(always)]
+    pub(crate) fn put(&mut self, bytes: &[u8]) -> Option<()> {
+        let (head, tail) = self.lend().split_at_mut_checked(bytes.len())?;
         head.copy_from_slice(bytes);
-        self.rest = tail;
-        Ok(())
+        self.0 = tail;
+        Some(())
     }
 
     #[inline(always)]
-    fn array<const N: usize>(&mut self, bytes: [u8; N]) -> Result<(), EncodeError> {
-        let rest = core::mem::take(&mut self.rest);
-        let Some((head, tail)) = rest.split_first_chunk_mut::<N>() else {
-            return Err(Self::full());
-        };
+    fn array<const N: usize>(&mut self, bytes: [u8; N]) -> Option<()> {
+        let (head, tail) = self.lend().split_first_chunk_mut::<N>()?;
         *head = bytes;
-        self.rest = tail;
-        Ok(())
-    }
-
-    #[cold]
-    #[inline(never)]
-    const fn full() -> EncodeError {
-        EncodeError::BufferTooSmall { needed: 0 }
+        self.0 = tail;
+        Some(())
     }
 
     #[inline(always)]
-    pub(crate) fn u8(&mut self, value: u8) -> Result<(), EncodeError> {
+    pub(crate) fn u8(&mut self, value: u8) -> Option<()> {
         self.array([value])
     }
 
     #[inline(always)]
-    pub(crate) fn u16(&mut self, value: u16) -> Result<(), EncodeError> {
+    pub(crate) fn u16(&mut self, value: u16) -> Option<()> {
         self.array(value.to_be_bytes())
     }
 
     #[inline(always)]
-    pub(crate) fn u32(&mut self, value: u32) -> Result<(), EncodeError> {
+    pub(crate) fn u32(&mut self, value: u32) -> Option<()> {
         self.array(value.to_be_bytes())
     }
 
     #[inline(always)]
-    pub(crate) fn varint(&mut self, value: usize) -> Result<(), EncodeError> {
-        if value < 0x80 { self.u8(value as u8) } else { self.long_varint(value) }
-    }
-
-    #[inline(never)]
-    fn long_varint(&mut self, mut value: usize) -> Result<(), EncodeError> {
-        while value >= 0x80 {
-            self.u8(value as u8 | 0x80)?;
-            value >>= 7;
+    pub(crate) fn varint(&mut self, value: usize) -> Option<()> {
+        let low = value as u8 | 0x80;
+        match value {
+            0..=127 => self.u8(value as u8),
+            128..=16_383 => self.array([low, (value >> 7) as u8]),
+            16_384..=2_097_151 => self.array([low, (value >> 7) as u8 | 0x80, (value >> 14) as u8]),
+            _ => {
+                self.array([low, (value >> 7) as u8 | 0x80, (value >> 14) as u8 | 0x80, (value >> 21) as u8])
+            }
         }
-        self.u8(value as u8)
     }
 
     #[inline(always)]
-    pub(crate) fn binary(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
-        let len = u16::try_from(bytes.len()).map_err(|_| EncodeError::StringTooLong)?;
-        self.u16(len)?;
+    pub(crate) fn binary(&mut self, bytes: &[u8]) -> Option<()> {
+        self.u16(u16::try_from(bytes.len()).ok()?)?;
         self.put(bytes)
     }
 }
@@ -354,7 +418,7 @@ pub(crate) const fn binary_len(bytes: &[u8]) -> Result<usize, EncodeError> {
 #[inline(always)]
 pub(crate) fn string_len(text: &str) -> Result<usize, EncodeError> {
     let len = binary_len(text.as_bytes())?;
-    if text::has_nul(text.as_bytes()) { Err(EncodeError::StringWithNul) } else { Ok(len) }
+    if text::scan_string(text.as_bytes()).nul() { Err(EncodeError::StringWithNul) } else { Ok(len) }
 }
 
 /// The size of a whole packet with this remaining length.
@@ -366,19 +430,24 @@ pub(crate) const fn packet_len(remaining: usize) -> Result<usize, EncodeError> {
     Ok(remaining.wrapping_add(varint_len(remaining)).wrapping_add(1))
 }
 
-/// Writes the fixed header into `out` cut to the size of the whole packet, which is `whole` bytes long.
+/// Writes a packet of `whole` bytes: the fixed header, then what `body` writes. Returns `whole`.
 #[inline(always)]
-pub(crate) fn begin(
-    out: &mut [u8],
+pub(crate) fn write_packet<'o>(
+    out: &'o mut [u8],
     whole: usize,
     first: u8,
     remaining: usize,
-) -> Result<Writer<'_>, EncodeError> {
-    let Some(out) = out.get_mut(..whole) else {
-        return Err(EncodeError::BufferTooSmall { needed: whole });
+    body: impl FnOnce(&mut Writer<'o>) -> Option<()>,
+) -> Result<usize, EncodeError> {
+    let full = EncodeError::BufferTooSmall { needed: whole };
+    let mut writer = Writer::new(out.get_mut(..whole).ok_or(full)?);
+    let write = || {
+        writer.u8(first)?;
+        writer.varint(remaining)?;
+        body(&mut writer)
     };
-    let mut writer = Writer::new(out);
-    writer.u8(first)?;
-    writer.varint(remaining)?;
-    Ok(writer)
+    match write() {
+        Some(()) => Ok(whole),
+        None => Err(full),
+    }
 }
