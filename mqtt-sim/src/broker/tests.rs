@@ -1,0 +1,9 @@
+//! The broker talked to in packets and in bytes.
+
+mod connect;
+mod defence;
+mod delivery;
+mod peer;
+mod qos;
+mod sessions;
+mod subscriptions;
