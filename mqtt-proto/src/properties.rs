@@ -199,9 +199,8 @@ impl<'a> Properties<'a> {
         let mut seen = 0_u64;
         let (list, encoded) = self.parts();
         for property in list {
-            property.check()?;
             check_place(property.id(), place, &mut seen)?;
-            len = len.saturating_add(property.encoded_len());
+            len = len.wrapping_add(property.checked_len()?);
         }
         if !encoded.0.is_empty() {
             // The values were checked when they were received or stored.
@@ -233,11 +232,11 @@ impl<'a> Properties<'a> {
     /// # Errors
     /// When a value is one the standard forbids, or `out` is too small.
     pub fn write_body(&self, out: &mut [u8]) -> Result<usize, EncodeError> {
-        let (list, _) = self.parts();
+        let (list, encoded) = self.parts();
+        let mut needed = encoded.0.len();
         for property in list {
-            property.check()?;
+            needed = needed.saturating_add(property.checked_len()?);
         }
-        let needed = self.body_len();
         let Some(out) = out.get_mut(..needed) else {
             return Err(EncodeError::BufferTooSmall { needed });
         };

@@ -439,34 +439,22 @@ impl<'a> Value<'a, &'a str> {
         }
     }
 
-    /// Whether the standard lets this value be sent.
+    /// Bytes on the wire without the number. Refuses what the standard does not let be sent.
     #[inline(always)]
-    fn check(&self, id: PropertyId) -> Result<(), EncodeError> {
+    fn checked_len(&self, id: PropertyId) -> Result<usize, EncodeError> {
         let fine = match self {
-            Self::MaxQos(qos) => *qos != Qos::ExactlyOnce,          // U-11
-            Self::NonZeroU16(value) => *value != 0,                 // U-09, [MQTT-3.3.2-8]
-            Self::NonZeroU32(value) => *value != 0,                 // U-10
-            Self::Varint(value) => matches!(value, 1..=MAX_VARINT), // U-14
+            Self::Str(text) => return string_len(text),
+            Self::Bytes(bytes) => return binary_len(bytes),
+            // [MQTT-1.5.7-1]
+            Self::Pair(name, value) => return Ok(string_len(name)?.wrapping_add(string_len(value)?)),
+            Self::Topic(text) => TopicName::new(text).map(|_| true)?, // [MQTT-3.3.2-14]
+            Self::MaxQos(qos) => *qos != Qos::ExactlyOnce,            // U-11
+            Self::NonZeroU16(value) => *value != 0,                   // U-09, [MQTT-3.3.2-8]
+            Self::NonZeroU32(value) => *value != 0,                   // U-10
+            Self::Varint(value) => matches!(value, 1..=MAX_VARINT),   // U-14
             Self::Flag(_) | Self::U16(_) | Self::U32(_) => true,
-            Self::Str(text) => {
-                string_len(text)?;
-                true
-            }
-            Self::Topic(text) => {
-                TopicName::new(text)?; // [MQTT-3.3.2-14]
-                true
-            }
-            Self::Bytes(bytes) => {
-                binary_len(bytes)?;
-                true
-            }
-            Self::Pair(name, value) => {
-                string_len(name)?;
-                string_len(value)?;
-                true
-            }
         };
-        if fine { Ok(()) } else { Err(EncodeError::InvalidProperty(id)) }
+        if fine { Ok(self.len()) } else { Err(EncodeError::InvalidProperty(id)) }
     }
 
     #[inline(always)]
@@ -500,8 +488,7 @@ impl Property<'_> {
     /// # Errors
     /// When the value is one the standard forbids, a string is too long or holds U+0000, or `out` is too small.
     pub fn encode(&self, out: &mut [u8]) -> Result<usize, EncodeError> {
-        self.check()?;
-        let needed = self.encoded_len();
+        let needed = self.checked_len()?;
         let Some(out) = out.get_mut(..needed) else {
             return Err(EncodeError::BufferTooSmall { needed });
         };
@@ -509,9 +496,10 @@ impl Property<'_> {
         Ok(needed)
     }
 
+    /// As [`encoded_len`](Self::encoded_len), but refuses what the standard does not let be sent.
     #[inline(always)]
-    pub(crate) fn check(&self) -> Result<(), EncodeError> {
-        self.value().check(self.id())
+    pub(crate) fn checked_len(&self) -> Result<usize, EncodeError> {
+        Ok(self.value().checked_len(self.id())?.wrapping_add(1))
     }
 
     #[inline(always)]

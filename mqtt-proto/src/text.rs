@@ -1,71 +1,39 @@
-//! One pass over a text, eight bytes at a time: is it ASCII, and is there a byte in it that may not be there?
+//! One pass over a text, eight bytes at a time: is it plain, or is there a byte that must be looked at more closely?
 //!
 //! The bytes looked for (U+0000, `#`, `+`) are ASCII, and no byte of a longer UTF-8 sequence is, so scanning bytes is
 //! the same as scanning characters.
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;
+const HASH: u64 = ONES.wrapping_mul(b'#' as u64);
+const PLUS: u64 = ONES.wrapping_mul(b'+' as u64);
 
-/// What was found in a text. Only "is there any" is meant; the bits say nothing about the place.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Found {
-    beyond_ascii: u64,
-    nul: u64,
-    wildcard: u64,
-}
-
-impl Found {
-    /// A byte that is not ASCII.
-    #[inline(always)]
-    pub(crate) const fn beyond_ascii(self) -> bool {
-        self.beyond_ascii & HIGH != 0
-    }
-
-    /// U+0000.
-    #[inline(always)]
-    pub(crate) const fn nul(self) -> bool {
-        self.nul & HIGH != 0
-    }
-
-    /// `#` or `+`; only looked for by [`scan_topic`].
-    #[inline(always)]
-    pub(crate) const fn wildcard(self) -> bool {
-        self.wildcard & HIGH != 0
-    }
-
-    #[inline(always)]
-    fn word<const WILDCARDS: bool>(&mut self, word: u64) {
-        self.beyond_ascii |= word;
-        self.nul |= zero_byte(word);
-        if WILDCARDS {
-            const HASH: u64 = ONES.wrapping_mul(b'#' as u64);
-            const PLUS: u64 = ONES.wrapping_mul(b'+' as u64);
-            self.wildcard |= zero_byte(word ^ HASH) | zero_byte(word ^ PLUS);
+/// Whether all bytes are ASCII, none is zero, and, where `WILDCARDS` matter, none is `#` or `+`.
+///
+/// A byte below 0x80 less one has its upper bit set only when it was zero; a borrow can only come from a byte that was
+/// zero itself, and is found out by that. `x ^ b` is zero where `x` is `b`.
+#[inline(always)]
+fn plain<const WILDCARDS: bool>(bytes: &[u8]) -> bool {
+    let suspicious = |word: u64| {
+        let found = word | word.wrapping_sub(ONES);
+        if !WILDCARDS {
+            return found;
         }
-    }
-}
-
-/// Has an upper bit set when one of the eight bytes is zero, and only then.
-#[inline(always)]
-const fn zero_byte(word: u64) -> u64 {
-    word.wrapping_sub(ONES) & !word & HIGH
-}
-
-#[inline(always)]
-fn scan<const WILDCARDS: bool>(bytes: &[u8]) -> Found {
-    let mut found = Found::default();
+        found | (word ^ HASH).wrapping_sub(ONES) | (word ^ PLUS).wrapping_sub(ONES)
+    };
     let (words, tail) = bytes.as_chunks::<8>();
+    let mut found = 0;
     for word in words {
-        found.word::<WILDCARDS>(u64::from_le_bytes(*word));
+        found |= suspicious(u64::from_le_bytes(*word));
     }
     if !tail.is_empty() {
         // Where there are eight bytes at all, the last eight overlap what was seen already: cheaper than byte by byte.
-        found.word::<WILDCARDS>(match bytes.last_chunk::<8>() {
+        found |= suspicious(match bytes.last_chunk::<8>() {
             Some(last) => u64::from_le_bytes(*last),
             None => short(tail),
         });
     }
-    found
+    found & HIGH == 0
 }
 
 /// One to seven bytes, filled up with a harmless `/`. Four and two at a time, overlapping.
@@ -78,21 +46,67 @@ fn short(bytes: &[u8]) -> u64 {
     bytes.iter().fold(FILL, |word, byte| word << 8 | u64::from(*byte))
 }
 
-/// Looks for U+0000 and for bytes beyond ASCII.
+/// Whether the text is ASCII without U+0000.
 #[inline(always)]
-pub(crate) fn scan_string(text: &[u8]) -> Found {
-    scan::<false>(text)
+pub(crate) fn is_plain_string(text: &[u8]) -> bool {
+    plain::<false>(text)
 }
 
-/// Looks for U+0000, wildcards and bytes beyond ASCII.
+/// Whether the text is ASCII without U+0000 and wildcards.
 #[inline(always)]
-pub(crate) fn scan_topic(text: &[u8]) -> Found {
-    scan::<true>(text)
+pub(crate) fn is_plain_topic(text: &[u8]) -> bool {
+    plain::<true>(text)
+}
+
+/// Whether the text holds U+0000.
+#[inline]
+pub(crate) fn has_nul(text: &[u8]) -> bool {
+    text.contains(&0)
+}
+
+/// Whether the text holds `#` or `+`.
+#[inline]
+pub(crate) fn has_wildcard(text: &[u8]) -> bool {
+    text.contains(&b'#') || text.contains(&b'+')
+}
+
+/// Asks about every `#` and `+` in the text whether it is fine where it is; stops at the first that is not.
+#[inline(always)]
+pub(crate) fn wildcards(text: &[u8], fine: impl Fn(usize, u8) -> bool) -> bool {
+    const LOW: u64 = !HIGH;
+    // The upper bit of exactly those bytes that are zero.
+    let zeros = |word: u64| !((word & LOW).wrapping_add(LOW) | word) & HIGH;
+    let (words, tail) = text.as_chunks::<8>();
+    let mut last = [b'/'; 8];
+    for (place, byte) in last.iter_mut().zip(tail) {
+        *place = *byte;
+    }
+    let mut begin = 0_usize;
+    for word in words.iter().chain(core::iter::once(&last)) {
+        let word = u64::from_le_bytes(*word);
+        let mut marks = zeros(word ^ HASH) | zeros(word ^ PLUS);
+        while marks != 0 {
+            let place = begin.wrapping_add(marks.trailing_zeros() as usize / 8);
+            if !text.get(place).is_some_and(|byte| fine(place, *byte)) {
+                return false;
+            }
+            marks &= marks.wrapping_sub(1);
+        }
+        begin = begin.wrapping_add(8);
+    }
+    true
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn check(text: &[u8]) {
+        let plain = text.is_ascii() && !text.contains(&0);
+        assert_eq!(is_plain_string(text), plain, "{text:?}");
+        let wildcard = text.contains(&b'#') || text.contains(&b'+');
+        assert_eq!(is_plain_topic(text), plain && !wildcard, "{text:?}");
+    }
 
     #[test]
     fn every_byte_at_every_place_of_every_short_length() {
@@ -101,19 +115,10 @@ mod tests {
                 for byte in 0..=255_u8 {
                     let mut text = [b'a'; 40];
                     text[place] = byte;
-                    let text = &text[..len];
-                    let found = scan_topic(text);
-                    assert_eq!(found.nul(), byte == 0, "{text:?}");
-                    assert_eq!(found.wildcard(), matches!(byte, b'#' | b'+'), "{text:?}");
-                    assert_eq!(found.beyond_ascii(), byte >= 0x80, "{text:?}");
-                    let found = scan_string(text);
-                    assert_eq!(found.nul(), byte == 0, "{text:?}");
-                    assert!(!found.wildcard());
-                    assert_eq!(found.beyond_ascii(), byte >= 0x80, "{text:?}");
+                    check(&text[..len]);
                 }
             }
-            let found = scan_topic(&[b'a'; 40][..len]);
-            assert!(!found.nul() && !found.wildcard() && !found.beyond_ascii());
+            check(&[b'a'; 40][..len]);
         }
     }
 
@@ -121,13 +126,30 @@ mod tests {
     fn every_pair_of_bytes_in_a_word() {
         for a in 0..=255_u8 {
             for b in 0..=255_u8 {
-                for text in
-                    [[a, b, b'x', b'x', b'x', b'x', b'x', b'x'], [b'x', b'x', b'x', a, b, b'x', b'x', b'x']]
-                {
-                    let found = scan_topic(&text);
-                    assert_eq!(found.nul(), text.contains(&0), "{text:?}");
-                    assert_eq!(found.wildcard(), text.contains(&b'#') || text.contains(&b'+'), "{text:?}");
-                    assert_eq!(found.beyond_ascii(), !text.is_ascii(), "{text:?}");
+                check(&[a, b, b'x', b'x', b'x', b'x', b'x', b'x']);
+                check(&[b'x', b'x', b'x', a, b, b'x', b'x', b'x']);
+                check(&[a, b]);
+            }
+        }
+    }
+
+    #[test]
+    fn wildcards_are_found_where_they_are_and_nowhere_else() {
+        for len in 0..26_usize {
+            for place in 0..len {
+                for byte in 0..=255_u8 {
+                    let mut text = [b'/'; 26];
+                    text[place] = byte;
+                    let seen = core::cell::RefCell::new(std::vec::Vec::new());
+                    let all = wildcards(&text[..len], |place, byte| {
+                        seen.borrow_mut().push((place, byte));
+                        true
+                    });
+                    assert!(all);
+                    let expected =
+                        if matches!(byte, b'#' | b'+') { std::vec![(place, byte)] } else { std::vec![] };
+                    assert_eq!(seen.into_inner(), expected);
+                    assert_eq!(wildcards(&text[..len], |_, _| false), !matches!(byte, b'#' | b'+'));
                 }
             }
         }

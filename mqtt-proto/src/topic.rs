@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::text::{self, Found};
+use crate::text;
 
 /// The longest topic name or filter, in bytes. `[MQTT-4.7.3-3]`
 pub const MAX_TOPIC_LEN: usize = 65_535;
@@ -72,12 +72,8 @@ impl<'a> TopicName<'a> {
         if bytes.len() > MAX_TOPIC_LEN {
             return Err(TopicError::TooLong); // [MQTT-4.7.3-3]
         }
-        let found = text::scan_topic(bytes);
-        if found.nul() {
-            return Err(TopicError::Nul); // [MQTT-4.7.3-2]
-        }
-        if found.wildcard() {
-            return Err(TopicError::Wildcard); // [MQTT-4.7.0-1], [MQTT-4.7.1-1]
+        if !text::is_plain_topic(bytes) {
+            check_name(bytes)?;
         }
         Ok(Self(name))
     }
@@ -135,7 +131,7 @@ impl<'a> TopicFilter<'a> {
     /// `$share/` without being a shared subscription.
     #[inline]
     pub fn new(filter: &'a str) -> Result<Self, TopicError> {
-        check_filter(filter.as_bytes(), text::scan_topic(filter.as_bytes()))?;
+        check_filter(filter.as_bytes(), text::is_plain_topic(filter.as_bytes()))?;
         Ok(Self(filter))
     }
 
@@ -149,7 +145,7 @@ impl<'a> TopicFilter<'a> {
     /// Whether the filter has a `#` or `+`.
     #[must_use]
     pub fn has_wildcards(self) -> bool {
-        text::scan_topic(self.0.as_bytes()).wildcard()
+        text::has_wildcard(self.0.as_bytes())
     }
 
     /// Share name and inner filter of a shared subscription; `None` for any other filter.
@@ -183,22 +179,34 @@ impl<'a> TopicFilter<'a> {
     }
 }
 
-/// Whether UTF-8 text, in which `found` was found, is a topic filter.
-#[inline(always)]
-pub(crate) fn check_filter(filter: &[u8], found: Found) -> Result<(), TopicError> {
-    match filter.first() {
-        None => return Err(TopicError::Empty), // [MQTT-4.7.3-1]
-        _ if filter.len() > MAX_TOPIC_LEN => return Err(TopicError::TooLong), // [MQTT-4.7.3-3]
-        _ if found.nul() => return Err(TopicError::Nul), // [MQTT-4.7.3-2]
-        Some(b'$') => {}
-        Some(_) if !found.wildcard() => return Ok(()),
-        Some(_) => {}
+/// Whether UTF-8 text that is not plain is a topic name.
+#[inline(never)]
+pub(crate) fn check_name(name: &[u8]) -> Result<(), TopicError> {
+    if text::has_nul(name) {
+        return Err(TopicError::Nul); // [MQTT-4.7.3-2]
     }
-    check_levels(filter)
+    if text::has_wildcard(name) {
+        return Err(TopicError::Wildcard); // [MQTT-4.7.0-1], [MQTT-4.7.1-1]
+    }
+    Ok(())
+}
+
+/// Whether UTF-8 text is a topic filter. `plain`: it is ASCII without U+0000 and wildcards.
+#[inline(always)]
+pub(crate) fn check_filter(filter: &[u8], plain: bool) -> Result<(), TopicError> {
+    match filter.first() {
+        None => Err(TopicError::Empty), // [MQTT-4.7.3-1]
+        Some(_) if filter.len() > MAX_TOPIC_LEN => Err(TopicError::TooLong), // [MQTT-4.7.3-3]
+        Some(first) if plain && *first != b'$' => Ok(()),
+        Some(_) => check_levels(filter),
+    }
 }
 
 #[inline(never)]
 fn check_levels(filter: &[u8]) -> Result<(), TopicError> {
+    if !text::is_plain_string(filter) && text::has_nul(filter) {
+        return Err(TopicError::Nul); // [MQTT-4.7.3-2]
+    }
     let mut rest = filter;
     if let Some(shared) = filter.strip_prefix(SHARE.as_bytes()) {
         // [MQTT-4.8.2-1], [MQTT-4.8.2-2]
@@ -211,20 +219,13 @@ fn check_levels(filter: &[u8]) -> Result<(), TopicError> {
         }
         rest = inner;
     }
-    let mut before = b'/';
-    while let Some((byte, after)) = rest.split_first() {
-        let fine = match byte {
-            b'+' => before == b'/' && matches!(after.first(), None | Some(b'/')), // [MQTT-4.7.1-2], [MQTT-4.7.1-3]
-            b'#' => before == b'/' && after.is_empty(), // [MQTT-4.7.1-1], [MQTT-4.7.1-2]
-            _ => true,
-        };
-        if !fine {
-            return Err(TopicError::MisplacedWildcard);
-        }
-        before = *byte;
-        rest = after;
-    }
-    Ok(())
+    let slash_or_end = |place: usize| rest.get(place).is_none_or(is_slash);
+    let placed = text::wildcards(rest, |place, byte| {
+        // [MQTT-4.7.1-1], [MQTT-4.7.1-2], [MQTT-4.7.1-3]; before the first byte there is none either.
+        let whole = slash_or_end(place.wrapping_sub(1)) && slash_or_end(place.saturating_add(1));
+        whole && (byte == b'+' || place.saturating_add(1) == rest.len())
+    });
+    if placed { Ok(()) } else { Err(TopicError::MisplacedWildcard) }
 }
 
 const fn is_slash(byte: &u8) -> bool {

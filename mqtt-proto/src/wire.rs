@@ -1,8 +1,8 @@
 //! Reading and writing the data types of the standard, every bound checked.
 
 use crate::error::{DecodeError, EncodeError};
-use crate::text::{self, Found};
-use crate::topic::{MAX_TOPIC_LEN, TopicError, TopicFilter, TopicName, check_filter};
+use crate::text;
+use crate::topic::{MAX_TOPIC_LEN, TopicError, TopicFilter, TopicName, check_filter, check_name};
 use crate::types::{PacketId, Version};
 
 /// The largest variable byte integer, and so the largest remaining length.
@@ -142,11 +142,11 @@ impl<'a> Reader<'a> {
     pub(crate) fn string<T: Text<'a>>(&mut self) -> Result<T, DecodeError> {
         let at = self.at();
         let bytes = self.binary()?;
-        let found = text::scan_string(bytes);
-        let Some(text) = T::from_bytes(bytes, found) else {
+        let plain = text::is_plain_string(bytes);
+        let Some(text) = T::from_bytes(bytes, plain) else {
             return Err(not_utf8(at, self.version));
         };
-        if found.nul() {
+        if !plain && text::has_nul(bytes) {
             return Err(has_nul(at, self.version));
         }
         Ok(text)
@@ -157,19 +157,15 @@ impl<'a> Reader<'a> {
     pub(crate) fn topic<T: Text<'a>>(&mut self) -> Result<T, DecodeError> {
         let at = self.at();
         let bytes = self.binary()?;
-        let found = text::scan_topic(bytes);
-        let Some(text) = T::from_bytes(bytes, found) else {
+        let plain = text::is_plain_topic(bytes);
+        let Some(text) = T::from_bytes(bytes, plain) else {
             return Err(not_utf8(at, self.version));
         };
         if bytes.is_empty() {
             return Err(bad_topic(at, self.version, TopicError::Empty));
         }
-        if found.nul() || found.wildcard() {
-            return Err(bad_topic(
-                at,
-                self.version,
-                if found.nul() { TopicError::Nul } else { TopicError::Wildcard },
-            ));
+        if !plain && let Err(why) = check_name(bytes) {
+            return Err(bad_topic(at, self.version, why));
         }
         Ok(text)
     }
@@ -194,11 +190,11 @@ impl<'a> Reader<'a> {
     pub(crate) fn filter<T: Text<'a>>(&mut self) -> Result<T, DecodeError> {
         let at = self.at();
         let bytes = self.binary()?;
-        let found = text::scan_topic(bytes);
-        let Some(text) = T::from_bytes(bytes, found) else {
+        let plain = text::is_plain_topic(bytes);
+        let Some(text) = T::from_bytes(bytes, plain) else {
             return Err(not_utf8(at, self.version));
         };
-        match check_filter(bytes, found) {
+        match check_filter(bytes, plain) {
             Ok(()) => Ok(text),
             Err(why) => Err(bad_topic(at, self.version, why)),
         }
@@ -258,13 +254,13 @@ const fn zero_id(at: u32, version: Version) -> DecodeError {
 
 /// Text that is read, or text that is only checked and will be read another time.
 pub(crate) trait Text<'a>: Sized {
-    /// `None` when `bytes`, in which `found` was found, are not UTF-8.
-    fn from_bytes(bytes: &'a [u8], found: Found) -> Option<Self>;
+    /// `None` when `bytes` are not UTF-8. `plain`: they are known to be ASCII.
+    fn from_bytes(bytes: &'a [u8], plain: bool) -> Option<Self>;
 }
 
 impl<'a> Text<'a> for &'a str {
     #[inline(always)]
-    fn from_bytes(bytes: &'a [u8], _: Found) -> Option<Self> {
+    fn from_bytes(bytes: &'a [u8], _: bool) -> Option<Self> {
         core::str::from_utf8(bytes).ok()
     }
 }
@@ -273,16 +269,15 @@ impl<'a> Text<'a> for &'a str {
 pub(crate) struct Checked;
 
 impl Text<'_> for Checked {
-    /// ASCII is UTF-8.
     #[inline(always)]
-    fn from_bytes(bytes: &[u8], found: Found) -> Option<Self> {
-        (!found.beyond_ascii() || beyond_ascii(bytes)).then_some(Self)
+    fn from_bytes(bytes: &[u8], plain: bool) -> Option<Self> {
+        (plain || is_utf8(bytes)).then_some(Self)
     }
 }
 
 #[inline(never)]
-fn beyond_ascii(bytes: &[u8]) -> bool {
-    core::str::from_utf8(bytes).is_ok()
+fn is_utf8(bytes: &[u8]) -> bool {
+    text::is_plain_string(bytes) || core::str::from_utf8(bytes).is_ok()
 }
 
 /// What the bytes at the front say about a variable byte integer.
@@ -418,7 +413,10 @@ pub(crate) const fn binary_len(bytes: &[u8]) -> Result<usize, EncodeError> {
 #[inline(always)]
 pub(crate) fn string_len(text: &str) -> Result<usize, EncodeError> {
     let len = binary_len(text.as_bytes())?;
-    if text::scan_string(text.as_bytes()).nul() { Err(EncodeError::StringWithNul) } else { Ok(len) }
+    if !text::is_plain_string(text.as_bytes()) && text::has_nul(text.as_bytes()) {
+        return Err(EncodeError::StringWithNul);
+    }
+    Ok(len)
 }
 
 /// The size of a whole packet with this remaining length.
