@@ -3,7 +3,7 @@
 use core::fmt;
 use core::marker::PhantomData;
 
-use crate::encode::{Encode, sealed::Sealed};
+use crate::encode::{Encode, sealed::Sealed, trim};
 use crate::error::{DecodeError, EncodeError};
 use crate::frame;
 use crate::properties::{Properties, section_len};
@@ -208,7 +208,9 @@ impl<'a, K: AckKind> Ack<'a, K> {
     }
 }
 
-impl<K: AckKind> Sealed for Ack<'_, K> {}
+impl<K: AckKind> Sealed for Ack<'_, K> {
+    trim!(Ack<'_, K>);
+}
 
 impl<K: AckKind> Encode for Ack<'_, K> {
     #[inline]

@@ -1,6 +1,6 @@
 //! AUTH: a step of an extended authentication.
 
-use crate::encode::{Encode, sealed::Sealed};
+use crate::encode::{Encode, sealed::Sealed, trim};
 use crate::error::{DecodeError, EncodeError};
 use crate::frame;
 use crate::properties::{Properties, section_len};
@@ -92,7 +92,9 @@ const fn allowed(code: ReasonCode, from: Option<Peer>) -> bool {
     }
 }
 
-impl Sealed for Auth<'_> {}
+impl Sealed for Auth<'_> {
+    trim!(Auth<'_>);
+}
 
 impl Encode for Auth<'_> {
     fn encoded_len(&self, version: Version) -> Result<usize, EncodeError> {

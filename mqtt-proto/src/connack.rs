@@ -1,6 +1,6 @@
 //! CONNACK: the server's answer to CONNECT.
 
-use crate::encode::{Encode, sealed::Sealed};
+use crate::encode::{Encode, sealed::Sealed, trim};
 use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
 use crate::frame;
 use crate::properties::{Properties, section_len};
@@ -160,7 +160,9 @@ const fn to_old(code: ReasonCode) -> Option<u8> {
     })
 }
 
-impl Sealed for Connack<'_> {}
+impl Sealed for Connack<'_> {
+    trim!(Connack<'_>);
+}
 
 impl Encode for Connack<'_> {
     fn encoded_len(&self, version: Version) -> Result<usize, EncodeError> {

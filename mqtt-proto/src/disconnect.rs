@@ -1,6 +1,6 @@
 //! DISCONNECT: the sender is about to close the connection.
 
-use crate::encode::{Encode, sealed::Sealed};
+use crate::encode::{Encode, sealed::Sealed, trim};
 use crate::error::{DecodeError, EncodeError};
 use crate::frame;
 use crate::properties::{Properties, section_len};
@@ -119,7 +119,9 @@ const fn allowed(code: ReasonCode, from: Option<Peer>) -> bool {
     }
 }
 
-impl Sealed for Disconnect<'_> {}
+impl Sealed for Disconnect<'_> {
+    trim!(Disconnect<'_>);
+}
 
 impl Encode for Disconnect<'_> {
     fn encoded_len(&self, version: Version) -> Result<usize, EncodeError> {

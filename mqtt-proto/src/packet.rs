@@ -5,7 +5,10 @@ use crate::auth::Auth;
 use crate::connack::Connack;
 use crate::connect::Connect;
 use crate::disconnect::Disconnect;
-use crate::encode::{Encode, sealed::Sealed};
+use crate::encode::{
+    Encode,
+    sealed::{KeepReason, Sealed},
+};
 use crate::error::{DecodeError, EncodeError};
 use crate::frame;
 use crate::ping::{Pingreq, Pingresp};
@@ -49,7 +52,19 @@ macro_rules! packets {
             }
         }
 
-        impl Sealed for Packet<'_> {}
+        impl Sealed for Packet<'_> {
+            fn encode_trimmed(
+                &self,
+                version: Version,
+                keep: KeepReason,
+                max: usize,
+                out: &mut [u8],
+            ) -> Result<usize, EncodeError> {
+                match self {
+                    $(Self::$name(packet) => packet.encode_trimmed(version, keep, max, out),)*
+                }
+            }
+        }
 
         impl Encode for Packet<'_> {
             #[inline]

@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use crate::encode::sealed::KeepReason;
 use crate::error::{DecodeError, EncodeError};
 use crate::property::{Property, PropertyId, PropertyPlace};
 use crate::types::Peer;
@@ -219,6 +220,21 @@ impl<'a> Properties<'a> {
         Ok(len)
     }
 
+    /// The properties without the User Properties, and without the Reason String unless it is to be kept.
+    pub(crate) fn trimmed<'l>(&self, keep: KeepReason, list: &'l mut Trimmed<'a>) -> Properties<'l> {
+        let stays = self.iter().filter(|property| match property.id() {
+            PropertyId::UserProperty => false,
+            PropertyId::ReasonString => keep == KeepReason::Yes,
+            _ => true,
+        });
+        let mut len = 0_usize;
+        for (place, property) in list.iter_mut().zip(stays) {
+            *place = property;
+            len = len.saturating_add(1);
+        }
+        Properties::List(list.get(..len).unwrap_or_default())
+    }
+
     /// Bytes on the wire, without the length that stands before them in a packet.
     #[must_use]
     pub fn body_len(&self) -> usize {
@@ -321,6 +337,12 @@ fn inside(mut why: DecodeError) -> DecodeError {
     }
     why
 }
+
+/// Room for all properties but User Properties that a packet may carry: each at most once, CONNACK the most.
+pub(crate) type Trimmed<'a> = [Property<'a>; 16];
+
+/// Empty room.
+pub(crate) const TRIMMED: Trimmed<'static> = [Property::TopicAliasMaximum(0); 16];
 
 /// Which properties a packet carries.
 #[derive(Clone, Copy)]

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::encode::{Encode, sealed::Sealed};
+use crate::encode::{Encode, sealed::Sealed, trim};
 use crate::error::{DecodeError, EncodeError};
 use crate::frame;
 use crate::properties::{Properties, section_len};
@@ -236,7 +236,9 @@ const fn allowed(code: ReasonCode) -> bool {
     )
 }
 
-impl Sealed for Suback<'_> {}
+impl Sealed for Suback<'_> {
+    trim!(Suback<'_>);
+}
 
 impl Encode for Suback<'_> {
     fn encoded_len(&self, version: Version) -> Result<usize, EncodeError> {

@@ -1,6 +1,6 @@
 //! UNSUBACK: the server's answer to UNSUBSCRIBE.
 
-use crate::encode::{Encode, sealed::Sealed};
+use crate::encode::{Encode, sealed::Sealed, trim};
 use crate::error::{DecodeError, EncodeError};
 use crate::frame;
 use crate::properties::{Properties, section_len};
@@ -87,7 +87,9 @@ const fn allowed(code: ReasonCode) -> bool {
     )
 }
 
-impl Sealed for Unsuback<'_> {}
+impl Sealed for Unsuback<'_> {
+    trim!(Unsuback<'_>);
+}
 
 impl Encode for Unsuback<'_> {
     fn encoded_len(&self, version: Version) -> Result<usize, EncodeError> {
