@@ -86,8 +86,9 @@ impl<'a> Disconnect<'a> {
 const fn allowed(code: ReasonCode, from: Option<Peer>) -> bool {
     use ReasonCode::*;
     match code {
-        Success | DisconnectWithWill => !matches!(from, Some(Peer::Server)),
-        UnspecifiedError
+        DisconnectWithWill => !matches!(from, Some(Peer::Server)),
+        Success
+        | UnspecifiedError
         | MalformedPacket
         | ProtocolError
         | ImplementationSpecificError

@@ -197,17 +197,17 @@ impl Core {
         };
         if present && self.handshake.clean {
             // [MQTT-3.2.2-2]: after Clean Start 1 there is no session to be present.
-            self.close(
+            self.violated(
                 Why::Protocol(ReasonCode::ProtocolError, "MQTT-3.2.2-2"),
-                Some(ReasonCode::ProtocolError),
+                ReasonCode::ProtocolError,
             );
             return None;
         }
         if present && !self.session_held && self.handshake.local_state == LocalState::None {
             // [MQTT-3.2.2-4]
-            self.close(
+            self.violated(
                 Why::Protocol(ReasonCode::ProtocolError, "MQTT-3.2.2-4"),
-                Some(ReasonCode::ProtocolError),
+                ReasonCode::ProtocolError,
             );
             return None;
         }
