@@ -1,1 +1,52 @@
-//! (stub)
+//! An async MQTT client for any executor.
+//!
+//! [`connect`] gives a [`Client`], the handle that publishes, subscribes and receives, and a [`Connection`], the future
+//! that does the input and output: spawn it. Sockets and timers come from `async-io`, which runs under every
+//! executor; none is asked for here.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use futures_lite::{StreamExt, future};
+//! use mqtt_adapter_smol::{Options, Publish, Qos, connect};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let (client, connection) = connect(Options::new("mqtt://user:secret@localhost:1883")?)?;
+//!
+//! // Any executor can run the connection; here it runs beside the application, without one.
+//! let application = async {
+//!     client.connected().await?;
+//!     client.subscribe("greetings/#", Qos::ExactlyOnce).await?;
+//!     let greeting = Publish::new("greetings/me", "hello").qos(Qos::ExactlyOnce);
+//!     client.publish(greeting).await?.await?;
+//!     if let Some(message) = client.messages().next().await {
+//!         println!("{}: {}", message.topic(), String::from_utf8_lossy(message.payload()));
+//!     }
+//!     client.stop(Duration::from_secs(5)).await;
+//!     Ok::<_, Box<dyn std::error::Error>>(())
+//! };
+//! future::block_on(future::zip(application, connection)).0
+//! # }
+//! ```
+//!
+//! The client connects again by itself, with growing and random delays, and carries on where the connection broke: what
+//! was accepted at QoS 1 and 2 is delivered. Protocol versions 3.1, 3.1.1 and 5.0 are a value in [`Options`].
+//!
+//! # Sockets
+//!
+//! TCP with `TCP_NODELAY`. All addresses of a host name are tried in the resolver's order, within
+//! [`Config::dial_timeout`](Config::dial_timeout). The first message after a pause is written at once by the task that publishes it; what is
+//! published within the next 50 µs is gathered and leaves in one write.
+
+mod client;
+mod connection;
+
+pub use mqtt_adapter_core::{
+    AckError, AckMode, AckToken, Anomaly, Backoff, Bytes, Cause, Config, ConnectError, Connected,
+    Disconnected, Event, Failed, LocalState, Message, Options, Outcome, Oversize, OwnedProperties, PacketId,
+    Payload, Properties, Property, Publish, PublishError, Qos, ReasonCode, RecvError, RequestError,
+    RetainHandling, ServerLimits, ServerUrl, SessionLost, Stats, Stop, Subscription, SubscriptionOptions,
+    Token, TopicError, TopicFilter, TopicName, UrlError, Version, Why, Will, proto, session,
+};
+
+pub use crate::client::{Client, Messages, Receipt, connect};
+pub use crate::connection::Connection;

@@ -1,1 +1,53 @@
-//! (stub)
+//! An MQTT client for threads.
+//!
+//! Two ways to use the engine over TCP, with the same [`Options`] and the same [`Event`]s:
+//!
+//! * [`Client`]: a handle that any number of threads share. Calls block until there is room or an answer; one thread
+//!   of its own does the input and output.
+//! * [`Connection`]: no thread at all; yours calls [`poll`](Connection::poll) and gets one event after another.
+//!
+//! Both connect again by themselves, with growing and random delays, and carry on where the connection broke: what was
+//! accepted at QoS 1 and 2 is delivered. Protocol versions 3.1, 3.1.1 and 5.0 are a value in [`Options`].
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use mqtt_adapter_std::{Client, Options, Publish, Qos};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = Client::connect(Options::new("mqtt://user:secret@localhost:1883")?)?;
+//! client.subscribe("greetings/#", Qos::ExactlyOnce)?;
+//!
+//! std::thread::spawn({
+//!     let client = client.clone();
+//!     move || client.publish(Publish::new("greetings/me", "hello").qos(Qos::ExactlyOnce))
+//! });
+//!
+//! for message in client.messages().take(1) {
+//!     println!("{}: {}", message.topic(), String::from_utf8_lossy(message.payload()));
+//! }
+//! client.stop(Duration::from_secs(5));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Sockets
+//!
+//! TCP with `TCP_NODELAY`, always non-blocking. All addresses of a host name are tried in the resolver's order, within
+//! [`Config::dial_timeout`](Config::dial_timeout). The first message after a pause is written at once by the thread that publishes it; what
+//! is published within the next 50 µs is gathered and leaves in one write.
+
+mod client;
+mod connection;
+mod net;
+mod wait;
+
+pub use mqtt_adapter_core::{
+    AckError, AckMode, AckToken, Anomaly, Backoff, Bytes, Cause, Config, ConnectError, Connected,
+    Disconnected, Event, Failed, LocalState, Message, Options, Outcome, Oversize, OwnedProperties, PacketId,
+    Payload, Properties, Property, Publish, PublishError, Qos, ReasonCode, RecvError, RequestError,
+    RetainHandling, ServerLimits, ServerUrl, SessionLost, Stats, Stop, Subscription, SubscriptionOptions,
+    Token, TopicError, TopicFilter, TopicName, UrlError, Version, Why, Will, proto, session,
+};
+
+pub use crate::client::{Client, Messages, Receipt};
+pub use crate::connection::{Connection, PollError};

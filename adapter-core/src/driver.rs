@@ -1,0 +1,426 @@
+//! One engine, one transport, and what goes between them. No lock, no thread, no waiting.
+
+use core::time::Duration;
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+use std::time;
+
+use mqtt_session::io::{ReadBuffer, write_to};
+use mqtt_session::proto::{Properties, Qos, Subscription, SubscriptionOptions, TopicFilter};
+use mqtt_session::{
+    self as session, Closed, Command, HeapPayload, HeapSession, Instant, Stop, SubscribeError, Token,
+};
+
+use crate::error::{ConnectError, PublishError, RequestError};
+use crate::event::{Cause, Event};
+use crate::message::{Message, Payload, Publish, owned};
+use crate::options::Options;
+
+/// How long a write counts as fresh: what is published meanwhile is gathered for the next write, which then
+/// carries many packets, instead of costing a system call each.
+const FRESH: Duration = Duration::from_micros(50);
+
+/// Bytes gathered behind a fresh write that are worth a write of their own.
+const BATCH: usize = 32 * 1024;
+
+/// Where events go while a [`Driver`] takes its turn.
+pub trait Sink {
+    /// Whether another message may come. While it says no, input stays where it is.
+    fn ready(&self) -> bool;
+    /// An event.
+    fn event(&mut self, event: Event);
+}
+
+/// The engine with its transport: moves bytes, carries out the engine's commands, turns its events into
+/// owned ones. What needs a wait — dialling, readiness, time — it asks its owner for, in [`Turn`].
+///
+/// `T` is a non-blocking transport that is read and written through a shared reference, as sockets are.
+#[derive(Debug)]
+pub struct Driver<T> {
+    session: HeapSession,
+    options: Arc<Options>,
+    epoch: time::Instant,
+    link: Option<Arc<T>>,
+    /// Counts links, so that input of an earlier one is never taken for input of this one.
+    generation: u64,
+    server: u8,
+    blocked: bool,
+    written: Instant,
+    gathered: usize,
+    cause: Option<Cause>,
+    stopping: bool,
+    stopped: bool,
+}
+
+/// What the owner of a [`Driver`] has to do next.
+#[derive(Debug)]
+#[must_use = "the engine waits for what it asks for"]
+pub struct Turn<T> {
+    /// Which link is meant by the rest; a socket of an earlier one is to be dropped.
+    pub generation: u64,
+    /// Dial the server with this index, after giving up a dial that is still under way; then call
+    /// [`Driver::opened`] or [`Driver::dial_failed`].
+    pub open: Option<usize>,
+    /// Give up dialling.
+    pub abandon: bool,
+    /// A link that was closed in order: its last bytes are written, it can be shut down and dropped.
+    pub closed: Option<Arc<T>>,
+    /// There is a link and it is to be read from, as soon as it is readable.
+    pub read: bool,
+    /// Bytes the packet at the front needs in all; 0: unknown. For [`ReadBuffer::read_from`].
+    pub hint: usize,
+    /// The last write would have blocked: take the next turn when the link is writable, after
+    /// [`Driver::writable`].
+    pub blocked: bool,
+    /// Take the next turn after this time at the latest.
+    pub deadline: Option<Duration>,
+    /// [`Event::Stopped`] was told: nothing is left to do.
+    pub stopped: bool,
+}
+
+impl<T> Driver<T>
+where
+    for<'t> &'t T: Read + Write,
+{
+    /// An engine that begins to connect with the first turn.
+    ///
+    /// # Errors
+    /// [`ConnectError::Will`] or [`ConnectError::Options`].
+    pub fn new(options: Options) -> Result<Self, ConnectError> {
+        let mut session = HeapSession::new(options.config());
+        let connect = options.connect(0).map_err(ConnectError::Will)?;
+        session.start(&connect).map_err(ConnectError::Options)?;
+        Ok(Self {
+            session,
+            options: Arc::new(options),
+            epoch: time::Instant::now(),
+            link: None,
+            generation: 0,
+            server: 0,
+            blocked: false,
+            written: Instant::ZERO,
+            gathered: 0,
+            cause: None,
+            stopping: false,
+            stopped: false,
+        })
+    }
+
+    // Commands
+
+    /// Takes a message over; a refused one is as it was.
+    ///
+    /// # Errors
+    /// [`PublishError`], without the payload: `publish` has it.
+    pub fn publish(&mut self, publish: &mut Publish<'_>) -> Result<Token, PublishError> {
+        if self.stopped {
+            return Err(PublishError::Stopped { payload: None });
+        }
+        let message = publish.message().map_err(|error| PublishError::Topic { error, payload: None })?;
+        let payload = core::mem::replace(&mut publish.payload, Payload::from(&[]));
+        let len = payload.as_bytes().len();
+        match self.session.publish(&message, payload.into_heap()) {
+            Ok(token) => {
+                self.gathered = self.gathered.saturating_add(len + publish.topic.len());
+                Ok(token)
+            }
+            Err(refused) => {
+                publish.payload = match refused.payload {
+                    HeapPayload::Copy(bytes) => Payload::from(bytes),
+                    HeapPayload::Share(bytes) => Payload::from(bytes),
+                };
+                Err(match refused.reason {
+                    session::PublishError::Stopping => PublishError::Stopped { payload: None },
+                    reason => PublishError::Refused { reason, payload: None },
+                })
+            }
+        }
+    }
+
+    /// Asks for subscriptions.
+    ///
+    /// # Errors
+    /// [`RequestError::Rejected`] or [`RequestError::Stopped`].
+    pub fn subscribe(
+        &mut self,
+        filters: &[Subscription<'_>],
+        properties: Properties<'_>,
+    ) -> Result<Token, RequestError> {
+        if self.stopped {
+            return Err(RequestError::Stopped);
+        }
+        self.session.subscribe(filters, properties).map_err(rejected)
+    }
+
+    /// Asks to end subscriptions.
+    ///
+    /// # Errors
+    /// [`RequestError::Rejected`] or [`RequestError::Stopped`].
+    pub fn unsubscribe(
+        &mut self,
+        filters: &[TopicFilter<'_>],
+        properties: Properties<'_>,
+    ) -> Result<Token, RequestError> {
+        if self.stopped {
+            return Err(RequestError::Stopped);
+        }
+        self.session.unsubscribe(filters, properties).map_err(rejected)
+    }
+
+    /// Ends the run; [`Event::Stopped`] follows.
+    pub fn stop(&mut self, how: Stop<'_>) {
+        self.stopping = true;
+        self.session.stop(how);
+    }
+
+    /// Nobody drives it any more: the link is dropped, and commands are refused from now on.
+    pub fn abandon(&mut self) {
+        self.link = None;
+        self.stopped = true;
+    }
+
+    /// The engine, for everything else.
+    pub const fn session_mut(&mut self) -> &mut HeapSession {
+        &mut self.session
+    }
+
+    // Inputs
+
+    /// The dial that [`Turn::open`] asked for has a link, connected and non-blocking.
+    pub fn opened(&mut self, link: Arc<T>) {
+        let now = self.now();
+        self.generation += 1;
+        self.blocked = false;
+        self.link = Some(link);
+        match self.options.connect(usize::from(self.server)) {
+            Ok(connect) => self.session.opened(&connect, now),
+            // The will was found good in `new`, and options do not change.
+            Err(_) => self.closed(Closed::Failed, None),
+        }
+    }
+
+    /// The dial that [`Turn::open`] asked for has failed.
+    pub fn dial_failed(&mut self, cause: Option<Cause>) {
+        self.closed(Closed::DialFailed, cause);
+    }
+
+    /// The link with this generation is at its end, or failed; an earlier one is forgotten already.
+    pub fn lost(&mut self, generation: u64, error: Option<&io::Error>) {
+        if generation == self.generation && self.link.is_some() {
+            let how = if error.is_some() { Closed::Failed } else { Closed::Ended };
+            self.closed(how, error.map(Cause::transport));
+        }
+    }
+
+    /// The link can be written again.
+    pub const fn writable(&mut self) {
+        self.blocked = false;
+    }
+
+    /// Does everything that can be done now: timers, input, output, events, commands.
+    pub fn turn(&mut self, input: &mut ReadBuffer, sink: &mut impl Sink) -> Turn<T> {
+        let now = self.now();
+        let mut open = None;
+        let mut abandon = false;
+        let mut closed = None;
+        // Input first: what has arrived in time is not late because this turn is.
+        self.feed(input, sink, now);
+        if self.session.poll_timeout().is_some_and(|at| at <= now) {
+            self.session.handle_timeout(now);
+        }
+        loop {
+            // Output first: it makes room for the acknowledgements input may need.
+            self.flush_at(now);
+            let mut progress = self.feed(input, sink, now);
+            while let Some(event) = self.session.poll_event() {
+                progress = true;
+                self.tell(&event, sink);
+            }
+            while let Some(command) = self.session.poll_command() {
+                progress = true;
+                match command {
+                    Command::Open { server, .. } => {
+                        self.server = server;
+                        open = Some(usize::from(server));
+                        abandon = false;
+                    }
+                    // And whatever the engine may add: a driver that cannot do it closes.
+                    _ => {
+                        abandon = self.link.is_none();
+                        open = None;
+                        closed = self.link.clone().or(closed);
+                        self.closed(Closed::Carried, None);
+                    }
+                }
+            }
+            if !progress {
+                break;
+            }
+        }
+        if self.link.is_none() {
+            input.clear();
+        }
+        let ready = sink.ready();
+        // While the application is slow no answer can be seen, so none must be missed.
+        self.session.hold_input(!ready);
+        Turn {
+            generation: self.generation,
+            open,
+            abandon,
+            closed,
+            read: self.link.is_some() && ready && self.session.wants_read(),
+            hint: self.session.read_hint(),
+            blocked: self.link.is_some() && self.blocked,
+            deadline: self.session.poll_timeout().map(|at| at.since(now)),
+            stopped: self.stopped,
+        }
+    }
+
+    /// Writes what is to be written, unless the link would block.
+    pub fn flush(&mut self) {
+        self.flush_at(self.now());
+    }
+
+    /// Writes what was published since the last write, unless that write is fresh and little was gathered
+    /// since. Whether the owner's next turn is needed.
+    #[must_use]
+    pub fn flush_or_gather(&mut self) -> bool {
+        if self.link.is_none() || self.blocked {
+            return false;
+        }
+        let now = self.now();
+        if self.gathered < BATCH && now.since(self.written) < FRESH {
+            return true;
+        }
+        self.flush_at(now);
+        self.link.is_none() || self.blocked
+    }
+
+    /// Gives the engine's events to `sink`.
+    pub fn events(&mut self, sink: &mut impl Sink) {
+        while let Some(event) = self.session.poll_event() {
+            self.tell(&event, sink);
+        }
+    }
+
+    // Questions
+
+    /// The engine.
+    pub const fn session(&self) -> &HeapSession {
+        &self.session
+    }
+
+    /// What it was made with.
+    pub const fn options(&self) -> &Arc<Options> {
+        &self.options
+    }
+
+    /// Whether a server has accepted the connection and it is up.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.link.is_some() && self.session.is_connected()
+    }
+
+    /// Whether [`stop`](Self::stop) was called.
+    pub const fn is_stopping(&self) -> bool {
+        self.stopping
+    }
+
+    /// Whether [`Event::Stopped`] was told.
+    pub const fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
+    /// Which link this is; see [`Turn::generation`].
+    pub const fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    fn now(&self) -> Instant {
+        Instant::from_micros(u64::try_from(self.epoch.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    fn closed(&mut self, how: Closed, cause: Option<Cause>) {
+        let now = self.now();
+        self.generation += 1;
+        self.link = None;
+        self.blocked = false;
+        if cause.is_some() {
+            self.cause = cause;
+        }
+        self.session.closed(how, now);
+    }
+
+    fn flush_at(&mut self, now: Instant) {
+        let Some(link) = self.link.as_deref() else { return };
+        if self.blocked || self.session.outgoing(now).is_empty() {
+            return;
+        }
+        self.gathered = 0;
+        self.written = now;
+        let mut link = link;
+        match write_to(&mut self.session, &mut link, now) {
+            Ok(blocked) => self.blocked = blocked,
+            Err(error) => self.closed(Closed::Failed, Some(Cause::transport(&error))),
+        }
+    }
+
+    /// Whether input was taken.
+    fn feed(&mut self, input: &mut ReadBuffer, sink: &mut impl Sink, now: Instant) -> bool {
+        if self.link.is_none() {
+            return false;
+        }
+        let unread = input.unread();
+        let mut rest = unread;
+        while sink.ready() {
+            let Some(event) = self.session.receive(&mut rest, now) else { break };
+            let Self { session, options, cause, .. } = self;
+            let topic = |received: &session::Received<'_>| Message::copy(session.topic(received), received);
+            if let Some(event) = Event::copy(&event, options.servers(), cause, topic) {
+                self.stopped |= matches!(event, Event::Stopped { .. });
+                sink.event(event);
+            }
+        }
+        let taken = unread.len() - rest.len();
+        input.consume(taken);
+        taken > 0
+    }
+
+    fn tell(&mut self, event: &session::Event<'_>, sink: &mut impl Sink) {
+        let Self { session, options, cause, .. } = self;
+        let topic = |received: &session::Received<'_>| Message::copy(session.topic(received), received);
+        if let Some(event) = Event::copy(event, options.servers(), cause, topic) {
+            self.stopped |= matches!(event, Event::Stopped { .. });
+            sink.event(event);
+        }
+    }
+}
+
+/// One subscription from what a caller wrote.
+///
+/// # Errors
+/// [`RequestError::Filter`].
+pub fn subscription(filter: &str, qos: Qos) -> Result<Subscription<'_>, RequestError> {
+    Ok(Subscription {
+        filter: TopicFilter::new(filter).map_err(RequestError::Filter)?,
+        options: SubscriptionOptions::new(qos),
+    })
+}
+
+/// The error for the caller, with the payload if it was an owned one.
+pub fn with_payload(error: PublishError, publish: Publish<'_>) -> PublishError {
+    let payload = owned(publish.payload.into_heap());
+    match error {
+        PublishError::Topic { error, .. } => PublishError::Topic { error, payload },
+        PublishError::Refused { reason, .. } => PublishError::Refused { reason, payload },
+        PublishError::TimedOut { .. } => PublishError::TimedOut { payload },
+        PublishError::Stopped { .. } => PublishError::Stopped { payload },
+    }
+}
+
+const fn rejected(error: SubscribeError) -> RequestError {
+    match error {
+        SubscribeError::Stopping => RequestError::Stopped,
+        error => RequestError::Rejected(error),
+    }
+}

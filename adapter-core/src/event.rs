@@ -1,0 +1,320 @@
+//! What the engine tells, with storage of its own.
+
+use core::fmt;
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::io;
+
+use mqtt_session::proto::{Properties, Property, ReasonCode, Version};
+use mqtt_session::{self as session, Anomaly, Token, Why};
+
+use crate::message::Message;
+use crate::properties::OwnedProperties;
+use crate::url::ServerUrl;
+
+/// Something the application may want to know.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// An attempt to connect begins.
+    Connecting {
+        /// Counts the attempts since the last healthy connection, from 1.
+        attempt: u32,
+        /// Where to.
+        server: ServerUrl,
+    },
+    /// The server accepted the connection.
+    Connected(Connected),
+    /// A connection, or an attempt at one, has ended.
+    Disconnected(Disconnected),
+    /// The server no longer had the session that was expected; operations were treated as
+    /// [`Config::on_session_lost`](mqtt_session::Config::on_session_lost) says.
+    SessionLost {
+        /// Publishes that go again as new ones.
+        republished: u32,
+        /// Operations that ended.
+        ended: u32,
+    },
+    /// A message arrived.
+    Message(Message),
+    /// An inbound message over [`Config::max_packet_in`](mqtt_session::Config::max_packet_in) was let pass.
+    Skipped {
+        /// Bytes of its packet.
+        len: u32,
+    },
+    /// An accepted operation has ended; it is the only end it has. A QoS 0 message has one only with
+    /// [`Config::qos0_receipts`](mqtt_session::Config::qos0_receipts).
+    Done {
+        /// As given when it was accepted.
+        token: Token,
+        /// The caller's mark of the message; 0 for subscriptions.
+        tag: u64,
+        /// How it ended.
+        outcome: Outcome,
+    },
+    /// There is room again for an operation that was refused because the queue was full.
+    Unblocked,
+    /// The server did something odd but harmless; the connection stays up.
+    Anomaly(Anomaly),
+    /// The end: nothing more comes.
+    Stopped {
+        /// Operations that were accepted and are not finished.
+        left: u32,
+    },
+}
+
+impl Event {
+    /// An owned form of what the engine tells; `None` for what this crate does not know. A message's
+    /// topic is resolved by `topic`.
+    pub(crate) fn copy<'e>(
+        event: &session::Event<'e>,
+        servers: &[ServerUrl],
+        cause: &mut Option<Cause>,
+        topic: impl FnOnce(&session::Received<'e>) -> Message,
+    ) -> Option<Self> {
+        Some(match event {
+            session::Event::Connecting { attempt, server } => {
+                *cause = None;
+                Self::Connecting { attempt: *attempt, server: name(servers, *server) }
+            }
+            session::Event::Connected(connected) => {
+                let properties = OwnedProperties::copy(connected.connack.properties).unwrap_or_default();
+                Self::Connected(Connected {
+                    session_present: connected.session_present,
+                    resumed: connected.resumed,
+                    version: connected.version,
+                    server: name(servers, connected.server),
+                    client_id: properties.as_properties().iter().find_map(|property| match property {
+                        Property::AssignedClientIdentifier(id) => Some(id.to_owned()),
+                        _ => None,
+                    }),
+                    properties,
+                })
+            }
+            session::Event::Disconnected { why, retry } => {
+                Self::Disconnected(Disconnected { why: *why, retry: *retry, cause: cause.take() })
+            }
+            session::Event::SessionLost { republished, ended } => {
+                Self::SessionLost { republished: *republished, ended: *ended }
+            }
+            session::Event::Message(received) => Self::Message(topic(received)),
+            session::Event::Skipped { len } => Self::Skipped { len: *len },
+            session::Event::Done { token, tag, outcome } => {
+                Self::Done { token: *token, tag: *tag, outcome: Outcome::copy(outcome) }
+            }
+            session::Event::Unblocked => Self::Unblocked,
+            session::Event::Anomaly(anomaly) => Self::Anomaly(*anomaly),
+            session::Event::Stopped { left } => Self::Stopped { left: *left },
+            _ => return None,
+        })
+    }
+}
+
+fn name(servers: &[ServerUrl], index: u8) -> ServerUrl {
+    // The engine was told how many there are; the first one always is.
+    servers.get(usize::from(index)).unwrap_or(&servers[0]).clone()
+}
+
+/// The facts of a new connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Connected {
+    /// Session Present as the server said it (3.1 cannot say it: false).
+    pub session_present: bool,
+    /// Whether exchanges of the previous connection go on.
+    pub resumed: bool,
+    /// The version spoken.
+    pub version: Version,
+    /// The server.
+    pub server: ServerUrl,
+    /// The client identifier the server assigned, if the client left it to the server (5.0).
+    pub client_id: Option<String>,
+    properties: OwnedProperties,
+}
+
+impl Connected {
+    /// The properties of CONNACK (5.0).
+    #[must_use]
+    pub fn properties(&self) -> Properties<'_> {
+        self.properties.as_properties()
+    }
+}
+
+/// How a connection, or an attempt at one, ended. `Display` is one clear sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Disconnected {
+    /// Why, as the protocol sees it.
+    pub why: Why,
+    /// In what time the next attempt comes; `None`: none comes.
+    pub retry: Option<Duration>,
+    /// What the operating system said, where it was the reason.
+    pub cause: Option<Cause>,
+}
+
+impl fmt::Display for Disconnected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.why.fmt(f)?;
+        if let Some(cause) = &self.cause {
+            write!(f, ": {cause}")?;
+        }
+        Ok(())
+    }
+}
+
+impl core::error::Error for Disconnected {}
+
+/// What the operating system said about a failed connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cause {
+    /// The host name has no address.
+    Resolve {
+        /// The name.
+        host: String,
+        /// What the resolver said.
+        detail: String,
+    },
+    /// An address could not be connected; of several, the last one tried.
+    Dial {
+        /// The address.
+        address: SocketAddr,
+        /// The kind of error.
+        kind: io::ErrorKind,
+        /// What the operating system said.
+        detail: String,
+    },
+    /// Reading or writing failed.
+    Transport {
+        /// The kind of error.
+        kind: io::ErrorKind,
+        /// What the operating system said.
+        detail: String,
+    },
+}
+
+impl Cause {
+    /// A name that could not be resolved.
+    pub fn resolve(host: &str, detail: impl fmt::Display) -> Self {
+        Self::Resolve { host: host.to_owned(), detail: detail.to_string() }
+    }
+
+    /// An address that could not be connected.
+    #[must_use]
+    pub fn dial(address: SocketAddr, error: &io::Error) -> Self {
+        Self::Dial { address, kind: error.kind(), detail: error.to_string() }
+    }
+
+    /// A read or write that failed.
+    #[must_use]
+    pub fn transport(error: &io::Error) -> Self {
+        Self::Transport { kind: error.kind(), detail: error.to_string() }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Resolve { host, detail } => write!(f, "no address for {host}: {detail}"),
+            Self::Dial { address, detail, .. } => write!(f, "{address}: {detail}"),
+            Self::Transport { detail, .. } => f.write_str(detail),
+        }
+    }
+}
+
+/// How an operation ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+#[must_use = "an operation may have failed"]
+pub enum Outcome {
+    /// QoS 0 without receipts: the message was accepted; nobody learns what became of it.
+    Accepted,
+    /// QoS 0 with [`Config::qos0_receipts`](mqtt_session::Config::qos0_receipts): the transport took its last byte.
+    Sent,
+    /// QoS 1 or 2: the server has it. In 5.0 the code may say that nobody subscribes.
+    Acked(ReasonCode),
+    /// SUBSCRIBE or UNSUBSCRIBE: the server's answer for each filter, in order (none in the UNSUBACK of 3.x).
+    Granted(Vec<ReasonCode>),
+    /// The server refused it, or its limits, told after the operation was accepted, rule it out.
+    Refused(ReasonCode),
+    /// `cancel` took it back before a byte was sent.
+    Cancelled,
+    /// Dropped by the chosen policy.
+    Dropped,
+    /// The server lost the session, or the connection was cut in the middle of a QoS 0 message.
+    Lost,
+    /// The server lost the session after PUBREC: whether subscribers got the message cannot be known.
+    Unknown,
+    /// The server broke the exchange; the message is not sent again.
+    Violated,
+    /// The client was stopped first.
+    Stopped,
+}
+
+impl Outcome {
+    /// Whether the operation did what it was for.
+    #[must_use]
+    pub const fn is_success(&self) -> bool {
+        matches!(self, Self::Accepted | Self::Sent | Self::Acked(_) | Self::Granted(_))
+    }
+
+    /// The outcome, if the operation did what it was for.
+    ///
+    /// # Errors
+    /// [`Failed`] holds the outcome otherwise.
+    pub fn into_result(self) -> Result<Self, Failed> {
+        if self.is_success() { Ok(self) } else { Err(Failed(self)) }
+    }
+
+    pub(crate) fn copy(outcome: &session::Outcome<'_>) -> Self {
+        match outcome {
+            session::Outcome::Acked(code) => Self::Acked(*code),
+            session::Outcome::Granted(codes) => Self::Granted(codes.iter().collect()),
+            session::Outcome::Refused(code) => Self::Refused(*code),
+            session::Outcome::Sent => Self::Sent,
+            session::Outcome::Cancelled => Self::Cancelled,
+            session::Outcome::Dropped => Self::Dropped,
+            session::Outcome::Lost => Self::Lost,
+            session::Outcome::Violated => Self::Violated,
+            session::Outcome::Stopped => Self::Stopped,
+            // `Unknown`, and whatever the engine may add: nothing can be said about such an end.
+            _ => Self::Unknown,
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Accepted => f.write_str("accepted"),
+            Self::Sent => f.write_str("sent"),
+            Self::Acked(code) => write!(f, "acknowledged: {code}"),
+            Self::Granted(codes) => {
+                f.write_str("granted:")?;
+                codes.iter().try_for_each(|code| write!(f, " {code}"))
+            }
+            Self::Refused(code) => write!(f, "the server refused it: {code}"),
+            Self::Cancelled => f.write_str("it was cancelled before it was sent"),
+            Self::Dropped => f.write_str("it was dropped"),
+            Self::Lost => f.write_str("it was lost with the connection or the server's session"),
+            Self::Unknown => f.write_str("the server lost the session; whether it was delivered is unknown"),
+            Self::Violated => f.write_str("the server broke the exchange"),
+            Self::Stopped => f.write_str("the client was stopped before it was finished"),
+        }
+    }
+}
+
+/// An operation that did not do what it was for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failed(
+    /// How it ended.
+    pub Outcome,
+);
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl core::error::Error for Failed {}

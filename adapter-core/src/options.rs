@@ -1,0 +1,571 @@
+//! Everything a client is told before it starts.
+
+use core::fmt;
+use core::hash::{BuildHasher, Hasher};
+use core::time::Duration;
+use std::hash::RandomState;
+
+use bytes::Bytes;
+use mqtt_session::proto::{self, Properties, Qos, TopicError, TopicName, Version};
+use mqtt_session::{Config, ConnectOptions, LocalState};
+
+use crate::properties::OwnedProperties;
+use crate::url::{ServerUrl, UrlError};
+
+/// How to reach the server, who to be there, and the limits of the client. The same for every adapter.
+///
+/// Setters are called `with_…` and take the value on; readers have the bare names. Nothing is sent and
+/// nothing is checked against a server before a client is made of it. `Debug` shows no secret.
+///
+/// ```
+/// use core::time::Duration;
+/// use mqtt_adapter_core::{Options, Version};
+///
+/// # fn main() -> Result<(), mqtt_adapter_core::UrlError> {
+/// let options = Options::new("mqtt://lamp:secret@broker.example")?
+///     .with_client_id("lamp-7")
+///     .with_version(Version::V3_1_1)
+///     .with_keep_alive(Duration::from_secs(30));
+/// assert_eq!(options.client_id(), "lamp-7");
+/// assert_eq!(options.servers()[0].port(), 1883);
+/// assert!(!format!("{options:?}").contains("secret"));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Options {
+    servers: Vec<ServerUrl>,
+    client_id: String,
+    version: Version,
+    clean_start: bool,
+    local_state: Option<LocalState>,
+    keep_alive: u16,
+    session_expiry: u32,
+    username: Option<String>,
+    password: Option<Vec<u8>>,
+    will: Option<Will>,
+    properties: OwnedProperties,
+    engine: Config,
+    inbox_bytes: usize,
+    linger: Duration,
+}
+
+impl Options {
+    /// Default of [`inbox_bytes`](Self::inbox_bytes): 16 MiB.
+    pub const INBOX_BYTES: usize = 16 * 1024 * 1024;
+    /// Default of [`linger`](Self::linger): 2 s.
+    pub const LINGER: Duration = Duration::from_secs(2);
+    /// At most this many servers are used; the engine counts them in a byte.
+    pub const MAX_SERVERS: usize = 255;
+
+    /// The defaults for one server, given as a URL (see [`ServerUrl`]).
+    ///
+    /// # Errors
+    /// [`UrlError`]: the address cannot be used.
+    pub fn new(url: &str) -> Result<Self, UrlError> {
+        ServerUrl::parse(url).map(Self::for_server)
+    }
+
+    /// The defaults for one server.
+    #[must_use]
+    pub fn for_server(server: ServerUrl) -> Self {
+        Self {
+            servers: vec![server],
+            client_id: random_client_id(),
+            version: Version::V5,
+            clean_start: true,
+            local_state: None,
+            keep_alive: 60,
+            session_expiry: 0,
+            username: None,
+            password: None,
+            will: None,
+            properties: OwnedProperties::default(),
+            engine: Config::new(random()),
+            inbox_bytes: Self::INBOX_BYTES,
+            linger: Self::LINGER,
+        }
+    }
+
+    /// Adds a server. Servers are tried in turn, from the first one on; beyond
+    /// [`MAX_SERVERS`](Self::MAX_SERVERS) they are left out.
+    #[must_use]
+    pub fn with_server(mut self, server: ServerUrl) -> Self {
+        if self.servers.len() < Self::MAX_SERVERS {
+            self.servers.push(server);
+        }
+        self
+    }
+
+    /// Names the session on the server. Default: 22 random letters and digits, drawn once for this value,
+    /// so that every server must take it ([MQTT-3.1.3-5]) and a reconnect finds the same session. Empty:
+    /// the server picks a name, only with clean start and not in 3.1.
+    #[must_use]
+    pub fn with_client_id(mut self, client_id: impl Into<String>) -> Self {
+        self.client_id = client_id.into();
+        self
+    }
+
+    /// The protocol version to ask for. Default 5.0.
+    #[must_use]
+    pub const fn with_version(mut self, version: Version) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// Whether to begin a new session (default true) or to go on with the one the server kept for this
+    /// client identifier. A kept session ends at the disconnect in 5.0 unless
+    /// [`with_session_expiry`](Self::with_session_expiry) says how long it lives.
+    #[must_use]
+    pub const fn with_clean_start(mut self, clean_start: bool) -> Self {
+        self.clean_start = clean_start;
+        self
+    }
+
+    /// Whether this application holds what belongs to a session the server may have kept from an earlier
+    /// run. Default: it does if clean start is off. [`LocalState::None`] with clean start off makes the
+    /// client refuse a resumed session, as the standard asks of one without state ([MQTT-3.2.2-4]).
+    #[must_use]
+    pub const fn with_local_state(mut self, local_state: LocalState) -> Self {
+        self.local_state = Some(local_state);
+        self
+    }
+
+    /// After how much silence the client pings. Default 60 s; whole seconds (rounded up), at most
+    /// 65,535 s; zero turns pings off. A 5.0 server may overrule it.
+    #[must_use]
+    pub fn with_keep_alive(mut self, keep_alive: Duration) -> Self {
+        self.keep_alive = u16::try_from(whole_seconds(keep_alive)).unwrap_or(u16::MAX);
+        self
+    }
+
+    /// How long the server keeps the session after a disconnect, 5.0 only. Default zero: not at all.
+    /// Whole seconds (rounded up); [`Duration::MAX`], and all over 4,294,967,294 s: for ever.
+    #[must_use]
+    pub fn with_session_expiry(mut self, expiry: Duration) -> Self {
+        self.session_expiry = u32::try_from(whole_seconds(expiry)).unwrap_or(u32::MAX);
+        self
+    }
+
+    /// User name. Default: the one of the server's URL, if any.
+    #[must_use]
+    pub fn with_username(mut self, username: impl Into<String>) -> Self {
+        self.username = Some(username.into());
+        self
+    }
+
+    /// Password. Default: the one of the server's URL, if any. In 3.x only together with a user name.
+    #[must_use]
+    pub fn with_password(mut self, password: impl Into<Vec<u8>>) -> Self {
+        self.password = Some(password.into());
+        self
+    }
+
+    /// The message the server publishes if this client vanishes without a DISCONNECT. Default none.
+    #[must_use]
+    pub fn with_will(mut self, will: Will) -> Self {
+        self.will = Some(will);
+        self
+    }
+
+    /// Further properties of CONNECT (5.0), such as user properties. Session Expiry Interval, Receive
+    /// Maximum, Maximum Packet Size and Topic Alias Maximum have settings of their own and are refused
+    /// here when the client starts. Default none.
+    #[must_use]
+    pub fn with_properties(mut self, properties: OwnedProperties) -> Self {
+        self.properties = properties;
+        self
+    }
+
+    /// Limits, time-outs, reconnect delays and who acknowledges: see [`Config`]. Default
+    /// [`Config::new`] with a random seed. `servers` is overwritten by the number of servers here.
+    #[must_use]
+    pub const fn with_engine(mut self, engine: Config) -> Self {
+        self.engine = engine;
+        self
+    }
+
+    /// Bytes of received messages that may wait for the application. Default 16 MiB.
+    ///
+    /// When as much waits, the client stops reading from the socket, so that TCP holds the server back; pings
+    /// and owed acknowledgements go out all the same, and reading goes on when half of it was taken. While
+    /// a call waits for an answer of the server, reading goes on nevertheless, or the answer could never
+    /// arrive; what then comes at QoS 0 is dropped and counted.
+    #[must_use]
+    pub const fn with_inbox_bytes(mut self, bytes: usize) -> Self {
+        self.inbox_bytes = bytes;
+        self
+    }
+
+    /// How long a client whose last handle was dropped goes on delivering what it had accepted, before it
+    /// disconnects. Default 2 s. Call `stop` to wait for the end and to learn what was left.
+    #[must_use]
+    pub const fn with_linger(mut self, linger: Duration) -> Self {
+        self.linger = linger;
+        self
+    }
+
+    /// The servers, in the order they are tried; at least one.
+    #[must_use]
+    pub fn servers(&self) -> &[ServerUrl] {
+        &self.servers
+    }
+
+    /// The client identifier.
+    #[must_use]
+    pub fn client_id(&self) -> &str {
+        &self.client_id
+    }
+
+    /// The protocol version to ask for.
+    #[must_use]
+    pub const fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Whether the first connection begins a new session.
+    #[must_use]
+    pub const fn clean_start(&self) -> bool {
+        self.clean_start
+    }
+
+    /// What the application holds of an earlier session.
+    #[must_use]
+    pub const fn local_state(&self) -> LocalState {
+        match self.local_state {
+            Some(state) => state,
+            None if self.clean_start => LocalState::None,
+            None => LocalState::Held,
+        }
+    }
+
+    /// The keep-alive interval; zero: off.
+    #[must_use]
+    pub const fn keep_alive(&self) -> Duration {
+        Duration::from_secs(self.keep_alive as u64)
+    }
+
+    /// How long the server keeps the session; [`Duration::MAX`]: for ever.
+    #[must_use]
+    pub const fn session_expiry(&self) -> Duration {
+        match self.session_expiry {
+            u32::MAX => Duration::MAX,
+            seconds => Duration::from_secs(seconds as u64),
+        }
+    }
+
+    /// The user name set here; a URL may have one of its own.
+    #[must_use]
+    pub fn username(&self) -> Option<&str> {
+        self.username.as_deref()
+    }
+
+    /// The password set here; a URL may have one of its own.
+    #[must_use]
+    pub fn password(&self) -> Option<&[u8]> {
+        self.password.as_deref()
+    }
+
+    /// The will.
+    #[must_use]
+    pub const fn will(&self) -> Option<&Will> {
+        self.will.as_ref()
+    }
+
+    /// Further CONNECT properties.
+    #[must_use]
+    pub fn properties(&self) -> Properties<'_> {
+        self.properties.as_properties()
+    }
+
+    /// The engine's choices.
+    #[must_use]
+    pub const fn engine(&self) -> &Config {
+        &self.engine
+    }
+
+    /// The engine's choices, to change single ones.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), mqtt_adapter_core::UrlError> {
+    /// let mut options = mqtt_adapter_core::Options::new("mqtt://localhost")?;
+    /// options.engine_mut().max_operations = 1_000;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub const fn engine_mut(&mut self) -> &mut Config {
+        &mut self.engine
+    }
+
+    /// Bytes of received messages that may wait for the application.
+    #[must_use]
+    pub const fn inbox_bytes(&self) -> usize {
+        self.inbox_bytes
+    }
+
+    /// How long a client without handles goes on.
+    #[must_use]
+    pub const fn linger(&self) -> Duration {
+        self.linger
+    }
+
+    /// The engine's configuration with the number of servers filled in.
+    pub(crate) fn config(&self) -> Config {
+        let mut config = self.engine;
+        config.servers = u8::try_from(self.servers.len()).unwrap_or(u8::MAX);
+        config
+    }
+
+    /// What to tell the engine for a connection to the server at `index`.
+    ///
+    /// # Errors
+    /// The will's topic is not one.
+    pub(crate) fn connect(&self, index: usize) -> Result<ConnectOptions<'_>, TopicError> {
+        let server = self.servers.get(index);
+        let mut connect = ConnectOptions::new(&self.client_id);
+        connect.version = self.version;
+        connect.clean_start = self.clean_start;
+        connect.local_state = self.local_state();
+        connect.keep_alive = self.keep_alive;
+        connect.session_expiry = self.session_expiry;
+        // Credentials go together: a password of the URL never joins a user name given otherwise.
+        if self.username.is_some() || self.password.is_some() {
+            connect.username = self.username();
+            connect.password = self.password();
+        } else {
+            connect.username = server.and_then(ServerUrl::username);
+            connect.password = server.and_then(ServerUrl::password);
+        }
+        connect.will = match &self.will {
+            Some(will) => Some(will.borrow()?),
+            None => None,
+        };
+        connect.properties = self.properties();
+        Ok(connect)
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("servers", &self.servers)
+            .field("client_id", &self.client_id)
+            .field("version", &self.version)
+            .field("clean_start", &self.clean_start)
+            .field("local_state", &self.local_state())
+            .field("keep_alive", &self.keep_alive())
+            .field("session_expiry", &self.session_expiry())
+            .field("username", &self.username)
+            .field("password", &self.password.as_ref().map(|_| "***"))
+            .field("will", &self.will)
+            .field("properties", &self.properties)
+            .field("engine", &self.engine)
+            .field("inbox_bytes", &self.inbox_bytes)
+            .field("linger", &self.linger)
+            .finish()
+    }
+}
+
+/// The message the server publishes when this client vanishes.
+///
+/// ```
+/// use mqtt_adapter_core::{Qos, Will};
+///
+/// let will = Will::new("lamp/7/state", "gone").with_qos(Qos::AtLeastOnce).with_retain(true);
+/// assert_eq!(will.topic(), "lamp/7/state");
+/// ```
+#[derive(Clone)]
+pub struct Will {
+    topic: String,
+    payload: Bytes,
+    qos: Qos,
+    retain: bool,
+    properties: OwnedProperties,
+}
+
+impl Will {
+    /// A will at QoS 0, not retained. The topic is checked when the client starts.
+    #[must_use]
+    pub fn new(topic: impl Into<String>, payload: impl Into<Bytes>) -> Self {
+        Self {
+            topic: topic.into(),
+            payload: payload.into(),
+            qos: Qos::AtMostOnce,
+            retain: false,
+            properties: OwnedProperties::default(),
+        }
+    }
+
+    /// The quality of service it is published with. Default 0.
+    #[must_use]
+    pub const fn with_qos(mut self, qos: Qos) -> Self {
+        self.qos = qos;
+        self
+    }
+
+    /// Whether the server keeps it for later subscribers. Default false.
+    #[must_use]
+    pub const fn with_retain(mut self, retain: bool) -> Self {
+        self.retain = retain;
+        self
+    }
+
+    /// Will properties (5.0), such as Will Delay Interval. Default none.
+    #[must_use]
+    pub fn with_properties(mut self, properties: OwnedProperties) -> Self {
+        self.properties = properties;
+        self
+    }
+
+    /// Where it is published.
+    #[must_use]
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// What is published.
+    #[must_use]
+    pub const fn payload(&self) -> &Bytes {
+        &self.payload
+    }
+
+    /// The quality of service it is published with.
+    #[must_use]
+    pub const fn qos(&self) -> Qos {
+        self.qos
+    }
+
+    /// Whether the server keeps it for later subscribers.
+    #[must_use]
+    pub const fn retain(&self) -> bool {
+        self.retain
+    }
+
+    /// Will properties.
+    #[must_use]
+    pub fn properties(&self) -> Properties<'_> {
+        self.properties.as_properties()
+    }
+
+    fn borrow(&self) -> Result<proto::Will<'_>, TopicError> {
+        Ok(proto::Will {
+            topic: TopicName::new(&self.topic)?,
+            payload: &self.payload,
+            qos: self.qos,
+            retain: self.retain,
+            properties: self.properties(),
+        })
+    }
+}
+
+impl fmt::Debug for Will {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Will")
+            .field("topic", &self.topic)
+            .field("payload", &format_args!("{} bytes", self.payload.len()))
+            .field("qos", &self.qos)
+            .field("retain", &self.retain)
+            .field("properties", &self.properties)
+            .finish()
+    }
+}
+
+/// Seconds, a started one counted whole.
+fn whole_seconds(span: Duration) -> u64 {
+    span.as_secs().saturating_add(u64::from(span.subsec_nanos() > 0))
+}
+
+/// 64 bits nobody can foresee: the standard library seeds its hash tables with such.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+/// 22 letters and digits; 18 of them drawn, 90 bits.
+fn random_client_id() -> String {
+    const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+    let mut bits = u128::from(random()) << 64 | u128::from(random());
+    let mut id = String::from("mqtt");
+    for _ in 0..18 {
+        id.push(char::from(LETTERS[(bits & 31) as usize]));
+        bits >>= 5;
+    }
+    id
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_set_is_read_back() {
+        let options = Options::new("mqtt://h")
+            .unwrap()
+            .with_server(ServerUrl::new("other", 1).unwrap())
+            .with_client_id("me")
+            .with_version(Version::V3_1)
+            .with_clean_start(false)
+            .with_keep_alive(Duration::from_millis(1_500))
+            .with_session_expiry(Duration::MAX)
+            .with_username("user")
+            .with_password("pass")
+            .with_will(Will::new("t", "p"))
+            .with_inbox_bytes(7)
+            .with_linger(Duration::ZERO);
+        assert_eq!(options.servers().len(), 2);
+        assert_eq!(options.client_id(), "me");
+        assert_eq!(options.version(), Version::V3_1);
+        assert!(!options.clean_start());
+        assert_eq!(options.local_state(), LocalState::Held);
+        assert_eq!(options.keep_alive(), Duration::from_secs(2));
+        assert_eq!(options.session_expiry(), Duration::MAX);
+        assert_eq!(options.username(), Some("user"));
+        assert_eq!(options.password(), Some(&b"pass"[..]));
+        assert_eq!(options.will().map(Will::topic), Some("t"));
+        assert_eq!(options.inbox_bytes(), 7);
+        assert_eq!(options.linger(), Duration::ZERO);
+        assert_eq!(options.config().servers, 2);
+    }
+
+    #[test]
+    fn long_times_saturate() {
+        let options = Options::new("mqtt://h").unwrap().with_keep_alive(Duration::from_secs(70_000));
+        assert_eq!(options.keep_alive(), Duration::from_secs(65_535));
+        let options = options.with_session_expiry(Duration::from_secs(1 << 40));
+        assert_eq!(options.session_expiry(), Duration::MAX);
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let options = Options::new("mqtt://user:canary@h")
+            .unwrap()
+            .with_server(ServerUrl::parse("mqtt://:canary@other").unwrap())
+            .with_password("canary")
+            .with_will(Will::new("t", "canary"));
+        assert!(!format!("{options:?} {options:#?}").contains("canary"));
+    }
+
+    #[test]
+    fn credentials_of_the_url_serve_only_its_own_server() {
+        let options =
+            Options::new("mqtt://one:1@h").unwrap().with_server(ServerUrl::parse("mqtt://two:2@h").unwrap());
+        assert_eq!(options.connect(0).unwrap().username, Some("one"));
+        assert_eq!(options.connect(1).unwrap().password, Some(&b"2"[..]));
+        let options = options.with_username("given");
+        let connect = options.connect(0).unwrap();
+        assert_eq!((connect.username, connect.password), (Some("given"), None));
+    }
+
+    #[test]
+    fn random_client_ids_suit_every_server_and_differ() {
+        let (one, two) = (random_client_id(), random_client_id());
+        assert_eq!(one.len(), 22);
+        assert!(one.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+        assert_ne!(one, two);
+    }
+
+    #[test]
+    fn a_will_with_a_wrong_topic_is_found_before_anything_is_sent() {
+        let options = Options::new("mqtt://h").unwrap().with_will(Will::new("a/#", ""));
+        assert!(options.connect(0).is_err());
+    }
+}

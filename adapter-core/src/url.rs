@@ -1,0 +1,306 @@
+//! Where a server is: addresses as users write them.
+
+use core::fmt;
+use core::net::IpAddr;
+use core::str::FromStr;
+
+/// The port of plain MQTT over TCP.
+const DEFAULT_PORT: u16 = 1883;
+
+/// Schemes other MQTT programs know and these adapters do not speak yet. They are told apart from
+/// typing errors, and never answered with a plaintext connection.
+const NOT_YET: [&str; 8] = ["mqtts", "ssl", "tls", "ws", "wss", "unix", "mqtt+ssl", "quic"];
+
+/// Where one server is and, if the address says so, with which credentials.
+///
+/// Written `mqtt://user:password@host:port` or `tcp://…`, which mean the same: MQTT over TCP. The port may be
+/// left out (1883), an IPv6 address stands in brackets, and bytes of user name and password that have a
+/// meaning in a URL are percent-encoded (`p%40ss` is `p@ss`). `Display` and `Debug` never show the password.
+///
+/// ```
+/// use mqtt_adapter_core::ServerUrl;
+///
+/// # fn main() -> Result<(), mqtt_adapter_core::UrlError> {
+/// let server: ServerUrl = "mqtt://lamp:p%40ss@[2001:db8::7]:1884".parse()?;
+/// assert_eq!((server.host(), server.port()), ("2001:db8::7", 1884));
+/// assert_eq!(server.username(), Some("lamp"));
+/// assert_eq!(server.password(), Some(&b"p@ss"[..]));
+/// assert_eq!(server.to_string(), "mqtt://lamp:***@[2001:db8::7]:1884");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct ServerUrl {
+    host: String,
+    port: u16,
+    username: Option<String>,
+    password: Option<Vec<u8>>,
+}
+
+impl ServerUrl {
+    /// Parses an address.
+    ///
+    /// # Errors
+    /// [`UrlError`] says which part cannot be used.
+    pub fn parse(text: &str) -> Result<Self, UrlError> {
+        let text = text.trim();
+        let Some((scheme, _)) = text.split_once("://") else {
+            return Err(UrlError::NoScheme);
+        };
+        let scheme = scheme.to_ascii_lowercase();
+        if !matches!(scheme.as_str(), "mqtt" | "tcp") {
+            return Err(if NOT_YET.contains(&scheme.as_str()) {
+                UrlError::SchemeNotSupported { scheme }
+            } else {
+                UrlError::SchemeUnknown { scheme }
+            });
+        }
+        let url = url::Url::parse(text).map_err(|error| match error {
+            url::ParseError::EmptyHost => UrlError::NoHost,
+            url::ParseError::InvalidPort => UrlError::Port,
+            url::ParseError::InvalidIpv6Address => UrlError::Host,
+            error => UrlError::Malformed(error),
+        })?;
+        let host = match url.host() {
+            None | Some(url::Host::Domain("")) => return Err(UrlError::NoHost),
+            Some(url::Host::Domain(name)) => name.to_owned(),
+            Some(url::Host::Ipv4(address)) => address.to_string(),
+            Some(url::Host::Ipv6(address)) => address.to_string(),
+        };
+        if host.contains('%') {
+            return Err(UrlError::Host);
+        }
+        if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
+            return Err(UrlError::Path);
+        }
+        let port = match url.port() {
+            Some(0) => return Err(UrlError::Port),
+            Some(port) => port,
+            None => DEFAULT_PORT,
+        };
+        let username = match url.username() {
+            "" => None,
+            user => Some(
+                String::from_utf8(percent_decode(user)?)
+                    .ok()
+                    .filter(|user| !user.contains('\0'))
+                    .ok_or(UrlError::UserInfo)?,
+            ),
+        };
+        let password = url.password().map(percent_decode).transpose()?;
+        Ok(Self { host, port, username, password })
+    }
+
+    /// The server at a host name or address (IPv6 without brackets) and a port, without credentials.
+    ///
+    /// # Errors
+    /// [`UrlError::NoHost`], [`UrlError::Host`] or [`UrlError::Port`] (0).
+    pub fn new(host: impl Into<String>, port: u16) -> Result<Self, UrlError> {
+        let host = host.into();
+        if host.is_empty() {
+            return Err(UrlError::NoHost);
+        }
+        let address = host.parse::<IpAddr>().is_ok();
+        let odd = |c: char| c.is_whitespace() || c.is_control() || "/?#@:[]%\\".contains(c);
+        if !address && host.contains(odd) {
+            return Err(UrlError::Host);
+        }
+        if port == 0 {
+            return Err(UrlError::Port);
+        }
+        Ok(Self { host, port, username: None, password: None })
+    }
+
+    /// Host name or address; an IPv6 address without brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// TCP port; 1883 where the address named none.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// User name, decoded.
+    #[must_use]
+    pub fn username(&self) -> Option<&str> {
+        self.username.as_deref()
+    }
+
+    /// Password, decoded.
+    #[must_use]
+    pub fn password(&self) -> Option<&[u8]> {
+        self.password.as_deref()
+    }
+}
+
+impl FromStr for ServerUrl {
+    type Err = UrlError;
+
+    fn from_str(text: &str) -> Result<Self, UrlError> {
+        Self::parse(text)
+    }
+}
+
+impl fmt::Display for ServerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("mqtt://")?;
+        match (&self.username, &self.password) {
+            (None, None) => {}
+            (user, password) => {
+                f.write_str(user.as_deref().unwrap_or(""))?;
+                f.write_str(if password.is_some() { ":***@" } else { "@" })?;
+            }
+        }
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl fmt::Debug for ServerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ServerUrl({self})")
+    }
+}
+
+/// Why an address cannot be used. Nothing of the address is repeated: it may hold a password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UrlError {
+    /// There is no `scheme://` in front.
+    NoScheme,
+    /// A scheme of MQTT that is not supported yet; nothing is sent in plaintext instead.
+    SchemeNotSupported {
+        /// The scheme, lower case.
+        scheme: String,
+    },
+    /// Not a scheme of MQTT.
+    SchemeUnknown {
+        /// The scheme, lower case.
+        scheme: String,
+    },
+    /// There is no host.
+    NoHost,
+    /// The host is neither a name nor an address.
+    Host,
+    /// The port is not a number from 1 to 65,535.
+    Port,
+    /// A path, query or fragment follows; MQTT over TCP has none.
+    Path,
+    /// User name or password have a broken percent-encoding, or the user name is not UTF-8 without NUL.
+    UserInfo,
+    /// Not a URL.
+    Malformed(url::ParseError),
+}
+
+impl fmt::Display for UrlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoScheme => f.write_str("the address has no scheme: write mqtt://host or mqtt://host:port"),
+            Self::SchemeNotSupported { scheme } => {
+                write!(f, "{scheme}:// is not supported yet: use mqtt:// (MQTT over TCP, not encrypted)")
+            }
+            Self::SchemeUnknown { scheme } => {
+                write!(f, "{scheme}:// is not a scheme of MQTT: write mqtt://host or mqtt://host:port")
+            }
+            Self::NoHost => f.write_str("the address names no host: write mqtt://host or mqtt://host:port"),
+            Self::Host => f.write_str(
+                "the host is neither a name nor an address (an IPv6 address stands in brackets: mqtt://[::1])",
+            ),
+            Self::Port => f.write_str("the port is not a number from 1 to 65535"),
+            Self::Path => f.write_str("nothing may follow the port of an address: write mqtt://host:port"),
+            Self::UserInfo => f.write_str(
+                "user name or password are not percent-encoded: write % as %25, @ as %40, : as %3A, / as %2F",
+            ),
+            Self::Malformed(error) => write!(f, "the address is not a URL: {error}"),
+        }
+    }
+}
+
+impl core::error::Error for UrlError {}
+
+fn percent_decode(text: &str) -> Result<Vec<u8>, UrlError> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        if byte != b'%' {
+            out.push(byte);
+            continue;
+        }
+        let mut digit = || bytes.next().and_then(|digit| char::from(digit).to_digit(16));
+        let (Some(high), Some(low)) = (digit(), digit()) else {
+            return Err(UrlError::UserInfo);
+        };
+        // Two hexadecimal digits are at most 255.
+        out.push((high << 4 | low) as u8);
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_read_and_defaults_filled_in() {
+        let plain = ServerUrl::parse("mqtt://broker.example").unwrap();
+        assert_eq!((plain.host(), plain.port()), ("broker.example", 1883));
+        assert_eq!((plain.username(), plain.password()), (None, None));
+        let tcp = ServerUrl::parse("TCP://10.0.0.1:1999/").unwrap();
+        assert_eq!((tcp.host(), tcp.port()), ("10.0.0.1", 1999));
+        let six = ServerUrl::parse("mqtt://[::1]").unwrap();
+        assert_eq!((six.host(), six.port()), ("::1", 1883));
+        assert_eq!(six.to_string(), "mqtt://[::1]:1883");
+    }
+
+    #[test]
+    fn credentials_are_percent_decoded() {
+        let server = ServerUrl::parse("mqtt://us%C3%A9r:%00%ff%2F%3a@h:1").unwrap();
+        assert_eq!(server.username(), Some("usér"));
+        assert_eq!(server.password(), Some(&[0, 0xff, b'/', b':'][..]));
+        let only_user = ServerUrl::parse("mqtt://me@h").unwrap();
+        assert_eq!((only_user.username(), only_user.password()), (Some("me"), None));
+    }
+
+    #[test]
+    fn broken_credentials_are_refused_without_repeating_them() {
+        for text in ["mqtt://a%zz:b@h", "mqtt://a:canary%f@h", "mqtt://%ff@h", "mqtt://%00@h"] {
+            let error = ServerUrl::parse(text).unwrap_err();
+            assert_eq!(error, UrlError::UserInfo, "{text}");
+            assert!(!format!("{error} {error:?}").contains("canary"));
+        }
+    }
+
+    #[test]
+    fn schemes_known_unknown_and_missing_are_told_apart() {
+        for scheme in NOT_YET {
+            let error = ServerUrl::parse(&format!("{scheme}://h")).unwrap_err();
+            assert_eq!(error, UrlError::SchemeNotSupported { scheme: scheme.to_owned() });
+        }
+        assert_eq!(ServerUrl::parse("http://h"), Err(UrlError::SchemeUnknown { scheme: "http".to_owned() }));
+        assert_eq!(ServerUrl::parse("localhost:1883"), Err(UrlError::NoScheme));
+        assert_eq!(ServerUrl::parse(""), Err(UrlError::NoScheme));
+    }
+
+    #[test]
+    fn wrong_hosts_ports_and_tails_are_refused() {
+        assert_eq!(ServerUrl::parse("mqtt://"), Err(UrlError::NoHost));
+        assert_eq!(ServerUrl::parse("mqtt://:1883"), Err(UrlError::NoHost));
+        assert_eq!(ServerUrl::parse("mqtt://h:0"), Err(UrlError::Port));
+        assert_eq!(ServerUrl::parse("mqtt://h:65536"), Err(UrlError::Port));
+        assert_eq!(ServerUrl::parse("mqtt://h:x"), Err(UrlError::Port));
+        assert_eq!(ServerUrl::parse("mqtt://[::g]"), Err(UrlError::Host));
+        assert_eq!(ServerUrl::parse("mqtt://a%20b"), Err(UrlError::Host));
+        assert_eq!(ServerUrl::parse("mqtt://h/path"), Err(UrlError::Path));
+        assert_eq!(ServerUrl::parse("mqtt://h?x=1"), Err(UrlError::Path));
+        assert_eq!(ServerUrl::new("", 1), Err(UrlError::NoHost));
+        assert_eq!(ServerUrl::new("a b", 1), Err(UrlError::Host));
+        assert_eq!(ServerUrl::new("h", 0), Err(UrlError::Port));
+        assert!(ServerUrl::new("::1", 1883).is_ok());
+    }
+}

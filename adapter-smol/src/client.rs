@@ -1,0 +1,380 @@
+//! A client that many tasks share.
+
+use core::fmt;
+use core::future::{Future, poll_fn};
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker};
+use core::time::Duration;
+
+use futures_lite::Stream;
+use mqtt_adapter_core::{
+    AckError, AckToken, ConnectError, Event, Failed, Handle, Message, Options, Outcome, Properties, Publish,
+    PublishError, Qos, ReasonCode, RecvError, RequestError, ServerLimits, Stats, Stop, Subscription, Token,
+    TopicFilter, Watch, client, subscription,
+};
+
+use crate::connection::{Connection, Socket};
+
+/// Makes a client: a handle, and the future that does its input and output.
+///
+/// ```no_run
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (client, connection) = mqtt_adapter_smol::connect(mqtt_adapter_smol::Options::new("mqtt://localhost")?)?;
+/// # drop((client, connection));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// [`ConnectError::Options`] or [`ConnectError::Will`]; whether the server can be reached is told by
+/// [`Client::connected`].
+pub fn connect(options: Options) -> Result<(Client, Connection), ConnectError> {
+    let (handle, worker) = client(options)?;
+    Ok((Client { handle }, Connection::new(worker)))
+}
+
+/// A handle of a client whose input and output happen in its [`Connection`].
+///
+/// Clones are handles of the same client. When the last one goes, what was accepted is delivered for at most
+/// [`Options::linger`], then the client disconnects and the [`Connection`] is ready.
+///
+/// **Cancelling**: every future here may be dropped at any time, because it holds no state of the protocol. A `publish`
+/// or `subscribe` dropped before it is ready either was accepted, and is then carried out all the same, or was not, and
+/// then never is; a `recv` dropped before it is ready has taken no message.
+///
+/// **A slow application**: messages wait in an inbox bounded by [`Options::inbox_bytes`]. When it is full the client
+/// stops reading from the socket, so that the server is held back and no message is lost here; pings and
+/// acknowledgements that are owed go out all the same. While a call waits for an answer of the server, reading goes
+/// on over the bound, or the answer could not arrive: QoS 0 messages over the bound are then dropped,
+/// and counted by [`dropped`](Self::dropped).
+#[derive(Clone)]
+pub struct Client {
+    handle: Handle<Socket>,
+}
+
+/// Withdraws the waker of a call that is dropped while it waits for room.
+struct Patience<'c> {
+    handle: &'c Handle<Socket>,
+    waker: Option<Waker>,
+}
+
+impl Patience<'_> {
+    fn note<R>(&mut self, context: &Context<'_>, poll: Poll<R>) -> Poll<R> {
+        match &poll {
+            Poll::Ready(_) => self.waker = None,
+            Poll::Pending => match &mut self.waker {
+                Some(waker) => waker.clone_from(context.waker()),
+                None => self.waker = Some(context.waker().clone()),
+            },
+        }
+        poll
+    }
+}
+
+impl Drop for Patience<'_> {
+    fn drop(&mut self) {
+        if let Some(waker) = &self.waker {
+            self.handle.give_up(waker);
+        }
+    }
+}
+
+impl Client {
+    const fn patience(&self) -> Patience<'_> {
+        Patience { handle: &self.handle, waker: None }
+    }
+
+    // Publishing
+
+    /// Publishes. While the queue is full it waits for room; it does not wait for the server's answer: that is
+    /// what the receipt is for.
+    ///
+    /// # Errors
+    /// [`PublishError`], with the payload if it was an owned one.
+    pub async fn publish(&self, publish: Publish<'_>) -> Result<Receipt, PublishError> {
+        let mut publish = publish;
+        let mut patience = self.patience();
+        poll_fn(|context| patience.note(context, self.handle.poll_publish(&mut publish, context)))
+            .await
+            .map(Receipt)
+    }
+
+    /// Publishes if there is room in the queue; never waits.
+    ///
+    /// # Errors
+    /// [`PublishError`]; a full queue is told by [`PublishError::is_full`].
+    pub fn try_publish(&self, publish: Publish<'_>) -> Result<Receipt, PublishError> {
+        self.handle.try_publish(publish).map(Receipt)
+    }
+
+    // Subscribing
+
+    /// Subscribes and waits for the server's answer: the quality of service it granted.
+    ///
+    /// # Errors
+    /// [`RequestError`]; a refusing answer is [`RequestError::Refused`].
+    pub async fn subscribe(&self, filter: &str, qos: Qos) -> Result<ReasonCode, RequestError> {
+        single(&self.subscribe_many(&[subscription(filter, qos)?], Properties::EMPTY).await?)
+    }
+
+    /// Subscribes to several filters in one packet and waits for the server's answers, one for each filter in order,
+    /// refusing ones included.
+    ///
+    /// # Errors
+    /// [`RequestError`], if there was no answer.
+    pub async fn subscribe_many(
+        &self,
+        filters: &[Subscription<'_>],
+        properties: Properties<'_>,
+    ) -> Result<Vec<ReasonCode>, RequestError> {
+        let watch = {
+            let mut patience = self.patience();
+            poll_fn(|context| {
+                patience.note(context, self.handle.poll_subscribe(filters, properties, context))
+            })
+            .await?
+        };
+        codes(Receipt(watch).await)
+    }
+
+    /// Ends a subscription and waits for the server's answer. 3.x servers give none: success.
+    ///
+    /// # Errors
+    /// [`RequestError`]; a refusing answer is [`RequestError::Refused`].
+    pub async fn unsubscribe(&self, filter: &str) -> Result<ReasonCode, RequestError> {
+        let filter = TopicFilter::new(filter).map_err(RequestError::Filter)?;
+        single(&self.unsubscribe_many(&[filter], Properties::EMPTY).await?)
+    }
+
+    /// Ends several subscriptions in one packet and waits for the server's answers (none from a 3.x server).
+    ///
+    /// # Errors
+    /// [`RequestError`], if there was no answer.
+    pub async fn unsubscribe_many(
+        &self,
+        filters: &[TopicFilter<'_>],
+        properties: Properties<'_>,
+    ) -> Result<Vec<ReasonCode>, RequestError> {
+        let watch = {
+            let mut patience = self.patience();
+            poll_fn(|context| {
+                patience.note(context, self.handle.poll_unsubscribe(filters, properties, context))
+            })
+            .await?
+        };
+        codes(Receipt(watch).await)
+    }
+
+    /// Asks for subscriptions and does not wait; the receipt ends with
+    /// [`Outcome::Granted`](crate::Outcome::Granted).
+    ///
+    /// # Errors
+    /// [`RequestError::Rejected`] or [`RequestError::Stopped`].
+    pub fn request_subscribe(
+        &self,
+        filters: &[Subscription<'_>],
+        properties: Properties<'_>,
+    ) -> Result<Receipt, RequestError> {
+        self.handle.subscribe(filters, properties).map(Receipt)
+    }
+
+    /// Asks to end subscriptions and does not wait.
+    ///
+    /// # Errors
+    /// [`RequestError::Rejected`] or [`RequestError::Stopped`].
+    pub fn request_unsubscribe(
+        &self,
+        filters: &[TopicFilter<'_>],
+        properties: Properties<'_>,
+    ) -> Result<Receipt, RequestError> {
+        self.handle.unsubscribe(filters, properties).map(Receipt)
+    }
+
+    // Receiving
+
+    /// The next message. Each message is given to one caller only. `None`: the client has stopped and nothing is left.
+    pub async fn recv(&self) -> Option<Message> {
+        poll_fn(|context| self.handle.poll_recv(context)).await
+    }
+
+    /// The next message, if one is waiting.
+    ///
+    /// # Errors
+    /// [`RecvError::Empty`] or [`RecvError::Stopped`].
+    pub fn try_recv(&self) -> Result<Message, RecvError> {
+        self.handle.try_recv()
+    }
+
+    /// The messages, one after another, until the client has stopped. The stream is a handle: while it lives, the
+    /// client does.
+    pub fn messages(&self) -> Messages {
+        Messages(self.clone())
+    }
+
+    /// Acknowledges a message of [`AckMode::Manual`](crate::AckMode::Manual), in any order.
+    ///
+    /// # Errors
+    /// [`AckError::Stale`] after a reconnect, [`AckError::InvalidReason`].
+    pub fn acknowledge(&self, ack: AckToken, reason: ReasonCode) -> Result<(), AckError> {
+        self.handle.acknowledge(ack, reason)
+    }
+
+    // The connection
+
+    /// The next connection event: everything but [`Event::Message`], [`Event::Done`] and [`Event::Unblocked`]. `None`: the
+    /// client has stopped and all were taken. Each event is given to one caller only; the newest 1,024 are kept.
+    pub async fn next_event(&self) -> Option<Event> {
+        poll_fn(|context| self.handle.poll_event(context)).await
+    }
+
+    /// Waits for the first connection. One failed attempt for each server is an error, though the client goes on
+    /// trying; once the connection was up, this waits until it is up again.
+    ///
+    /// # Errors
+    /// [`ConnectError::Failed`] or [`ConnectError::Stopped`].
+    pub async fn connected(&self) -> Result<(), ConnectError> {
+        poll_fn(|context| self.handle.poll_first_connection(context)).await
+    }
+
+    /// Whether a server has accepted the connection and it is up.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.handle.is_connected()
+    }
+
+    /// Pings now, whatever the keep-alive interval says: after the computer slept, or the network changed.
+    pub fn check_link(&self) {
+        self.handle.check_link();
+    }
+
+    // Operations
+
+    /// Takes an operation back; false if something of it was sent already.
+    #[must_use]
+    pub fn cancel(&self, token: Token) -> bool {
+        self.handle.cancel(token)
+    }
+
+    /// Operations accepted and not ended.
+    #[must_use]
+    pub fn pending(&self) -> u32 {
+        self.handle.pending()
+    }
+
+    /// Waits until every accepted operation has ended.
+    pub async fn idle(&self) {
+        let mut patience = self.patience();
+        poll_fn(|context| patience.note(context, self.handle.poll_idle(context))).await;
+    }
+
+    // Questions
+
+    /// The engine's counters.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.handle.stats()
+    }
+
+    /// QoS 0 messages dropped because the inbox was full while a call waited for the server.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.handle.dropped()
+    }
+
+    /// What the server allows on the present connection.
+    #[must_use]
+    pub fn server_limits(&self) -> ServerLimits {
+        self.handle.server_limits()
+    }
+
+    /// What the client was made with.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        self.handle.options()
+    }
+
+    // The end
+
+    /// Refuses new work, delivers what was accepted for at most this long, disconnects and waits for the end: how
+    /// many operations were left. Messages that wait can still be taken. The stop goes on if this is dropped.
+    pub async fn stop(&self, within: Duration) -> u32 {
+        self.stop_with(Stop::drain(within)).await
+    }
+
+    /// As [`stop`](Self::stop), with all that can be said about it.
+    pub async fn stop_with(&self, how: Stop<'_>) -> u32 {
+        self.handle.stop(how);
+        poll_fn(|context| self.handle.poll_stopped(context)).await
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("options", self.options())
+            .field("is_connected", &self.is_connected())
+            .field("pending", &self.pending())
+            .finish_non_exhaustive()
+    }
+}
+
+fn codes(result: Result<Outcome, Failed>) -> Result<Vec<ReasonCode>, RequestError> {
+    match result {
+        Ok(Outcome::Granted(codes)) => Ok(codes),
+        Ok(_) => Ok(Vec::new()),
+        Err(Failed(Outcome::Stopped)) => Err(RequestError::Stopped),
+        Err(Failed(Outcome::Refused(code))) => Err(RequestError::Refused(code)),
+        Err(failed) => Err(RequestError::Failed(failed)),
+    }
+}
+
+fn single(codes: &[ReasonCode]) -> Result<ReasonCode, RequestError> {
+    match codes.first() {
+        Some(code) if code.is_error() => Err(RequestError::Refused(*code)),
+        Some(code) => Ok(*code),
+        None => Ok(ReasonCode::Success),
+    }
+}
+
+/// The end of one operation: a future. Dropping it loses nothing but the answer; polled after the end it gives
+/// the same again. A QoS 0 message without receipt has ended with its acceptance.
+///
+/// Its error is [`Failed`]: the operation did not do what it was for.
+#[derive(Debug)]
+#[must_use = "an operation may fail; drop the receipt where that does not matter"]
+pub struct Receipt(Watch<Socket>);
+
+impl Receipt {
+    /// The operation; `None`: a QoS 0 message without receipt.
+    #[must_use]
+    pub const fn token(&self) -> Option<Token> {
+        self.0.token()
+    }
+
+    /// Whether it has ended.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.0.is_done()
+    }
+}
+
+impl Future for Receipt {
+    type Output = Result<Outcome, Failed>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.poll_outcome(context).map(Outcome::into_result)
+    }
+}
+
+/// The messages of a client; see [`Client::messages`].
+#[derive(Debug)]
+#[must_use = "a stream does nothing unless it is polled"]
+pub struct Messages(Client);
+
+impl Stream for Messages {
+    type Item = Message;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Message>> {
+        self.0.handle.poll_recv(context)
+    }
+}

@@ -1,0 +1,376 @@
+//! A connection driven by the caller's thread.
+
+use core::fmt;
+use core::time::Duration;
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use mio::net::TcpStream;
+use mqtt_adapter_core::session::HeapSession;
+use mqtt_adapter_core::session::io::ReadBuffer;
+use mqtt_adapter_core::{
+    AckError, AckToken, ConnectError, Driver, Event, Options, Properties, Publish, PublishError, Qos,
+    ReasonCode, RequestError, Sink, Stats, Stop, Subscription, Token, TopicFilter, subscription,
+    with_payload,
+};
+
+use crate::net::{Dialled, Net};
+
+/// Time after which input, output and time get another look, although events still wait.
+const ABSENCE: Duration = Duration::from_millis(10);
+
+/// A client that lives on the caller's thread: nothing happens outside of its methods, and there is no other
+/// thread.
+///
+/// [`poll`](Self::poll) does all the work and returns one event at a time; it must be called again and again, or pings
+/// and reconnects do not happen. Names of hosts are resolved in it, which blocks as long as the
+/// system's resolver does. To do other things meanwhile, give it a short time-out, or use
+/// [`Client`](crate::Client).
+///
+/// ```no_run
+/// use mqtt_adapter_std::{Connection, Event, Options, Publish, Qos};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut connection = Connection::new(Options::new("mqtt://localhost")?)?;
+/// connection.subscribe("lamp/+/set", Qos::AtLeastOnce)?;
+/// while let Some(event) = connection.poll(None)? {
+///     match event {
+///         Event::Message(message) => {
+///             let state = message.topic().replace("/set", "/state");
+///             connection.publish(Publish::new(&state, message.payload()).qos(Qos::AtLeastOnce))?;
+///         }
+///         Event::Disconnected(end) => eprintln!("{end}"),
+///         _ => {}
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub struct Connection {
+    driver: Driver<TcpStream>,
+    input: ReadBuffer,
+    net: Net,
+    events: Queue,
+    /// When the last turn was, and until when it allows to wait.
+    turned: Instant,
+    deadline: Option<Instant>,
+    /// Commands were given since.
+    touched: bool,
+    /// The link is to be read: its generation, and the hint for the buffer.
+    reading: Option<(u64, usize)>,
+}
+
+#[derive(Default)]
+struct Queue {
+    events: VecDeque<Event>,
+    bytes: usize,
+    limit: usize,
+}
+
+impl Queue {
+    fn pop(&mut self) -> Option<Event> {
+        let event = self.events.pop_front()?;
+        if let Event::Message(message) = &event {
+            self.bytes = self.bytes.saturating_sub(message.size());
+        }
+        Some(event)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+}
+
+impl Sink for Queue {
+    fn ready(&self) -> bool {
+        self.bytes < self.limit
+    }
+
+    fn event(&mut self, event: Event) {
+        if let Event::Message(message) = &event {
+            self.bytes += message.size();
+        }
+        self.events.push_back(event);
+    }
+}
+
+impl Connection {
+    /// A client that connects when it is polled.
+    ///
+    /// # Errors
+    /// [`ConnectError::Options`], [`ConnectError::Will`], or [`ConnectError::Io`] where the system gives no means to
+    /// wait for sockets.
+    pub fn new(options: Options) -> Result<Self, ConnectError> {
+        let limit = options.inbox_bytes();
+        Ok(Self {
+            driver: Driver::new(options)?,
+            input: ReadBuffer::new(),
+            net: Net::new().map_err(ConnectError::Io)?,
+            events: Queue { limit, ..Queue::default() },
+            turned: Instant::now(),
+            deadline: None,
+            touched: true,
+            reading: None,
+        })
+    }
+
+    /// The next event, waiting for it at most this long; `None`: as long as it takes. `Ok(None)`: the time is
+    /// over.
+    ///
+    /// # Errors
+    /// [`PollError::Stopped`] after [`Event::Stopped`]; [`PollError::Io`] if the system cannot wait for sockets.
+    pub fn poll(&mut self, timeout: Option<Duration>) -> Result<Option<Event>, PollError> {
+        let start = Instant::now();
+        let mut now = start;
+        loop {
+            let late = now.saturating_duration_since(self.turned) >= ABSENCE;
+            if !late && let Some(event) = self.events.pop() {
+                return Ok(Some(event));
+            }
+            if self.driver.is_stopped() && self.events.is_empty() {
+                return Err(PollError::Stopped);
+            }
+            let wait = if late || self.touched || !self.events.is_empty() {
+                Some(Duration::ZERO)
+            } else {
+                // A time beyond what the clock can say is no limit.
+                let until = timeout.and_then(|timeout| start.checked_add(timeout));
+                let until = match (until, self.deadline) {
+                    (Some(until), Some(deadline)) => Some(until.min(deadline)),
+                    (until, deadline) => until.or(deadline),
+                };
+                until.map(|until| until.saturating_duration_since(now))
+            };
+            let idle = !late && !self.touched;
+            // A turn that commands make necessary needs no look at the socket before.
+            if !self.touched || late {
+                self.wait(wait)?;
+                self.read();
+            }
+            self.turn();
+            now = self.turned;
+            let over = timeout.is_some_and(|timeout| now.saturating_duration_since(start) >= timeout);
+            if over && idle && self.events.is_empty() && !self.driver.is_stopped() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Everything that can be done without waiting.
+    fn turn(&mut self) {
+        let mut turn = self.driver.turn(&mut self.input, &mut self.events);
+        self.net.obey(&mut turn, self.driver.options());
+        self.turned = Instant::now();
+        self.touched = false;
+        self.deadline = turn.deadline.and_then(|deadline| self.turned.checked_add(deadline));
+        self.reading = turn.read.then_some((turn.generation, turn.hint));
+    }
+
+    /// Reads once if there is something.
+    fn read(&mut self) {
+        let Some((generation, hint)) = self.reading else { return };
+        let Some(link) = self.net.readable() else { return };
+        match self.input.read_from(&mut &*link, hint) {
+            Ok(0) => self.driver.lost(generation, None),
+            Ok(read) => {
+                if self.net.emptied(read) {
+                    self.net.drained();
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.net.drained(),
+            Err(error) => self.driver.lost(generation, Some(&error)),
+        }
+    }
+
+    /// Waits for the socket, unless it is known to have something to read.
+    fn wait(&mut self, timeout: Option<Duration>) -> Result<(), PollError> {
+        if self.reading.is_some() && self.net.readable().is_some() {
+            return Ok(());
+        }
+        if self.net.wait(timeout).map_err(PollError::Io)? {
+            self.driver.writable();
+        }
+        match self.net.dialled() {
+            Some(Dialled::Link(link)) => {
+                self.driver.opened(Arc::clone(&link));
+                self.net.adopt(self.driver.generation(), link);
+            }
+            Some(Dialled::Failed(cause)) => self.driver.dial_failed(Some(cause)),
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// The driver, for a command that the next turn carries out.
+    const fn touch(&mut self) -> &mut Driver<TcpStream> {
+        self.touched = true;
+        &mut self.driver
+    }
+
+    /// Takes a message over; it leaves at once or, in a burst, gathered with others and no later than with
+    /// the next [`poll`](Self::poll). Never blocks. Its end is told as [`Event::Done`] (QoS 1 and 2).
+    ///
+    /// # Errors
+    /// [`PublishError`]; a full queue is told by [`PublishError::is_full`], and [`Event::Unblocked`] comes when
+    /// there is room.
+    pub fn publish(&mut self, mut publish: Publish<'_>) -> Result<Token, PublishError> {
+        match self.driver.publish(&mut publish) {
+            Ok(token) => {
+                // What is gathered leaves with the next poll.
+                self.touched |= self.driver.flush_or_gather();
+                Ok(token)
+            }
+            Err(error) => Err(with_payload(error, publish)),
+        }
+    }
+
+    /// Asks for a subscription; the answer is told as [`Event::Done`] with
+    /// [`Outcome::Granted`](crate::Outcome::Granted).
+    ///
+    /// # Errors
+    /// [`RequestError::Filter`], [`RequestError::Rejected`] or [`RequestError::Stopped`].
+    pub fn subscribe(&mut self, filter: &str, qos: Qos) -> Result<Token, RequestError> {
+        self.subscribe_many(&[subscription(filter, qos)?], Properties::EMPTY)
+    }
+
+    /// Asks for several subscriptions in one packet.
+    ///
+    /// # Errors
+    /// [`RequestError::Rejected`] or [`RequestError::Stopped`].
+    pub fn subscribe_many(
+        &mut self,
+        filters: &[Subscription<'_>],
+        properties: Properties<'_>,
+    ) -> Result<Token, RequestError> {
+        self.touch().subscribe(filters, properties)
+    }
+
+    /// Asks to end a subscription.
+    ///
+    /// # Errors
+    /// [`RequestError::Filter`], [`RequestError::Rejected`] or [`RequestError::Stopped`].
+    pub fn unsubscribe(&mut self, filter: &str) -> Result<Token, RequestError> {
+        let filter = TopicFilter::new(filter).map_err(RequestError::Filter)?;
+        self.unsubscribe_many(&[filter], Properties::EMPTY)
+    }
+
+    /// Asks to end several subscriptions in one packet.
+    ///
+    /// # Errors
+    /// [`RequestError::Rejected`] or [`RequestError::Stopped`].
+    pub fn unsubscribe_many(
+        &mut self,
+        filters: &[TopicFilter<'_>],
+        properties: Properties<'_>,
+    ) -> Result<Token, RequestError> {
+        self.touch().unsubscribe(filters, properties)
+    }
+
+    /// Acknowledges a message of [`AckMode::Manual`](crate::AckMode::Manual), in any order.
+    ///
+    /// # Errors
+    /// [`AckError::Stale`] after a reconnect, [`AckError::InvalidReason`].
+    pub fn acknowledge(&mut self, ack: AckToken, reason: ReasonCode) -> Result<(), AckError> {
+        self.touch().session_mut().acknowledge(ack, reason)
+    }
+
+    /// Takes an operation back; false if something of it was sent already. If it is true, [`Event::Done`] with
+    /// [`Outcome::Cancelled`](crate::Outcome::Cancelled) follows.
+    pub fn cancel(&mut self, token: Token) -> bool {
+        self.touch().session_mut().cancel(token)
+    }
+
+    /// Pings now, whatever the keep-alive interval says: after the computer slept, or the network changed.
+    pub fn check_link(&mut self) {
+        self.touch().session_mut().check_link();
+    }
+
+    /// Delivers what was accepted for at most this long, then disconnects. Poll on until [`Event::Stopped`].
+    pub fn stop(&mut self, within: Duration) {
+        self.touch().stop(Stop::drain(within));
+    }
+
+    /// Disconnects as told. Poll on until [`Event::Stopped`].
+    pub fn stop_with(&mut self, how: Stop<'_>) {
+        self.touch().stop(how);
+    }
+
+    /// Whether a server has accepted the connection and it is up.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.driver.session().is_connected()
+    }
+
+    /// Operations accepted and not ended.
+    #[must_use]
+    pub fn pending(&self) -> u32 {
+        self.driver.session().stats().open
+    }
+
+    /// The engine's counters.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.driver.session().stats()
+    }
+
+    /// The engine.
+    #[must_use]
+    pub const fn session(&self) -> &HeapSession {
+        self.driver.session()
+    }
+
+    /// What the connection was made with.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        self.driver.options()
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("options", self.driver.options())
+            .field("is_connected", &self.is_connected())
+            .field("pending", &self.pending())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A descriptor that is readable when [`Connection::poll`] has something to do, for somebody else's event loop;
+/// poll then with a time-out of zero, and at the latest at the engine's deadline.
+#[cfg(unix)]
+impl std::os::fd::AsRawFd for Connection {
+    fn as_raw_fd(&self) -> std::os::fd::RawFd {
+        self.net.poll().as_raw_fd()
+    }
+}
+
+/// Why there is no further event.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum PollError {
+    /// [`Event::Stopped`] was returned; nothing more comes.
+    Stopped,
+    /// The system cannot wait for sockets.
+    Io(io::Error),
+}
+
+impl fmt::Display for PollError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stopped => f.write_str("the connection is stopped: make a new one"),
+            Self::Io(error) => write!(f, "cannot wait for sockets: {error}"),
+        }
+    }
+}
+
+impl core::error::Error for PollError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Stopped => None,
+            Self::Io(error) => Some(error),
+        }
+    }
+}

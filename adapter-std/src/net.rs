@@ -1,0 +1,287 @@
+//! Sockets: dialling, readiness, the end of one. Knows nothing of MQTT.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::io;
+use std::net::Shutdown;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, TryRecvError};
+use std::task::Wake;
+use std::thread;
+use std::time::Instant;
+
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token};
+use mqtt_adapter_core::{Addresses, Cause, Options, ServerUrl, Turn, literal, resolve};
+
+const SOCKET: Token = Token(0);
+const WAKER: Token = Token(1);
+
+/// Reads of input nobody wants any more, before a socket is closed.
+const DISCARDS: usize = 16;
+
+/// Wakes a thread that waits in [`Net::wait`].
+pub(crate) struct NetWaker(mio::Waker);
+
+impl Wake for NetWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        // It fails only where the system is out of resources; the thread then wakes at its next deadline.
+        let _ = self.0.wake();
+    }
+}
+
+/// One socket, or the attempt at one.
+pub(crate) struct Net {
+    poll: Poll,
+    events: Events,
+    /// Wakes this; names are then resolved on a thread of their own. `None`: they are resolved at once.
+    waker: Option<Arc<NetWaker>>,
+    dial: Option<Dial>,
+    link: Option<(u64, Arc<TcpStream>)>,
+    readable: bool,
+    /// The peer has closed its side: the socket is read to the end whatever a short read says.
+    ending: bool,
+}
+
+enum Dial {
+    Resolving { until: Instant, answer: Receiver<Result<Vec<SocketAddr>, Cause>> },
+    Connecting { rest: Addresses, address: SocketAddr, stream: TcpStream, until: Instant },
+    Failed(Cause),
+}
+
+/// What a dial has come to.
+pub(crate) enum Dialled {
+    Link(Arc<TcpStream>),
+    Failed(Cause),
+}
+
+impl Net {
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self {
+            poll: Poll::new()?,
+            events: Events::with_capacity(4),
+            waker: None,
+            dial: None,
+            link: None,
+            readable: false,
+            ending: false,
+        })
+    }
+
+    /// Prepares for being woken, and with that for resolving elsewhere.
+    pub(crate) fn waker(&mut self) -> io::Result<Arc<NetWaker>> {
+        let waker = Arc::new(NetWaker(mio::Waker::new(self.poll.registry(), WAKER)?));
+        self.waker = Some(Arc::clone(&waker));
+        Ok(waker)
+    }
+
+    pub(crate) const fn poll(&self) -> &Poll {
+        &self.poll
+    }
+
+    /// Carries out what a turn asks for.
+    pub(crate) fn obey(&mut self, turn: &mut Turn<TcpStream>, options: &Options) {
+        if let Some(link) = turn.closed.take() {
+            finish(&link);
+        }
+        if self.link.as_ref().is_some_and(|(generation, _)| *generation != turn.generation) {
+            self.unlink();
+        }
+        if turn.abandon {
+            self.dial = None;
+        }
+        if let Some(server) = turn.open {
+            self.dial = None;
+            if let Some(server) = options.servers().get(server) {
+                self.dial = Some(self.begin(server, options.engine().dial_timeout));
+            }
+        }
+    }
+
+    /// The socket, if it is worth reading.
+    pub(crate) fn readable(&self) -> Option<Arc<TcpStream>> {
+        if self.readable { self.link.as_ref().map(|(_, link)| Arc::clone(link)) } else { None }
+    }
+
+    /// A read gave nothing more.
+    pub(crate) const fn drained(&mut self) {
+        self.readable = false;
+    }
+
+    /// The dialled socket is the link from now on.
+    pub(crate) fn adopt(&mut self, generation: u64, link: Arc<TcpStream>) {
+        self.link = Some((generation, link));
+        // Whatever came while it was dialled gave its event already.
+        self.readable = true;
+        self.ending = false;
+    }
+
+    /// Waits for the socket, the waker, the dial or the time; whether the socket can be written.
+    pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
+        let until = match &self.dial {
+            Some(Dial::Connecting { until, .. }) => Some(*until),
+            Some(Dial::Failed(_)) => return Ok(false),
+            _ => None,
+        };
+        let dial = until.map(|until| until.saturating_duration_since(Instant::now()));
+        let timeout = match (timeout, dial) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(false),
+            other => other?,
+        }
+        let mut writable = false;
+        for event in &self.events {
+            if event.token() == SOCKET {
+                self.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
+                self.ending |= event.is_read_closed() || event.is_error();
+                writable |= event.is_writable() || event.is_write_closed() || event.is_error();
+            }
+        }
+        Ok(writable)
+    }
+
+    /// What the dial under way has come to, if it has.
+    pub(crate) fn dialled(&mut self) -> Option<Dialled> {
+        loop {
+            match self.dial.take()? {
+                Dial::Failed(cause) => return Some(Dialled::Failed(cause)),
+                Dial::Resolving { until, answer } => match answer.try_recv() {
+                    Ok(Ok(list)) => self.dial = Some(self.connect(Addresses::new(list, until), None)),
+                    Ok(Err(cause)) => return Some(Dialled::Failed(cause)),
+                    Err(TryRecvError::Empty) => {
+                        self.dial = Some(Dial::Resolving { until, answer });
+                        return None;
+                    }
+                    Err(TryRecvError::Disconnected) => {
+                        return Some(Dialled::Failed(Cause::resolve(
+                            "the server",
+                            "the resolver gave no answer",
+                        )));
+                    }
+                },
+                Dial::Connecting { rest, address, mut stream, until } => {
+                    let error = match connected(&stream) {
+                        Ok(true) => {
+                            // An acknowledgement followed by a publish would wait 40 ms otherwise. It fails
+                            // only where the connection is gone already, which reading then tells.
+                            let _ = stream.set_nodelay(true);
+                            return Some(Dialled::Link(Arc::new(stream)));
+                        }
+                        Ok(false) if Instant::now() < until => {
+                            self.dial = Some(Dial::Connecting { rest, address, stream, until });
+                            return None;
+                        }
+                        Ok(false) => io::ErrorKind::TimedOut.into(),
+                        Err(error) => error,
+                    };
+                    let _ = self.poll.registry().deregister(&mut stream);
+                    self.dial = Some(self.connect(rest, Some(Cause::dial(address, &error))));
+                }
+            }
+        }
+    }
+
+    fn begin(&self, server: &ServerUrl, time: Duration) -> Dial {
+        let now = Instant::now();
+        // A time beyond what the clock can say: a year.
+        let until = now.checked_add(time).unwrap_or(now + Duration::from_secs(365 * 86_400));
+        if let Some(address) = literal(server) {
+            return self.connect(Addresses::new(vec![address], until), None);
+        }
+        let Some(waker) = self.waker.clone() else {
+            return match resolve(server) {
+                Ok(list) => self.connect(Addresses::new(list, until), None),
+                Err(cause) => Dial::Failed(cause),
+            };
+        };
+        let (send, answer) = mpsc::channel();
+        let name = server.clone();
+        // The system's resolver may take half a minute and cannot be interrupted; on a thread of its own it
+        // delays neither the deadline nor a stop. The thread ends with the resolver's answer.
+        let spawned = thread::Builder::new().name("mqtt-resolve".to_owned()).spawn(move || {
+            // Nobody listens any more when the dial was given up.
+            if send.send(resolve(&name)).is_ok() {
+                waker.wake_by_ref();
+            }
+        });
+        match spawned {
+            Ok(_) => Dial::Resolving { until, answer },
+            Err(error) => Dial::Failed(Cause::resolve(server.host(), error)),
+        }
+    }
+
+    /// Begins to connect to the next address that can be tried; `last` is why the one before failed.
+    fn connect(&self, mut rest: Addresses, mut last: Option<Cause>) -> Dial {
+        loop {
+            let now = Instant::now();
+            let Some((address, time)) = rest.next(now) else {
+                return Dial::Failed(
+                    last.unwrap_or_else(|| Cause::resolve("the server", "no time was left to try")),
+                );
+            };
+            let begun = TcpStream::connect(address).and_then(|mut stream| {
+                let interest = Interest::READABLE | Interest::WRITABLE;
+                self.poll.registry().register(&mut stream, SOCKET, interest)?;
+                Ok(stream)
+            });
+            match begun {
+                Ok(stream) => return Dial::Connecting { rest, address, stream, until: now + time },
+                Err(error) => last = Some(Cause::dial(address, &error)),
+            }
+        }
+    }
+
+    fn unlink(&mut self) {
+        self.readable = false;
+        // Dropping the last reference closes the socket, which ends its registration too.
+        self.link = None;
+    }
+
+    /// Whether a read of this many bytes shows that the socket has no more.
+    ///
+    /// Where readiness is edge-triggered by epoll, a read that was given more room than it filled has emptied
+    /// the socket; what comes later gives another event. It saves one system call for each batch.
+    pub(crate) const fn emptied(&self, read: usize) -> bool {
+        cfg!(any(target_os = "linux", target_os = "android")) && !self.ending && read < SHORT
+    }
+}
+
+/// Room every read of [`ReadBuffer`](mqtt_adapter_core::session::io::ReadBuffer) is given at least.
+const SHORT: usize = 64 * 1024;
+
+/// Whether the connection is made; `Ok(false)`: not yet.
+fn connected(stream: &TcpStream) -> io::Result<bool> {
+    if let Some(error) = stream.take_error()? {
+        return Err(error);
+    }
+    match stream.peer_addr() {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Ends a connection in order. What was received and not read would make the system reset it, and the peer might
+/// then lose the last packets sent to it: it is read and forgotten first.
+fn finish(link: &TcpStream) {
+    use std::io::Read;
+
+    if link.shutdown(Shutdown::Write).is_err() {
+        return;
+    }
+    let mut link = link;
+    let mut waste = [0; 4_096];
+    for _ in 0..DISCARDS {
+        match link.read(&mut waste) {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+    }
+}
