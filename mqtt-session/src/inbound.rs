@@ -48,6 +48,8 @@ impl Linked for Exchange {
 pub(crate) struct Exchanges {
     free: FreeList,
     open: u32,
+    /// Exchanges opened so far: what tells two tokens of one entry apart.
+    opened: u32,
     /// QoS 1, not yet acknowledged on the wire, in order of arrival. [MQTT-4.6.0-2]
     first: List,
     /// QoS 2 before PUBREC, in order of arrival. [MQTT-4.6.0-3]
@@ -58,7 +60,19 @@ pub(crate) struct Exchanges {
 
 impl Exchanges {
     pub(crate) const fn new() -> Self {
-        Self { free: FreeList::new(), open: 0, first: List::new(), second: List::new(), buckets: 0 }
+        Self {
+            free: FreeList::new(),
+            open: 0,
+            opened: 0,
+            first: List::new(),
+            second: List::new(),
+            buckets: 0,
+        }
+    }
+
+    /// Nothing is open: the table may be a new one.
+    pub(crate) fn renew(&mut self) {
+        *self = Self { opened: self.opened, ..Self::new() };
     }
 
     pub(crate) const fn open(&self) -> u32 {
@@ -141,7 +155,8 @@ impl Exchanges {
         entry.links = Links::UNLINKED;
         entry.id = id.get();
         entry.phase = phase;
-        entry.generation = entry.generation.wrapping_add(1);
+        self.opened = self.opened.wrapping_add(1);
+        entry.generation = self.opened;
         let token = AckToken::new(u16::try_from(index).ok()?, entry.generation);
         self.open = self.open.saturating_add(1);
         self.chain_in(table, index);

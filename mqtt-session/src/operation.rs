@@ -120,6 +120,8 @@ impl Linked for Slot {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Operations {
     pub(crate) free: FreeList,
+    /// Operations accepted so far: what tells two tokens of one slot apart.
+    accepted: u32,
     /// In order of acceptance: first what was handed out on this connection, from `cursor` on what was
     /// not yet.
     pub(crate) order: List,
@@ -138,6 +140,7 @@ impl Operations {
     pub(crate) const fn new() -> Self {
         Self {
             free: FreeList::new(),
+            accepted: 0,
             order: List::new(),
             cursor: NONE,
             release: List::new(),
@@ -155,6 +158,17 @@ impl Operations {
     /// Slots in use: open operations, and ended ones whose `Done` was not fetched.
     pub(crate) const fn in_use(&self) -> u32 {
         self.open().saturating_add(self.ended.len())
+    }
+
+    /// The generation of a new operation.
+    pub(crate) fn next_generation(&mut self) -> u32 {
+        self.accepted = self.accepted.wrapping_add(1);
+        self.accepted
+    }
+
+    /// Nothing is open: the slots may be new ones.
+    pub(crate) fn renew(&mut self) {
+        *self = Self { accepted: self.accepted, ..Self::new() };
     }
 
     /// Puts a new operation at the end of the order.

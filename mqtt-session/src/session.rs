@@ -237,7 +237,7 @@ impl<S: Storage> Session<S> {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.bind();
         self.core.handle_timeout(&mut self.store.tables(), now);
-        if self.core.may_shrink() {
+        if self.core.renew_if_quiet() {
             self.store.shrink();
         }
     }

@@ -221,6 +221,17 @@ scenario!(a02_the_deadline_runs_although_the_ping_cannot_leave, VERSIONS, |t| {
     assert_eq!(t.closes_somehow(), Why::PingTimeout);
 });
 
+scenario!(one_ping_is_handed_out_however_long_the_transport_is_stuck, VERSIONS, |t| {
+    t.options.keep_alive = 10;
+    t.connect();
+    t.session.hold_input(true);
+    t.writable = false;
+    t.after(Duration::from_secs(11));
+    for _ in 0..5 {
+        assert_eq!(t.session.outgoing(t.now).chunk(), [0xC0, 0x00]);
+    }
+});
+
 // [MQTT-3.1.2-21]
 scenario!(the_servers_keep_alive_counts, |t| {
     t.options.keep_alive = 100;

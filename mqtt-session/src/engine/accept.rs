@@ -363,6 +363,7 @@ impl Core {
         self.kept = self.kept.saturating_add(cost(plan.all()));
         let slot = tables.slots.get_mut(index as usize)?;
         slot.at = at;
+        slot.generation = self.ops.next_generation();
         slot.kind = plan.kind;
         slot.stage = Stage::Queued;
         slot.topic_len = u16::try_from(plan.head_len).ok()?;

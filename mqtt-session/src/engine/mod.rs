@@ -400,7 +400,6 @@ impl Core {
     fn recycle(&mut self, tables: &mut Tables<'_>, index: u32) {
         if let Some(slot) = tables.slots.get_mut(index as usize) {
             slot.stage = Stage::Ended;
-            slot.generation = slot.generation.wrapping_add(1);
         }
         self.ops.free.give(tables.slots, index);
     }
@@ -423,13 +422,21 @@ impl Core {
         if self.exchanges.acknowledge(tables.exchanges, ack, reason) { Ok(()) } else { Err(AckError::Stale) }
     }
 
-    /// Whether nothing at all is kept, so that memory can be given back without being asked for again
-    /// at once.
-    pub(crate) fn may_shrink(&self) -> bool {
-        self.ops.in_use() == 0
+    /// Whether nothing at all is open, and has not been for a while: the tables may then be new ones.
+    pub(crate) fn renew_if_quiet(&mut self) -> bool {
+        let quiet = self.ops.in_use() == 0
             && self.kept == 0
             && self.wire.is_empty()
-            && self.now.since(self.connection.last_out) > SHRINK_AFTER
+            && self.exchanges.open() == 0
+            && self.owed.is_empty()
+            && self.now.since(self.connection.last_out) > SHRINK_AFTER;
+        if quiet {
+            self.ops.renew();
+            self.exchanges.renew();
+            self.ids = Ids::new();
+            self.owed = OwedRing::new();
+        }
+        quiet
     }
 
     // ---- keep-alive --------------------------------------------------------------------------

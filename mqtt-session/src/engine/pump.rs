@@ -102,6 +102,8 @@ impl Core {
             let version = self.link.version;
             self.put(tables, |out| Pingreq.encode(version, out), 2)?;
             self.connection.ping_owed = false;
+            // The transport may take it much later; another one would not be of use until then.
+            self.connection.last_out = self.now;
         }
         self.pump_releases(tables)?;
         while self.ops.cursor != NONE {

@@ -103,9 +103,7 @@ impl Storage for Heap {
     }
 
     fn shrink(&mut self) {
-        self.arena = Vec::new();
-        self.wire = Vec::new();
-        self.shared = Vec::new();
+        *self = Self::new(self.capacity.arena, self.capacity.wire);
     }
 }
 
