@@ -28,6 +28,10 @@ pub struct Config {
     /// Own cap on operations in flight with a packet identifier, beside the server's Receive Maximum;
     /// also the number of packet identifiers in use. Default 1,024; 0 counts as 1.
     pub max_in_flight: u16,
+    /// Own cap on unfinished QoS 2 publishes on 3.x, where a server cannot announce how many it takes:
+    /// one that is given too many closes the connection, and would again on the next. Default 20, what
+    /// mosquitto takes unless configured otherwise; 0 counts as 1.
+    pub max_in_flight_qos2_v3: u16,
     /// Bytes kept for operations: topic, properties and payload of each, plus 8. Default 64 MiB.
     pub queue_bytes: usize,
     /// Bound of the buffer in which packets lie ready for the transport. CONNECT and the head of
@@ -71,6 +75,7 @@ impl Config {
             seed,
             max_operations: 100_000,
             max_in_flight: 1_024,
+            max_in_flight_qos2_v3: 20,
             queue_bytes: 64 * 1024 * 1024,
             wire_bytes: 256 * 1024,
             receive_maximum: 1_024,

@@ -452,3 +452,27 @@ scenario!(the_tag_comes_back, VERSIONS, |t| {
     t.send(Puback::new(id(1)));
     assert!(matches!(t.event(), Seen::Done { tag: 77, .. }));
 });
+
+scenario!(
+    qos_2_has_a_cap_of_its_own_where_the_server_cannot_announce_one,
+    VERSIONS,
+    |c| { c.max_in_flight_qos2_v3 = 2 },
+    |t| {
+        t.connect();
+        for payload in [b"1", b"2", b"3"] {
+            t.publish("a", Qos::ExactlyOnce, payload);
+        }
+        t.publish("a", Qos::AtLeastOnce, b"4");
+        t.expect(publish("a", Qos::ExactlyOnce, 1, b"1"));
+        t.expect(publish("a", Qos::ExactlyOnce, 2, b"2"));
+        if t.version() != Version::V5 {
+            t.expect_silence();
+            t.send(Pubrec::new(id(1)));
+            t.expect(Pubrel::new(id(1)));
+            t.expect_silence();
+            t.send(Pubcomp::new(id(1)));
+        }
+        t.expect(publish("a", Qos::ExactlyOnce, 3, b"3"));
+        t.expect(publish("a", Qos::AtLeastOnce, 4, b"4"));
+    }
+);

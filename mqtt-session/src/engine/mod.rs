@@ -58,6 +58,8 @@ struct Connection {
     epoch: u32,
     /// Publishes handed out on this connection that hold send quota.
     publishing: u16,
+    /// Of those, the ones at QoS 2.
+    publishing_qos2: u16,
     last_in: Instant,
     last_out: Instant,
     /// PINGREQ is to be handed out.
@@ -76,6 +78,7 @@ impl Connection {
         Self {
             epoch,
             publishing: 0,
+            publishing_qos2: 0,
             last_in: now,
             last_out: now,
             ping_owed: false,
@@ -295,7 +298,7 @@ impl Core {
     }
 
     pub(crate) fn can_publish(&self, qos: Qos) -> bool {
-        let quota = qos == Qos::AtMostOnce || (self.in_flight() < self.quota() && self.ids_left());
+        let quota = qos == Qos::AtMostOnce || (self.has_quota(qos) && self.ids_left());
         !self.link.stopping
             && quota
             && self.is_connected()
@@ -321,9 +324,14 @@ impl Core {
         u32::from(self.connection.publishing).saturating_add(self.ops.release.len())
     }
 
-    fn quota(&self) -> u32 {
-        // [MQTT-3.3.4-9], and the own cap.
-        u32::from(self.limits.receive_maximum.min(self.bounds.ids))
+    /// Whether one more publish at QoS 1 or 2 may be in flight.
+    fn has_quota(&self, qos: Qos) -> bool {
+        // [MQTT-3.3.4-9], and the own caps.
+        let quota = u32::from(self.limits.receive_maximum.min(self.bounds.ids));
+        let unannounced = qos == Qos::ExactlyOnce && !self.link.version.has_properties();
+        let qos2 = u32::from(self.connection.publishing_qos2).saturating_add(self.ops.release.len());
+        self.in_flight() < quota
+            && !(unannounced && qos2 >= u32::from(self.config.max_in_flight_qos2_v3.max(1)))
     }
 
     fn ids_left(&self) -> bool {
@@ -358,14 +366,23 @@ impl Core {
     /// Takes an operation off its list, and its send quota and identifier with it.
     fn detach(&mut self, tables: &mut Tables<'_>, index: u32) {
         self.ops.unlink(tables.slots, index);
-        if let Some(slot) = tables.slots.get(index as usize)
-            && matches!(slot.stage, Stage::AwaitPuback | Stage::AwaitPubrec)
-            && slot.epoch == self.connection.epoch
-        {
-            self.connection.publishing = self.connection.publishing.saturating_sub(1);
-        }
+        self.give_quota(tables, index);
         self.release_id(tables, index);
         self.release_content(tables, index);
+    }
+
+    /// A publish that was handed out on this connection has left the order of acceptance.
+    fn give_quota(&mut self, tables: &Tables<'_>, index: u32) {
+        let Some(slot) = tables.slots.get(index as usize) else { return };
+        if slot.epoch == self.connection.epoch
+            && matches!(slot.stage, Stage::AwaitPuback | Stage::AwaitPubrec)
+        {
+            let connection = &mut self.connection;
+            connection.publishing = connection.publishing.saturating_sub(1);
+            if slot.stage == Stage::AwaitPubrec {
+                connection.publishing_qos2 = connection.publishing_qos2.saturating_sub(1);
+            }
+        }
     }
 
     /// Ends an operation; its `Done` waits to be fetched.

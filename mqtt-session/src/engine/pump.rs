@@ -164,8 +164,7 @@ impl Core {
         let packet_id = if slot.is_qos0() {
             None
         } else {
-            if slot.kind == Kind::Publish && self.in_flight() >= self.quota() {
-                // [MQTT-3.3.4-9]
+            if slot.kind == Kind::Publish && !self.has_quota(slot.qos) {
                 return Err(Stop::Pause);
             }
             match slot.packet_id {
@@ -266,7 +265,11 @@ impl Core {
         } else {
             let stage = if slot.qos == Qos::AtLeastOnce { Stage::AwaitPuback } else { Stage::AwaitPubrec };
             self.handed_out(tables, index, stage, begins);
-            self.connection.publishing = self.connection.publishing.saturating_add(1);
+            let connection = &mut self.connection;
+            connection.publishing = connection.publishing.saturating_add(1);
+            if stage == Stage::AwaitPubrec {
+                connection.publishing_qos2 = connection.publishing_qos2.saturating_add(1);
+            }
         }
         Ok(())
     }

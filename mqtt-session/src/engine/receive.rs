@@ -350,9 +350,7 @@ impl Core {
             }
             Reaction::Release => {
                 // From here on the message itself is never needed again.
-                if tables.slots.get(index as usize).is_some_and(|slot| slot.epoch == self.connection.epoch) {
-                    self.connection.publishing = self.connection.publishing.saturating_sub(1);
-                }
+                self.give_quota(tables, index);
                 self.release_content(tables, index);
                 self.ops.released(tables.slots, index);
                 None
