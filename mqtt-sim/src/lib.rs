@@ -1,20 +1,48 @@
-//! A simulator for MQTT clients: a broker and a network in memory, on a clock of their own.
+//! A simulator for MQTT clients: brokers and a faulty network in memory, on a clock of their own.
 //!
-//! * [`broker`]: the model broker, sans-IO, for MQTT 3.1, 3.1.1 and 5.0. Use it to test a client without a network.
+//! * [`world`]: clients (real sessions of `mqtt-session`), brokers, and connections that split, delay, lose and cut,
+//!   all driven by one seed. Use it to test what an application does when the network or the broker fails.
+//! * [`checks`]: independent observers that say when a promise of the protocol was broken.
+//! * [`swarm`]: random worlds under random faults with all checks, one per seed; what this project proves itself with.
+//! * [`broker`]: the model broker, sans-IO, for MQTT 3.1, 3.1.1 and 5.0. Use it alone to test a client of any kind.
 //! * `tcp` (feature `tcp`): the same broker behind a listening socket, for demonstrations and development.
 //!
-//! ```
-//! use mqtt_sim::broker::{Broker, BrokerConfig};
-//! use mqtt_session::Instant;
+//! A subscriber that must not miss anything, and a broker that dies at a bad moment:
 //!
-//! let mut broker = Broker::new(BrokerConfig::default());
-//! let conn = broker.open(Instant::ZERO);
-//! // MQTT 3.1.1 CONNECT with the client id "a", in two pieces, and its CONNACK.
-//! broker.receive(conn, b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c", Instant::ZERO);
-//! broker.receive(conn, b"\x00\x01a", Instant::ZERO);
-//! assert_eq!(broker.outgoing(conn), [0x20, 2, 0, 0]);
+//! ```
+//! use std::time::Duration;
+//! use mqtt_proto::{Qos, TopicName};
+//! use mqtt_session::Message;
+//! use mqtt_sim::broker::BrokerConfig;
+//! use mqtt_sim::world::{ClientOptions, Observed, World};
+//!
+//! let mut world = World::new(1);
+//! let broker = world.add_broker(BrokerConfig::default());
+//! let kept = |name| ClientOptions { session_expiry: 3_600, ..ClientOptions::new(name) };
+//! let (meter, archive) = (world.add_client(kept("meter")), world.add_client(kept("archive")));
+//! world.start(meter)?;
+//! world.start(archive)?;
+//! world.subscribe(archive, "power", Qos::ExactlyOnce)?;
+//! world.run_for(Duration::from_secs(1))?;
+//!
+//! let power = Message::new(TopicName::new("power")?).qos(Qos::ExactlyOnce);
+//! for watts in ["100", "200", "300"] {
+//!     world.publish(meter, &power, watts.as_bytes())?;
+//! }
+//! world.stop_broker(broker, false); // in the middle of it
+//! world.run_for(Duration::from_secs(20))?;
+//! world.start_broker(broker);
+//! world.run_until(Duration::from_secs(120), |world| world.pending(meter) == 0)?;
+//! world.run_for(Duration::from_secs(60))?;
+//!
+//! let got = world.events(archive).filter(|event| matches!(event, Observed::Message(_))).count();
+//! assert_eq!(got, 3, "each exactly once");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 pub mod broker;
+pub mod checks;
+pub mod swarm;
 #[cfg(feature = "tcp")]
 pub mod tcp;
+pub mod world;

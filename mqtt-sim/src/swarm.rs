@@ -1,0 +1,305 @@
+//! The swarm: one seed, one world, all checks.
+//!
+//! A seed draws the version, the limits, the load and its own subset of the faults. First clients connect and
+//! subscribe in peace; then they publish under faults, with every check watching each step; then the world is healed,
+//! and all that was accepted must end, and arrive, within a stated virtual time.
+//!
+//! ```
+//! use mqtt_sim::swarm::Swarm;
+//! use mqtt_sim::world::StorageKind;
+//!
+//! let swarm = Swarm { storage: StorageKind::Fixed, ..Swarm::default() };
+//! let report = swarm.run(42)?;
+//! assert_eq!(report, swarm.run(42)?, "a run is a function of its seed");
+//! # Ok::<(), Box<mqtt_sim::swarm::Failure>>(())
+//! ```
+
+use core::fmt;
+use core::time::Duration;
+use std::collections::BTreeMap;
+
+use mqtt_proto::{Qos, TopicName, Version};
+use mqtt_session::{LocalState, Message};
+
+use crate::broker::{BrokerConfig, BrokerStats};
+use crate::checks::{Deliveries, Endings, Subscriber, Wire};
+use crate::world::{BrokerId, ClientId, ClientOptions, Fault, Faults, Halt, Random, StorageKind, World};
+
+/// Virtual time in which everybody must be connected and subscribed before the faults begin.
+const PEACE: Duration = Duration::from_secs(60);
+/// Virtual time in which everything accepted must have ended and arrived after the world was healed: the longest
+/// backoff, keep-alive and session time-outs of the clients, with room.
+const HEALING: Duration = Duration::from_secs(600);
+
+/// What is the same for all seeds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Swarm {
+    /// Where the clients keep their sessions. Default: on the heap.
+    pub storage: StorageKind,
+    /// The protocol version; none: drawn from the seed, for each client its own. Default: none.
+    pub version: Option<Version>,
+    /// The faults; none: drawn from the seed, see [`Faults::swarm`]. Default: none.
+    pub faults: Option<Faults>,
+    /// Virtual time under faults. Default: 120 s.
+    pub duration: Duration,
+}
+
+impl Default for Swarm {
+    fn default() -> Self {
+        Self { storage: StorageKind::Heap, version: None, faults: None, duration: Duration::from_secs(120) }
+    }
+}
+
+/// What a run came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Report {
+    /// The seed.
+    pub seed: u64,
+    /// Digest of everything that happened.
+    pub digest: u64,
+    /// Steps taken.
+    pub steps: u64,
+    /// Virtual time that passed.
+    pub time: Duration,
+    /// Clients in the world.
+    pub clients: usize,
+    /// Messages accepted from applications.
+    pub accepted: u64,
+    /// Messages refused by back pressure.
+    pub refused: u64,
+    /// What the broker counted.
+    pub broker: BrokerStats,
+    /// Faults by kind.
+    pub injected: BTreeMap<Fault, u64>,
+}
+
+/// A run that failed, with all that is needed to run it again.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// The seed.
+    pub seed: u64,
+    /// How the run was set up.
+    pub swarm: Swarm,
+    /// What was found.
+    pub halt: Halt,
+    /// In which part of the run.
+    pub phase: &'static str,
+    /// Who was not done yet.
+    pub waiting: String,
+    /// Faults by kind, up to there.
+    pub injected: BTreeMap<Fault, u64>,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "seed {} ({:?} storage), {}: {}", self.seed, self.swarm.storage, self.phase, self.halt)?;
+        if !self.waiting.is_empty() {
+            write!(f, "; not done: {}", self.waiting)?;
+        }
+        write!(f, "; faults so far {:?}", self.injected)?;
+        write!(f, "; again: cargo run -p mqtt-sim --example swarm -- --seed {}", self.seed)?;
+        if self.swarm.storage == StorageKind::Fixed {
+            write!(f, " --fixed")?;
+        }
+        Ok(())
+    }
+}
+
+impl core::error::Error for Failure {}
+
+/// A world with its load.
+struct Run {
+    world: World,
+    random: Random,
+    clients: Vec<ClientId>,
+    accepted: u64,
+    refused: u64,
+    phase: &'static str,
+}
+
+impl Swarm {
+    /// Runs one seed to its end.
+    ///
+    /// # Errors
+    /// If a check found something, the world went round in circles, or something accepted did not end in time.
+    pub fn run(&self, seed: u64) -> Result<Report, Box<Failure>> {
+        let mut run = self.set_up(seed);
+        match run.play(self, seed) {
+            Ok(()) => Ok(run.report(seed)),
+            Err(halt) => Err(Box::new(Failure {
+                seed,
+                swarm: self.clone(),
+                halt,
+                phase: run.phase,
+                waiting: run.waiting(),
+                injected: run.world.injected().clone(),
+            })),
+        }
+    }
+
+    /// Runs one seed with its trace recorded entry by entry, and gives back the world at its end, failed or not.
+    pub fn record(&self, seed: u64) -> (World, Result<(), Halt>) {
+        let mut run = self.set_up(seed);
+        run.world.record();
+        let result = run.play(self, seed);
+        (run.world, result)
+    }
+
+    fn set_up(&self, seed: u64) -> Run {
+        let mut random = Random::new(seed ^ 0xC0FF_EE00);
+        let mut world = World::new(seed);
+        world.add_check(Box::new(Wire::new()));
+        world.add_check(Box::new(Endings::new()));
+        let broker = broker_config(&mut random);
+        let quota = broker.receive_maximum;
+        world.add_broker(broker);
+        let count = random.between(1, 3);
+        let clients =
+            (0..count).map(|n| world.add_client(self.client_options(n, quota, &mut random))).collect();
+        Run { world, random, clients, accepted: 0, refused: 0, phase: "peace" }
+    }
+
+    fn client_options(&self, n: u64, quota: u16, random: &mut Random) -> ClientOptions {
+        let drawn = match random.below(4) {
+            0 => Version::V3_1,
+            1 => Version::V3_1_1,
+            _ => Version::V5,
+        };
+        let mut options = ClientOptions::new(format!("client-{n}"));
+        options.storage = self.storage;
+        options.version = self.version.unwrap_or(drawn);
+        options.keep_alive = u16::try_from(random.between(5, 60)).unwrap_or(60);
+        options.session_expiry = u32::MAX;
+        options.clean_start = options.version == Version::V5 && random.below(2) == 0;
+        options.local_state = LocalState::Held;
+        let config = &mut options.config;
+        config.max_in_flight = u16::try_from(random.skewed(63) + 1).unwrap_or(1);
+        if options.version != Version::V5 {
+            // It is not told what the broker takes.
+            config.max_in_flight = config.max_in_flight.min(quota);
+        }
+        // Nor is the broker, which has at most 64 in flight.
+        let announced = u16::try_from(random.skewed(63) + 1).unwrap_or(1);
+        config.receive_maximum = if options.version == Version::V5 { announced } else { 64 };
+        config.max_operations = u32::try_from(random.between(8, 200)).unwrap_or(8);
+        config.wire_bytes = random.size_below(8_000) + 600;
+        config.backoff.cap = random.span(Duration::from_secs(1), Duration::from_secs(30));
+        options
+    }
+}
+
+fn broker_config(random: &mut Random) -> BrokerConfig {
+    BrokerConfig {
+        receive_maximum: u16::try_from(random.skewed(200) + 1).unwrap_or(1),
+        max_in_flight: u16::try_from(random.skewed(63) + 1).unwrap_or(1),
+        topic_alias_maximum: u16::try_from(random.below(4)).unwrap_or(0),
+        max_output_bytes: 1 << 20,
+        ..BrokerConfig::default()
+    }
+}
+
+impl Run {
+    fn play(&mut self, swarm: &Swarm, seed: u64) -> Result<(), Halt> {
+        self.peace()?;
+        self.phase = "faults";
+        self.world.set_faults(swarm.faults.unwrap_or_else(|| Faults::swarm(seed)));
+        self.load(swarm.duration)?;
+        self.phase = "healing";
+        self.world.heal();
+        let clients = self.clients.clone();
+        self.world.run_until(HEALING, |world| {
+            clients.iter().all(|client| world.is_connected(*client) && world.pending(*client) == 0)
+                && world.broker(BrokerId::FIRST).is_some_and(|broker| broker.is_idle())
+        })?;
+        // What is on its way to the applications still arrives, and acknowledgements leave.
+        self.world.run_for(Duration::from_secs(2))?;
+        self.world.finish()
+    }
+
+    /// Everybody connects and subscribes, without faults.
+    fn peace(&mut self) -> Result<(), Halt> {
+        let mut subscribers = Vec::new();
+        for (n, client) in self.clients.clone().into_iter().enumerate() {
+            let started = self.world.start(client);
+            debug_assert!(started.is_ok(), "{started:?}");
+            let qos = match self.random.below(4) {
+                0 => Qos::AtMostOnce,
+                1 => Qos::AtLeastOnce,
+                _ => Qos::ExactlyOnce,
+            };
+            let filter = if n == 0 { "t/#".to_owned() } else { format!("t/{}", self.random.below(3)) };
+            if self.world.subscribe(client, &filter, qos).is_ok() {
+                subscribers.push(Subscriber { client, filter, qos });
+            }
+        }
+        let clients = self.clients.clone();
+        self.world.run_until(PEACE, |world| {
+            clients.iter().all(|client| world.is_connected(*client) && world.pending(*client) == 0)
+        })?;
+        self.world.add_check(Box::new(Deliveries::new(subscribers)));
+        Ok(())
+    }
+
+    /// Messages at random times, in bursts and alone.
+    fn load(&mut self, duration: Duration) -> Result<(), Halt> {
+        let end = self.world.now().after(duration);
+        while self.world.now() < end {
+            let pause = self.random.span(Duration::ZERO, Duration::from_secs(3));
+            self.world.run_for(pause)?;
+            let burst = self.random.skewed(12);
+            for _ in 0..=burst {
+                self.publish();
+            }
+        }
+        Ok(())
+    }
+
+    fn publish(&mut self) {
+        let index = self.random.size_below(self.clients.len());
+        let Some(client) = self.clients.get(index).copied() else { return };
+        let topic = format!("t/{}", self.random.below(3));
+        let Ok(name) = TopicName::new(&topic) else { return };
+        let qos = match self.random.below(4) {
+            0 => Qos::AtMostOnce,
+            1 => Qos::AtLeastOnce,
+            _ => Qos::ExactlyOnce,
+        };
+        let number = self.accepted + self.refused;
+        let filler = self.random.size_below(200);
+        let payload = format!("{number}:{}", "x".repeat(filler));
+        match self.world.publish(client, &Message::new(name).qos(qos).tag(number), payload.as_bytes()) {
+            Ok(_) => self.accepted += 1,
+            Err(_) => self.refused += 1,
+        }
+    }
+
+    /// Who is not done, in words.
+    fn waiting(&self) -> String {
+        let mut list = Vec::new();
+        for client in &self.clients {
+            let (connected, pending) = (self.world.is_connected(*client), self.world.pending(*client));
+            if !connected || pending > 0 {
+                list.push(format!("{client:?} connected {connected} pending {pending}"));
+            }
+        }
+        if self.world.broker(BrokerId::FIRST).is_some_and(|broker| !broker.is_idle()) {
+            list.push("the broker".to_owned());
+        }
+        list.join(", ")
+    }
+
+    fn report(&self, seed: u64) -> Report {
+        Report {
+            seed,
+            digest: self.world.trace().digest(),
+            steps: self.world.steps(),
+            time: self.world.now().since(mqtt_session::Instant::ZERO),
+            clients: self.clients.len(),
+            accepted: self.accepted,
+            refused: self.refused,
+            broker: self.world.broker(BrokerId::FIRST).map(|broker| broker.stats()).unwrap_or_default(),
+            injected: self.world.injected().clone(),
+        }
+    }
+}

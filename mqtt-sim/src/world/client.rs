@@ -1,0 +1,63 @@
+//! A simulated client: a session, its driver's state and its application's inbox.
+
+use std::collections::VecDeque;
+
+use mqtt_session::Instant;
+
+use super::engine::Engine;
+use super::{ClientOptions, LinkId, Observed};
+
+/// Events kept for an application that does not look at them.
+const MAX_EVENTS: usize = 100_000;
+
+/// A client.
+pub(super) struct Client {
+    pub(super) options: ClientOptions,
+    pub(super) engine: Box<dyn Engine>,
+    /// The connection it is on, as far as it knows.
+    pub(super) link: Option<LinkId>,
+    /// The dial it waits for.
+    pub(super) dial: Option<u64>,
+    pub(super) next_dial: u64,
+    /// Bytes read and not consumed.
+    pub(super) inbox: Vec<u8>,
+    pub(super) events: VecDeque<Observed>,
+    /// How far its clock is ahead (or, negative, behind), in microseconds.
+    pub(super) offset: i64,
+    /// The stall it is in.
+    pub(super) stall: Option<u64>,
+    pub(super) next_stall: u64,
+}
+
+impl Client {
+    pub(super) fn new(options: ClientOptions, engine: Box<dyn Engine>) -> Self {
+        Self {
+            options,
+            engine,
+            link: None,
+            dial: None,
+            next_dial: 0,
+            inbox: Vec::new(),
+            events: VecDeque::new(),
+            offset: 0,
+            stall: None,
+            next_stall: 0,
+        }
+    }
+
+    /// The time its clock shows.
+    pub(super) fn local(&self, now: Instant) -> Instant {
+        Instant::from_micros(now.as_micros().saturating_add_signed(self.offset))
+    }
+
+    /// When its clock will show `local`.
+    pub(super) fn global(&self, local: Instant) -> Instant {
+        Instant::from_micros(local.as_micros().saturating_add_signed(self.offset.saturating_neg()))
+    }
+
+    pub(super) fn tell(&mut self, event: Observed) {
+        if self.events.len() < MAX_EVENTS {
+            self.events.push_back(event);
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! The drivers' work, on both sides: bytes from pipes to peers and back, commands carried out, deadlines kept.
+
+use core::time::Duration;
+
+use mqtt_proto::Peer;
+use mqtt_session::{Closed, Command};
+
+use crate::checks::Observation;
+
+use super::clock::Planned;
+use super::link::Link;
+use super::{BrokerId, ClientId, Direction, Fault, Happening, LinkId, Observed, World};
+
+/// Rounds of one client's driver at one instant before it is taken to spin.
+const MAX_ROUNDS: u32 = 100_000;
+/// Longest time until a transport that took a part takes more.
+const PAUSE: Duration = Duration::from_millis(2);
+
+impl World {
+    pub(super) fn client_timeout(&mut self, id: ClientId) {
+        let now = self.now;
+        if let Some(client) = self.client(id)
+            && client.stall.is_none()
+        {
+            let local = client.local(now);
+            client.engine.handle_timeout(local);
+            self.serve_client(id);
+        }
+    }
+
+    /// What a driver does after anything has happened, until nothing is left to do.
+    pub(super) fn serve_client(&mut self, id: ClientId) {
+        if self.client(id).is_none_or(|client| client.stall.is_some()) {
+            return;
+        }
+        let mut rounds = 0;
+        while self.carry_out(id) | self.client_reads(id) | self.client_events(id) | self.client_writes(id) {
+            rounds += 1;
+            if rounds > MAX_ROUNDS {
+                self.steps_at_once = u64::MAX / 2;
+                return;
+            }
+        }
+        let now = self.now;
+        let due = self.client(id).and_then(|client| {
+            let local = client.engine.poll_timeout()?;
+            Some(client.global(local).max(now))
+        });
+        self.agenda.arm_client(id, due);
+    }
+
+    fn carry_out(&mut self, id: ClientId) -> bool {
+        let mut any = false;
+        while let Some(command) = self.client(id).and_then(|client| client.engine.poll_command()) {
+            any = true;
+            match command {
+                Command::Open { server, .. } => self.dial(id, server),
+                Command::Close => {
+                    let Some(client) = self.client(id) else { break };
+                    client.dial = None;
+                    if let Some(link) = client.link {
+                        self.client_closes(link);
+                    }
+                    self.client_learns(id, Closed::Carried);
+                }
+                _ => {}
+            }
+        }
+        any
+    }
+
+    fn dial(&mut self, id: ClientId, server: u8) {
+        let Some(client) = self.client(id) else { return };
+        let brokers = &client.options.brokers;
+        let Some(broker) = brokers.get(usize::from(server).checked_rem(brokers.len()).unwrap_or(0)).copied()
+        else {
+            return;
+        };
+        client.next_dial += 1;
+        let dial = client.next_dial;
+        client.dial = Some(dial);
+        self.trace.add(self.now, Happening::Dialled { client: id, broker });
+        if self.random.happens(self.faults.dial_lost) {
+            return self.fault(Fault::DialLost);
+        }
+        let span = self.random.span(Duration::from_micros(200), Duration::from_millis(40));
+        self.plan_after(span, Planned::Dial { client: id, dial, broker });
+    }
+
+    /// The client's end is over, and its session is told why.
+    pub(super) fn client_learns(&mut self, id: ClientId, why: Closed) {
+        let now = self.now;
+        let Some(client) = self.client(id) else { return };
+        client.inbox.clear();
+        client.dial = None;
+        let link = client.link.take();
+        let local = client.local(now);
+        client.engine.closed(why, local);
+        let Some(link_id) = link else { return };
+        self.trace.add(now, Happening::Closed { link: link_id, client_side: true });
+        if let Some(link) = self.links.get_mut(&link_id) {
+            link.client_open = false;
+            let partial = link.up.tap.partial().to_vec();
+            self.observe(&Observation::Closed { client: id, link: link_id, partial: &partial });
+        }
+        self.forget_link(link_id);
+    }
+
+    /// Takes what has arrived for a client, as far as its session wants it.
+    fn client_reads(&mut self, id: ClientId) -> bool {
+        let now = self.now;
+        let Some(client) = self.client(id) else { return false };
+        let wants = client.engine.wants_read();
+        let Some(link_id) = client.link else { return false };
+        let mut any = false;
+        if wants && let Some(mut bytes) = self.read_pipe(link_id, Direction::Down) {
+            any = true;
+            self.damage(&mut bytes);
+            self.trace.add(
+                now,
+                Happening::Delivered { link: link_id, direction: Direction::Down, bytes: bytes.clone() },
+            );
+            self.listen(link_id, Peer::Server, &bytes);
+            if let Some(client) = self.client(id) {
+                client.inbox.extend_from_slice(&bytes);
+            }
+        }
+        if self.feed(id) {
+            return true;
+        }
+        let ended = self.links.get(&link_id).and_then(|link| link.down.ended(now));
+        if let Some(how) = ended.filter(|_| !any) {
+            self.client_learns(id, how);
+            return true;
+        }
+        any
+    }
+
+    /// Gives the session what was read, also what it did not want before.
+    fn feed(&mut self, id: ClientId) -> bool {
+        let now = self.now;
+        let mut any = false;
+        loop {
+            let Some(client) = self.client(id) else { return any };
+            let local = client.local(now);
+            let mut inbox = core::mem::take(&mut client.inbox);
+            let mut input = &inbox[..];
+            let event = client.engine.receive(&mut input, local);
+            let used = inbox.len() - input.len();
+            any |= used > 0;
+            inbox.drain(..used);
+            client.inbox = inbox;
+            let Some(event) = event else { return any };
+            any = true;
+            self.tell(id, event);
+        }
+    }
+
+    fn client_events(&mut self, id: ClientId) -> bool {
+        let mut any = false;
+        while let Some(event) = self.client(id).and_then(|client| client.engine.poll_event()) {
+            any = true;
+            self.tell(id, event);
+        }
+        any
+    }
+
+    fn tell(&mut self, id: ClientId, event: Observed) {
+        self.observe(&Observation::Event { client: id, event: &event });
+        self.trace.add(self.now, Happening::Event { client: id, event: event.clone() });
+        if let Some(client) = self.client(id) {
+            client.tell(event);
+        }
+    }
+
+    fn client_writes(&mut self, id: ClientId) -> bool {
+        let now = self.now;
+        let mut any = false;
+        loop {
+            let Some(client) = self.client(id) else { return any };
+            let Some(link_id) = client.link else { return any };
+            let local = client.local(now);
+            let Some(link) = self.links.get_mut(&link_id) else { return any };
+            if link.up.blocked {
+                return any;
+            }
+            let room = link.up.room();
+            let (partial, random) = (self.faults.partial_write, &mut self.random);
+            let index = usize::try_from(id.0).unwrap_or(usize::MAX);
+            let Some(client) = self.clients.get_mut(index) else { return any };
+            let mut bytes = Vec::new();
+            let mut offered = 0;
+            let taken = client.engine.write(local, &mut |chunk| {
+                offered = chunk.len();
+                let mut take = chunk.len().min(room);
+                if take > 1 && random.happens(partial) {
+                    take = 1 + random.size_below(take - 1);
+                }
+                bytes.extend_from_slice(chunk.get(..take).unwrap_or(chunk));
+                take
+            });
+            if taken.is_none() {
+                return any;
+            }
+            any |= !bytes.is_empty();
+            if bytes.len() < offered {
+                self.block(link_id, Direction::Up, room > bytes.len());
+            }
+            self.listen(link_id, Peer::Client, &bytes);
+            self.push(link_id, Direction::Up, &bytes);
+        }
+    }
+
+    /// The transport takes no more for now. If that is only a partial write, it will again in a moment; if the pipe is
+    /// full, when the receiver has read.
+    fn block(&mut self, link_id: LinkId, direction: Direction, partial: bool) {
+        let Some(link) = self.links.get_mut(&link_id) else { return };
+        link.pipe(direction).blocked = true;
+        if partial {
+            self.fault(Fault::PartialWrite);
+            let span = self.random.span(Duration::ZERO, PAUSE);
+            self.plan_after(span, Planned::Room { link: link_id, direction });
+        }
+    }
+
+    pub(super) fn server_timeout(&mut self, id: BrokerId) {
+        let now = self.now;
+        if let Some(server) = self.server(id)
+            && server.is_up()
+        {
+            server.broker.handle_timeout(now);
+            self.serve_server(id);
+        }
+    }
+
+    /// Writes what a broker has to send, closes what it wants closed, and keeps its next deadline.
+    pub(super) fn serve_server(&mut self, id: BrokerId) {
+        let now = self.now;
+        while let Some(conn) = self.server(id).and_then(|server| server.broker.poll_active()) {
+            if let Some(link) = self.server(id).and_then(|server| server.links.get(&conn).copied()) {
+                self.server_writes(link);
+            }
+        }
+        let due = self
+            .server(id)
+            .filter(|server| server.is_up())
+            .and_then(|server| server.broker.poll_timeout())
+            .map(|at| at.max(now));
+        self.agenda.arm_server(id, due);
+    }
+
+    pub(super) fn server_writes(&mut self, link_id: LinkId) {
+        loop {
+            let Some(link) = self.links.get_mut(&link_id) else { return };
+            if link.down.blocked || !link.broker_open {
+                return;
+            }
+            let (conn, broker, room) = (link.conn, link.broker, link.down.room());
+            let partial = self.random.happens(self.faults.partial_write);
+            let random = self.random.next();
+            let Some(server) = self.server(broker) else { return };
+            let pending = server.broker.outgoing(conn);
+            if pending.is_empty() {
+                if server.broker.wants_close(conn) {
+                    self.server_closes(link_id);
+                }
+                return;
+            }
+            let offered = pending.len();
+            let mut take = offered.min(room);
+            if partial && take > 1 {
+                take = 1 + usize::try_from(random % (take as u64 - 1)).unwrap_or(0);
+            }
+            let bytes = pending.get(..take).unwrap_or(pending).to_vec();
+            server.broker.advance(conn, take);
+            if take < offered {
+                self.block(link_id, Direction::Down, room > take);
+            }
+            self.push(link_id, Direction::Down, &bytes);
+        }
+    }
+
+    /// Gives a broker what has arrived for it.
+    pub(super) fn server_reads(&mut self, link_id: LinkId) {
+        let now = self.now;
+        let Some(Link { broker, conn, .. }) = self.links.get(&link_id) else { return };
+        let (broker, conn) = (*broker, *conn);
+        while let Some(bytes) = self.read_pipe(link_id, Direction::Up) {
+            if let Some(server) = self.server(broker) {
+                server.broker.receive(conn, &bytes, now);
+            }
+            self.trace.add(now, Happening::Delivered { link: link_id, direction: Direction::Up, bytes });
+        }
+        if self.links.get(&link_id).is_some_and(|link| link.broker_open && link.up.ended(now).is_some()) {
+            self.server_learns(link_id);
+        }
+        self.serve_server(broker);
+    }
+
+    /// The broker's end is over: by its own wish, or because it learnt so.
+    pub(super) fn server_learns(&mut self, link_id: LinkId) {
+        let now = self.now;
+        let Some(link) = self.links.get_mut(&link_id) else { return };
+        let (broker, conn) = (link.broker, link.conn);
+        link.broker_open = false;
+        if let Some(server) = self.server(broker) {
+            server.broker.closed(conn, now);
+            server.links.remove(&conn);
+        }
+        self.trace.add(now, Happening::Closed { link: link_id, client_side: false });
+        self.forget_link(link_id);
+    }
+}

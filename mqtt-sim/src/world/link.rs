@@ -1,0 +1,210 @@
+//! A connection between a client and a broker: two pipes with latency, and whatever is planned to go wrong with it.
+
+use core::time::Duration;
+use std::collections::VecDeque;
+
+use mqtt_proto::{Peer, Version};
+use mqtt_session::{Closed, Instant};
+
+use crate::broker::ConnId;
+
+use super::random::Random;
+use super::tap::Tap;
+use super::{BrokerId, ClientId, Direction, Fault, Faults};
+
+/// Bytes a pipe holds on their way; beyond, writing has to wait, as with a socket's buffers.
+const CAPACITY: usize = 64 * 1024;
+/// Cuts and black holes are planned within this many bytes.
+const PLANNED_WITHIN: u64 = 4_096;
+/// Breaks that strike by time do so within this time.
+const BREAKS_WITHIN: Duration = Duration::from_secs(90);
+
+/// An end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Client,
+    Broker,
+}
+
+/// One direction.
+#[derive(Clone, Debug)]
+pub(super) struct Pipe {
+    /// What is under way, with the times of arrival; these never decrease.
+    chunks: VecDeque<(Instant, Vec<u8>)>,
+    under_way: usize,
+    last_arrival: Instant,
+    /// Bytes taken from the sender.
+    pub(super) written: u64,
+    /// From this byte on everything is swallowed.
+    pub(super) swallow_at: Option<u64>,
+    /// When this byte has been taken the connection breaks; it and what follows do not arrive.
+    pub(super) break_at: Option<u64>,
+    /// The sender was told to wait.
+    pub(super) blocked: bool,
+    /// When and how the receiver learns that nothing more will come.
+    pub(super) finished: Option<(Instant, Closed)>,
+    /// Tells its packets apart.
+    pub(super) tap: Tap,
+}
+
+impl Pipe {
+    fn new(from: Peer) -> Self {
+        Self {
+            chunks: VecDeque::new(),
+            under_way: 0,
+            last_arrival: Instant::ZERO,
+            written: 0,
+            swallow_at: None,
+            break_at: None,
+            blocked: false,
+            finished: None,
+            tap: Tap::new(from),
+        }
+    }
+
+    /// Bytes that can be taken now.
+    pub(super) fn room(&self) -> usize {
+        CAPACITY.saturating_sub(self.under_way)
+    }
+
+    /// Takes bytes that arrive at `at`, or when those before them do.
+    pub(super) fn push(&mut self, bytes: &[u8], at: Instant) -> Instant {
+        let start = self.written;
+        self.written = self.written.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        let limit = [self.swallow_at, self.break_at].into_iter().flatten().min().unwrap_or(u64::MAX);
+        let arriving = usize::try_from(limit.saturating_sub(start)).unwrap_or(usize::MAX).min(bytes.len());
+        let at = at.max(self.last_arrival);
+        self.last_arrival = at;
+        if let Some(bytes) = bytes.get(..arriving).filter(|bytes| !bytes.is_empty()) {
+            self.under_way += bytes.len();
+            self.chunks.push_back((at, bytes.to_vec()));
+        }
+        at
+    }
+
+    /// What has arrived by now.
+    pub(super) fn arrived(&mut self, now: Instant) -> Option<Vec<u8>> {
+        if self.chunks.front()?.0 > now {
+            return None;
+        }
+        let (_, bytes) = self.chunks.pop_front()?;
+        self.under_way = self.under_way.saturating_sub(bytes.len());
+        Some(bytes)
+    }
+
+    /// Puts back what was not read yet.
+    pub(super) fn unread(&mut self, bytes: Vec<u8>, at: Instant) {
+        self.under_way += bytes.len();
+        self.chunks.push_front((at, bytes));
+    }
+
+    /// How it ends, if the receiver has read all there is by now.
+    pub(super) fn ended(&self, now: Instant) -> Option<Closed> {
+        let (at, how) = self.finished?;
+        (self.chunks.is_empty() && at <= now).then_some(how)
+    }
+
+    /// Nothing more comes after what is under way.
+    pub(super) fn finish(&mut self, at: Instant, how: Closed) -> Instant {
+        let at = at.max(self.last_arrival);
+        self.finished.get_or_insert((at, how));
+        at
+    }
+
+    /// What is under way will not arrive.
+    pub(super) fn lose(&mut self) {
+        self.chunks.clear();
+        self.under_way = 0;
+    }
+
+    pub(super) fn is_broken(&self) -> bool {
+        self.break_at.is_some_and(|at| self.written >= at)
+    }
+}
+
+/// A connection.
+#[derive(Clone, Debug)]
+pub(super) struct Link {
+    pub(super) client: ClientId,
+    pub(super) broker: BrokerId,
+    pub(super) conn: ConnId,
+    pub(super) up: Pipe,
+    pub(super) down: Pipe,
+    pub(super) latency: Duration,
+    /// The protocol version, once CONNECT has named it.
+    pub(super) version: Version,
+    /// Whether the client is still on it.
+    pub(super) client_open: bool,
+    /// Whether the broker is still on it.
+    pub(super) broker_open: bool,
+    /// When it is to break, if by time.
+    pub(super) breaks_at: Option<Instant>,
+    /// It broke: nothing gets through any more.
+    pub(super) broken: bool,
+    /// The end that will not be told when it breaks.
+    pub(super) untold: Option<Side>,
+}
+
+impl Link {
+    pub(super) fn new(
+        client: ClientId,
+        broker: BrokerId,
+        conn: ConnId,
+        now: Instant,
+        faults: &Faults,
+        random: &mut Random,
+    ) -> (Self, Vec<Fault>) {
+        let mut planned = Vec::new();
+        let mut link = Self {
+            client,
+            broker,
+            conn,
+            up: Pipe::new(Peer::Client),
+            down: Pipe::new(Peer::Server),
+            latency: random.span(Duration::from_micros(200), Duration::from_millis(40)),
+            version: Version::V5,
+            client_open: true,
+            broker_open: true,
+            breaks_at: None,
+            broken: false,
+            untold: None,
+        };
+        if random.happens(faults.reset) {
+            planned.push(Fault::Reset);
+            match random.below(5) {
+                0 => link.breaks_at = Some(now.after(random.span(Duration::ZERO, BREAKS_WITHIN))),
+                1 | 2 => link.up.break_at = Some(random.skewed(PLANNED_WITHIN)),
+                _ => link.down.break_at = Some(random.skewed(PLANNED_WITHIN)),
+            }
+            if random.happens(faults.half_open) {
+                planned.push(Fault::HalfOpen);
+                link.untold = Some(if random.below(2) == 0 { Side::Client } else { Side::Broker });
+            }
+        }
+        if random.happens(faults.black_hole) {
+            planned.push(Fault::BlackHole);
+            let at = Some(random.skewed(PLANNED_WITHIN));
+            match random.below(3) {
+                0 => link.up.swallow_at = at,
+                1 => link.down.swallow_at = at,
+                _ => (link.up.swallow_at, link.down.swallow_at) = (at, at),
+            }
+        }
+        (link, planned)
+    }
+
+    pub(super) fn pipe(&mut self, direction: Direction) -> &mut Pipe {
+        match direction {
+            Direction::Up => &mut self.up,
+            Direction::Down => &mut self.down,
+        }
+    }
+
+    /// Makes the connection work as it should from now on: nothing planned strikes, nothing more is swallowed. What
+    /// was lost stays lost.
+    pub(super) fn heal(&mut self) {
+        self.up.break_at = None;
+        self.down.break_at = None;
+        self.breaks_at = None;
+    }
+}

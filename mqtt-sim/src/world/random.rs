@@ -1,0 +1,58 @@
+//! The one source of chance: a seed.
+
+use core::time::Duration;
+
+/// A small generator (SplitMix64): the same seed gives the same numbers on every machine.
+#[derive(Clone, Debug)]
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// Less than `bound`; 0 for 0.
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        // The bias of a plain remainder does not matter for bounds this small.
+        self.next().checked_rem(bound).unwrap_or(0)
+    }
+
+    pub(crate) fn size_below(&mut self, bound: usize) -> usize {
+        usize::try_from(self.below(u64::try_from(bound).unwrap_or(u64::MAX))).unwrap_or(0)
+    }
+
+    /// From `low` to `high`, both included.
+    pub(crate) fn between(&mut self, low: u64, high: u64) -> u64 {
+        low + self.below(high.saturating_sub(low).saturating_add(1))
+    }
+
+    /// From `low` to `high`, to the microsecond.
+    pub(crate) fn span(&mut self, low: Duration, high: Duration) -> Duration {
+        Duration::from_micros(self.between(micros(low), micros(high)))
+    }
+
+    /// True `rate.0` times in a million.
+    pub(crate) fn happens(&mut self, rate: super::Rate) -> bool {
+        rate.per_million() > 0 && self.below(1_000_000) < u64::from(rate.per_million())
+    }
+
+    /// Up to `max`, small numbers as likely as large ones: a cut wants to hit the first bytes as often as the thousandth.
+    pub(crate) fn skewed(&mut self, max: u64) -> u64 {
+        let bits = u64::from(64 - max.leading_zeros());
+        let bits = self.between(0, bits);
+        let high = 1_u64.checked_shl(u32::try_from(bits).unwrap_or(63)).unwrap_or(u64::MAX);
+        self.below(high.min(max).saturating_add(1))
+    }
+}
+
+pub(crate) fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}
