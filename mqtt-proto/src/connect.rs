@@ -83,7 +83,10 @@ impl<'a> Will<'a> {
         }
         let at = reader.at();
         // [MQTT-3.1.3-10], [MQTT-3.1.3-11]
-        let topic = reader.topic_name()?.ok_or(DecodeError::malformed(at, "MQTT-4.7.3-1"))?;
+        let topic = match reader.topic_name() {
+            Ok(topic) => topic.ok_or(DecodeError::malformed(at, "MQTT-4.7.3-1"))?,
+            Err(why) => return Err(bad_will_topic(why, reader.version())),
+        };
         let payload = reader.binary()?;
         // The flags were checked before.
         let qos = Qos::from_u8(flags >> 3 & 0b11).ok_or(DecodeError::malformed(at, "MQTT-3.1.2-12"))?;
@@ -261,6 +264,15 @@ const fn check_flags(flags: u8, version: Version, at: u32) -> Result<(), DecodeE
         return Ok(());
     };
     Err(DecodeError::malformed(at, rule))
+}
+
+/// A wildcard breaks another rule here than in a PUBLISH. [MQTT-4.7.0-1], [MQTT-4.7.1-1]
+#[cold]
+fn bad_will_topic(mut why: DecodeError, version: Version) -> DecodeError {
+    if why.rule == "MQTT-3.3.2-2" {
+        why.rule = version.rule("MQTT-4.7.0-1", "MQTT-4.7.1-1");
+    }
+    why
 }
 
 /// What 3.1 allows as a client identifier. U-36

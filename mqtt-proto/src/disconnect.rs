@@ -82,7 +82,8 @@ impl<'a> Disconnect<'a> {
 }
 
 /// Whether `from` may send this code; `None`: whether anyone may. `BadAuthenticationMethod` stands in the general
-/// table for DISCONNECT though not in that of the packet, so both sides may send it. [MQTT-3.14.2-1]
+/// table for DISCONNECT though not in that of the packet, so both sides may send it. `Success` is given to the client
+/// only, but servers close normally too, and refusing that would make a clean end an error. [MQTT-3.14.2-1]
 const fn allowed(code: ReasonCode, from: Option<Peer>) -> bool {
     use ReasonCode::*;
     match code {

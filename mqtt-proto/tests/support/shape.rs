@@ -441,7 +441,9 @@ pub fn reason_codes(packet_type: PacketType, from: Peer) -> &'static [ReasonCode
             AdministrativeAction,
             PayloadFormatInvalid,
         ],
+        // The table gives 0x00 to the client; servers close normally too, and the short form says so.
         (PacketType::Disconnect, Peer::Server) => &[
+            Success,
             UnspecifiedError,
             MalformedPacket,
             ProtocolError,

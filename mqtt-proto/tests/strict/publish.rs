@@ -1,0 +1,169 @@
+//! PUBLISH.
+
+use crate::*;
+
+fn publish(packet: Packet<'_>) -> Publish<'_> {
+    match packet {
+        Packet::Publish(publish) => publish,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Flags, read and written.
+/// [3.1.1 MQTT-3.3.1-2] [3.1.1 MQTT-3.3.1-4] [5.0 MQTT-3.3.1-2] [5.0 MQTT-3.3.1-4]
+#[test]
+fn flags() {
+    for version in ALL {
+        for qos in [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce] {
+            for (dup, retain) in [(false, false), (false, true), (true, false), (true, true)] {
+                let packet_id = (qos != Qos::AtMostOnce).then(|| id(0x0102));
+                let packet = Publish { dup, qos, retain, packet_id, ..Publish::new(topic("t"), b"p") };
+                if dup && qos == Qos::AtMostOnce {
+                    assert_eq!(no_encode(&packet, version), EncodeError::DupAtQos0);
+                    continue;
+                }
+                let bytes = encode(&packet, version);
+                assert_eq!(bytes[0], 0x30 | u8::from(dup) << 3 | (qos as u8) << 1 | u8::from(retain));
+                assert_eq!(publish(accept(version, Server, &bytes)), packet);
+            }
+        }
+    }
+}
+
+/// A packet identifier exactly with QoS 1 and 2.
+/// [3.1.1 MQTT-2.3.1-1] [3.1.1 MQTT-2.3.1-5] [5.0 MQTT-2.2.1-2] [5.0 MQTT-2.2.1-4]
+#[test]
+fn packet_identifier() {
+    for version in ALL {
+        let none: &[u8] = if version == V5 { &[0] } else { &[] };
+        let rule = if version == V5 { "MQTT-2.2.1-3" } else { "MQTT-2.3.1-1" };
+        for first in [0x32, 0x33, 0x34, 0x3A] {
+            for from in PEERS {
+                let zero = support::frame(first, &[b"\x00\x01t\x00\x00", none].concat());
+                protocol(version, from, &zero, rule);
+                let seven = support::frame(first, &[b"\x00\x01t\x00\x07", none].concat());
+                assert_eq!(publish(accept(version, from, &seven)).packet_id, PacketId::new(7));
+            }
+        }
+        // With QoS 0 the bytes after the topic are the payload.
+        let bytes = support::frame(0x30, &[b"\x00\x01t", none, b"\x00\x07"].concat());
+        let found = publish(accept(version, Server, &bytes));
+        assert_eq!((found.packet_id, found.payload), (None, &[0, 7][..]));
+
+        let with = Publish { packet_id: PacketId::new(1), ..Publish::new(topic("t"), b"") };
+        assert_eq!(no_encode(&with, version), EncodeError::PacketIdMismatch);
+        for qos in [Qos::AtLeastOnce, Qos::ExactlyOnce] {
+            let without = Publish { qos, ..Publish::new(topic("t"), b"") };
+            assert_eq!(no_encode(&without, version), EncodeError::PacketIdMismatch);
+        }
+    }
+    // The issue's own example: 33 05 00 01 68 00 00.
+    protocol(V3_1_1, Server, &[0x33, 0x05, 0x00, 0x01, 0x68, 0x00, 0x00], "MQTT-2.3.1-1");
+    assert_eq!(PacketId::new(0), None);
+}
+
+/// The topic name comes first. [3.1.1 MQTT-3.3.2-1] [5.0 MQTT-3.3.2-1]
+#[test]
+fn topic_comes_first() {
+    let packet = Publish {
+        qos: Qos::AtLeastOnce,
+        packet_id: PacketId::new(0x0A0B),
+        ..Publish::new(topic("a/b"), b"xyz")
+    };
+    assert_eq!(encode(&packet, V3_1_1), b"\x32\x0A\x00\x03a/b\x0A\x0Bxyz");
+    assert_eq!(encode(&packet, V5), b"\x32\x0B\x00\x03a/b\x0A\x0B\x00xyz");
+}
+
+/// A topic alias is never 0. [5.0 MQTT-3.3.2-8] [C11]
+#[test]
+fn c11_topic_alias_0() {
+    protocol(V5, Server, b"\x30\x07\x00\x01t\x03\x23\x00\x00", "MQTT-3.3.2-8");
+    assert_eq!(
+        publish(accept(V5, Server, b"\x30\x07\x00\x01t\x03\x23\x00\x01")).properties.topic_alias(),
+        Some(1)
+    );
+    let list = [Property::TopicAlias(0)];
+    let packet = Publish { properties: Properties::List(&list), ..Publish::new(topic("t"), b"") };
+    assert_eq!(no_encode(&packet, V5), EncodeError::InvalidProperty(PropertyId::TopicAlias));
+}
+
+/// Several Subscription Identifiers from a server, in their order; none from a client.
+/// [5.0 MQTT-3.3.4-4] [5.0 MQTT-3.3.4-6]
+#[test]
+fn subscription_identifiers() {
+    let frame = b"\x30\x0D\x00\x01t\x07\x0B\x05\x0B\x80\x01\x0B\x05xy";
+    let found = publish(accept(V5, Server, frame));
+    assert_eq!(found.properties.subscription_identifiers().collect::<Vec<_>>(), [5, 128, 5]);
+    assert_eq!(found.payload, b"xy");
+    protocol(V5, Client, frame, "MQTT-3.3.4-6");
+    assert!(!PropertyId::SubscriptionIdentifier.allowed_in(PropertyPlace::Publish, Client));
+    assert!(PropertyId::SubscriptionIdentifier.allowed_in(PropertyPlace::Publish, Server));
+}
+
+/// Before 5.0 properties are not written, and what looks like them is payload. [5.0 MQTT-2.2.2-1]
+#[test]
+fn properties_belong_to_5_0() {
+    let list = [Property::MessageExpiryInterval(1)];
+    let packet = Publish { properties: Properties::List(&list), ..Publish::new(topic("t"), b"p") };
+    for version in OLD {
+        let bytes = encode(&packet, version);
+        assert_eq!(bytes, b"\x30\x04\x00\x01tp");
+        assert!(publish(accept(version, Server, &bytes)).properties.is_empty());
+    }
+    assert_eq!(encode(&packet, V5), b"\x30\x0A\x00\x01t\x05\x02\x00\x00\x00\x01p");
+    assert_eq!(encode(&Publish::new(topic("t"), b"p"), V5), b"\x30\x05\x00\x01t\x00p");
+}
+
+/// Head and payload apart give the same bytes as together, and are read alike.
+#[test]
+fn head_and_payload_apart() {
+    let payload = vec![0x5A; 20_000];
+    let list = [Property::ContentType("text/plain"), Property::TopicAlias(9)];
+    for version in ALL {
+        for packet in [
+            Publish::new(topic("a/b"), &payload),
+            Publish { properties: Properties::List(&list), ..Publish::new(topic("a/b"), &payload) },
+            Publish {
+                qos: Qos::ExactlyOnce,
+                packet_id: PacketId::new(3),
+                dup: true,
+                ..Publish::new(topic("ü"), &payload)
+            },
+        ] {
+            let whole = encode(&packet, version);
+            let mut head = vec![0; packet.head_len(version, payload.len()).expect("a legal head")];
+            let without = Publish { payload: b"not looked at", ..packet };
+            assert_eq!(without.encode_head(version, payload.len(), &mut head), Ok(head.len()));
+            assert_eq!([&head[..], &payload[..]].concat(), whole);
+            let mut short = vec![0; head.len() - 1];
+            let needed = head.len();
+            assert_eq!(
+                packet.encode_head(version, payload.len(), &mut short),
+                Err(EncodeError::BufferTooSmall { needed })
+            );
+            for there in 0..whole.len().min(head.len() + 300) {
+                let found =
+                    PublishHead::decode(&whole[..there], version, Server, usize::MAX).expect("a good head");
+                if there < head.len() {
+                    assert_eq!(found, None);
+                    continue;
+                }
+                let found = found.expect("the head is whole");
+                assert_eq!((found.head_len, found.total_len), (head.len(), whole.len()));
+                assert_eq!(
+                    found.publish,
+                    Publish { payload: &payload[..there - head.len()], ..found.publish }
+                );
+                let read = publish(accept(version, Server, &whole));
+                assert_eq!(found.publish, Publish { payload: found.publish.payload, ..read });
+            }
+        }
+    }
+    let why = PublishHead::decode(&[0x40, 2, 0, 1], V5, Server, 100).expect_err("a PUBACK");
+    assert_eq!(why.kind, DecodeErrorKind::OtherPacket);
+    assert!(PublishHead::decode(b"\x30\x06\x00\x01t\x80\x00x", V5, Server, 100).is_err());
+    // Two packets in a row: the payload ends where the first does.
+    let two = b"\x30\x04\x00\x01tp\x30\x04\x00\x01tp";
+    let head = PublishHead::decode(two, V3_1_1, Server, 100).expect("a good head").expect("whole");
+    assert_eq!(head.publish.payload, b"p");
+}
