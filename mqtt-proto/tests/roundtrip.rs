@@ -38,7 +38,7 @@ fn check(shape: &Shape<'_>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4096, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn decode_undoes_encode(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
@@ -67,4 +67,23 @@ fn encode_undoes_decode_on_canonical_frames() {
         assert_eq!(frame_len(&entry.frame, usize::MAX), Ok(Some(entry.frame.len())));
     }
     println!("{} packets", corpus.len());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_is_accepted_reads_the_same_when_it_was_sent_on(
+        first in any::<u8>(),
+        body in proptest::collection::vec(prop_oneof![0..8_u8, any::<u8>()], 0..40),
+        version in prop_oneof![Just(Version::V3_1), Just(Version::V3_1_1), Just(Version::V5)],
+        from in prop_oneof![Just(Peer::Client), Just(Peer::Server)],
+    ) {
+        let input = support::frame(first, &body);
+        if let Ok(packet) = Packet::decode(&input, version, from) {
+            let frame = encode(&packet, version);
+            prop_assert!(frame.len() <= input.len());
+            prop_assert_eq!(Packet::decode(&frame, version, from), Ok(packet));
+        }
+    }
 }
