@@ -13,6 +13,7 @@ use mqtt_session::{
 
 use crate::error::{ConnectError, PublishError, RequestError};
 use crate::event::{Cause, Event};
+use crate::input::Input;
 use crate::message::{Message, Payload, Publish, owned};
 use crate::options::Options;
 
@@ -52,6 +53,18 @@ pub struct Driver<T> {
     stopped: bool,
 }
 
+/// What became of something published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "what was not written needs another turn"]
+pub enum Flush {
+    /// It is written, or waits for what the owner waits for already.
+    Done,
+    /// It is gathered with others: the owner's next turn writes it.
+    Gathered,
+    /// The link would block now, or has failed: the owner's next turn sees to it.
+    Stuck,
+}
+
 /// What the owner of a [`Driver`] has to do next.
 #[derive(Debug)]
 #[must_use = "the engine waits for what it asks for"]
@@ -67,7 +80,7 @@ pub struct Turn<T> {
     pub closed: Option<Arc<T>>,
     /// There is a link and it is to be read from, as soon as it is readable.
     pub read: bool,
-    /// Bytes the packet at the front needs in all; 0: unknown. For [`ReadBuffer::read_from`].
+    /// Bytes the packet at the front needs in all; 0: unknown. For [`Input::read_from`].
     pub hint: usize,
     /// The last write would have blocked: take the next turn when the link is writable, after
     /// [`Driver::writable`].
@@ -218,7 +231,8 @@ where
     }
 
     /// Does everything that can be done now: timers, input, output, events, commands.
-    pub fn turn(&mut self, input: &mut ReadBuffer, sink: &mut impl Sink) -> Turn<T> {
+    pub fn turn(&mut self, input: &mut Input, sink: &mut impl Sink) -> Turn<T> {
+        let input = input.buffer();
         let now = self.now();
         let mut open = None;
         let mut abandon = false;
@@ -282,18 +296,29 @@ where
     }
 
     /// Writes what was published since the last write, unless that write is fresh and little was gathered
-    /// since. Whether the owner's next turn is needed.
-    #[must_use]
-    pub fn flush_or_gather(&mut self) -> bool {
+    /// since.
+    pub fn flush_or_gather(&mut self) -> Flush {
         if self.link.is_none() || self.blocked {
-            return false;
+            return Flush::Done;
         }
         let now = self.now();
         if self.gathered < BATCH && now.since(self.written) < FRESH {
-            return true;
+            return Flush::Gathered;
         }
         self.flush_at(now);
-        self.link.is_none() || self.blocked
+        if self.is_flushed() { Flush::Done } else { Flush::Stuck }
+    }
+
+    /// Whether something was gathered that can be written now.
+    #[must_use]
+    pub const fn has_gathered(&self) -> bool {
+        self.gathered > 0 && self.link.is_some() && !self.blocked
+    }
+
+    /// Whether the last write took everything; if not, the link would block, or has failed.
+    #[must_use]
+    pub const fn is_flushed(&self) -> bool {
+        self.link.is_some() && !self.blocked
     }
 
     /// Gives the engine's events to `sink`.
@@ -357,9 +382,11 @@ where
             return;
         }
         self.gathered = 0;
-        self.written = now;
         let mut link = link;
-        match write_to(&mut self.session, &mut link, now) {
+        let result = write_to(&mut self.session, &mut link, now);
+        // When it ended: where writing is slow, more is gathered.
+        self.written = self.now();
+        match result {
             Ok(blocked) => self.blocked = blocked,
             Err(error) => self.closed(Closed::Failed, Some(Cause::transport(&error))),
         }

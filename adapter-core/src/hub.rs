@@ -3,18 +3,19 @@
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 use core::task::{Context, Poll, Waker};
+use core::time::Duration;
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use mqtt_session::io::ReadBuffer;
 use mqtt_session::proto::{Properties, Qos, ReasonCode, Subscription, TopicFilter};
 use mqtt_session::{AckError, AckToken, ServerLimits, Stats, Stop, SubscribeError, Token, Why};
 
-use crate::driver::{Driver, Sink, Turn, with_payload};
+use crate::driver::{Driver, Flush, Sink, Turn, with_payload};
 use crate::error::{ConnectError, PublishError, RecvError, RequestError};
 use crate::event::{Cause, Disconnected, Event, Outcome};
 use crate::inbox::Inbox;
+use crate::input::Input;
 use crate::message::{Message, Publish};
 use crate::options::Options;
 use crate::waiters::{WaiterId, Waiters};
@@ -53,13 +54,29 @@ struct State<T> {
     idle: Wakers,
     /// Wakes the worker.
     worker: Option<Waker>,
-    /// The worker waits, and nobody has woken it since.
-    asleep: bool,
+    rest: Rest,
+    /// Messages gathered since the worker last looked.
+    gathers: u32,
     /// The worker has stopped reading because the inbox is full.
     paused: bool,
     /// Set once, with the number of operations left.
     ended: Option<u32>,
 }
+
+/// What the worker is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rest {
+    /// It is at work, or was woken: another turn comes by itself.
+    Awake,
+    /// It waits, but not for long: in a burst, what is gathered need not wake it.
+    Guarding,
+    /// It waits until something happens.
+    Asleep,
+}
+
+/// How long a worker keeps guard after a burst, before it sleeps. What was gathered and not followed by anything
+/// leaves after this time at the latest.
+const GUARD: Duration = Duration::from_millis(1);
 
 /// What events leave behind.
 #[derive(Debug, Default)]
@@ -145,7 +162,8 @@ where
             changes: Wakers::default(),
             idle: Wakers::default(),
             worker: None,
-            asleep: false,
+            rest: Rest::Awake,
+            gathers: 0,
             paused: false,
             ended: None,
         }),
@@ -155,10 +173,11 @@ where
     });
     let worker = Worker {
         hub: Arc::clone(&hub),
-        input: ReadBuffer::new(),
+        input: Input::new(),
         input_of: 0,
         wake: Vec::new(),
         messages: Vec::new(),
+        guard: false,
     };
     Ok((Handle(hub), worker))
 }
@@ -175,15 +194,36 @@ where
 {
     /// The worker's waker, if it sleeps and was not woken yet.
     fn rouse(&mut self) -> Option<Waker> {
-        if core::mem::take(&mut self.asleep) { self.worker.clone() } else { None }
+        match core::mem::replace(&mut self.rest, Rest::Awake) {
+            Rest::Awake => None,
+            Rest::Guarding | Rest::Asleep => self.worker.clone(),
+        }
     }
 
     /// After a publish: out with it, or gather. The wakers of all that must be woken.
     fn sent(&mut self, wake: &mut Vec<Waker>) {
-        let needed = self.driver.flush_or_gather();
+        let flushed = self.driver.flush_or_gather();
         self.told(wake);
-        if needed {
-            wake.extend(self.rouse());
+        match flushed {
+            Flush::Done => {}
+            Flush::Gathered => {
+                self.gathers = self.gathers.saturating_add(1);
+                if self.rest == Rest::Asleep {
+                    wake.extend(self.rouse());
+                }
+            }
+            Flush::Stuck => wake.extend(self.rouse()),
+        }
+    }
+
+    /// Somebody is about to wait: out with what was gathered.
+    fn hurry(&mut self, wake: &mut Vec<Waker>) {
+        if self.driver.has_gathered() {
+            self.driver.flush();
+            self.told(wake);
+            if !self.driver.is_flushed() {
+                wake.extend(self.rouse());
+            }
         }
     }
 
@@ -412,7 +452,12 @@ where
                 self.resume(resume);
                 Poll::Ready(Some(message))
             }
-            Err(RecvError::Empty) => Poll::Pending,
+            Err(RecvError::Empty) => {
+                let mut wake = Vec::new();
+                self.0.lock().hurry(&mut wake);
+                wake.into_iter().for_each(Waker::wake);
+                Poll::Pending
+            }
             Err(_) => Poll::Ready(None),
         }
     }
@@ -479,9 +524,11 @@ where
             return Poll::Ready(());
         }
         state.idle.keep(context.waker());
-        let worker = state.lift();
+        let mut wake = Vec::new();
+        state.hurry(&mut wake);
+        wake.extend(state.lift());
         drop(state);
-        worker.into_iter().for_each(Waker::wake);
+        wake.into_iter().for_each(Waker::wake);
         Poll::Pending
     }
 
@@ -650,12 +697,19 @@ where
             Watched::Ended { outcome, .. } => return Poll::Ready(outcome.clone()),
             Watched::Open { hub, token, id } => {
                 let mut state = hub.lock();
+                // While others wait, their answers bring the worker's next turn soon, and with it a write for
+                // all; else this one goes out now.
+                let alone = state.waiters.watched() == 0;
                 match state.waiters.poll(id, context.waker()) {
                     Some(outcome) => (outcome, *token),
                     None => {
-                        let worker = state.lift();
+                        let mut wake = Vec::new();
+                        if alone {
+                            state.hurry(&mut wake);
+                        }
+                        wake.extend(state.lift());
                         drop(state);
-                        worker.into_iter().for_each(Waker::wake);
+                        wake.into_iter().for_each(Waker::wake);
                         return Poll::Pending;
                     }
                 }
@@ -693,11 +747,12 @@ where
     for<'t> &'t T: Read + Write,
 {
     hub: Arc<Hub<T>>,
-    input: ReadBuffer,
+    input: Input,
     /// The generation of the link the input came from.
     input_of: u64,
     wake: Vec<Waker>,
     messages: Vec<Message>,
+    guard: bool,
 }
 
 impl<T> Worker<T>
@@ -711,6 +766,13 @@ where
             Some(kept) => kept.clone_from(waker),
             None => state.worker = Some(waker.clone()),
         }
+    }
+
+    /// Waking this worker costs more than its looking once in a while: after a burst of publishes it asks for another
+    /// turn soon, and is not woken for what is gathered meanwhile. Off unless called; for workers with a thread of
+    /// their own.
+    pub const fn keep_guard(&mut self) {
+        self.guard = true;
     }
 
     /// What the client was made with.
@@ -761,7 +823,7 @@ where
         let bytes = inbox.bytes();
         let mut guard = self.hub.lock();
         let state = &mut *guard;
-        state.asleep = false;
+        state.rest = Rest::Awake;
         if self.input_of != state.driver.generation() {
             self.input.clear();
             self.input_of = state.driver.generation();
@@ -788,9 +850,19 @@ where
         state.paused = full;
         if !ready && !full {
             // The application took messages meanwhile.
-            turn.deadline = Some(core::time::Duration::ZERO);
+            turn.deadline = Some(Duration::ZERO);
         }
-        state.asleep = !busy;
+        if !busy {
+            if let Some(rest) = self.input.rest() {
+                turn.deadline = Some(turn.deadline.map_or(rest, |deadline| deadline.min(rest)));
+            }
+            state.rest = if self.guard && core::mem::take(&mut state.gathers) > 0 {
+                turn.deadline = Some(turn.deadline.map_or(GUARD, |deadline| deadline.min(GUARD)));
+                Rest::Guarding
+            } else {
+                Rest::Asleep
+            };
+        }
         drop(guard);
         self.wake.drain(..).for_each(Waker::wake);
         turn

@@ -58,6 +58,7 @@ mod error;
 mod event;
 mod hub;
 mod inbox;
+mod input;
 mod message;
 mod options;
 mod properties;
@@ -78,10 +79,11 @@ pub use mqtt_session::{
 };
 
 pub use crate::dial::{Addresses, literal, resolve};
-pub use crate::driver::{Driver, Sink, Turn, subscription, with_payload};
+pub use crate::driver::{Driver, Flush, Sink, Turn, subscription, with_payload};
 pub use crate::error::{ConnectError, PublishError, RecvError, RequestError};
 pub use crate::event::{Cause, Connected, Disconnected, Event, Failed, Outcome};
 pub use crate::hub::{Handle, Watch, Worker, client};
+pub use crate::input::Input;
 pub use crate::message::{Message, Payload, Publish};
 pub use crate::options::{Options, Will};
 pub use crate::properties::OwnedProperties;

@@ -61,12 +61,14 @@ pub struct Connection {
     dial: Option<Dial>,
     link: Option<(u64, Arc<Socket>)>,
     timer: Option<(Instant, Timer)>,
+    /// The last turn, and when the next one was due at the latest.
+    last: Option<(Instant, Turn<Socket>)>,
     done: bool,
 }
 
 impl Connection {
     pub(crate) const fn new(worker: Worker<Socket>) -> Self {
-        Self { worker, dial: None, link: None, timer: None, done: false }
+        Self { worker, dial: None, link: None, timer: None, last: None, done: false }
     }
 
     fn obey(&mut self, turn: &mut Turn<Socket>) {
@@ -165,6 +167,15 @@ impl Future for Connection {
             return Poll::Ready(());
         }
         this.worker.set_waker(context.waker());
+        if let Some((due, turn)) = this.last.take()
+            && turn.read
+            && due <= Instant::now()
+            && let Some((_, link)) = &this.link
+        {
+            // The executor is late. What has arrived in time counts as in time.
+            let link = Arc::clone(link);
+            this.read(&turn, &link, context);
+        }
         for _ in 0..TURNS {
             let mut turn = this.worker.turn(false);
             this.obey(&mut turn);
@@ -174,6 +185,8 @@ impl Future for Connection {
                 return Poll::Ready(());
             }
             if !this.progress(&turn, context) {
+                let due = turn.deadline.and_then(|deadline| Instant::now().checked_add(deadline));
+                this.last = due.map(|due| (due, turn));
                 return Poll::Pending;
             }
         }
@@ -199,7 +212,14 @@ async fn dial(server: ServerUrl, time: Duration) -> Result<Arc<Socket>, Cause> {
             blocking::unblock(move || resolve(&server)).await?
         }
     };
-    let mut addresses = Addresses::new(list, until);
+    let failed = |last: Option<Cause>| {
+        last.unwrap_or_else(|| Cause::resolve(server.host(), "no time was left to try its addresses"))
+    };
+    connect(Addresses::new(list, until)).await.map_err(failed)
+}
+
+/// Connects to the first of the addresses that can be; else why the last one could not.
+async fn connect(mut addresses: Addresses) -> Result<Arc<Socket>, Option<Cause>> {
     let mut last = None;
     while let Some((address, time)) = addresses.next(Instant::now()) {
         let connect = Async::<TcpStream>::connect(address);
@@ -217,7 +237,7 @@ async fn dial(server: ServerUrl, time: Duration) -> Result<Arc<Socket>, Cause> {
             Err(error) => last = Some(Cause::dial(address, &error)),
         }
     }
-    Err(last.unwrap_or_else(|| Cause::resolve(server.host(), "no time was left to try its addresses")))
+    Err(last)
 }
 
 /// Ends a connection in order. What was received and not read would make the system reset it, and the peer might
@@ -233,5 +253,38 @@ fn finish(link: &Async<TcpStream>) {
             Ok(0) | Err(_) => return,
             Ok(_) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::net::SocketAddr;
+    use std::net::TcpListener;
+
+    fn dial(list: Vec<SocketAddr>) -> Result<SocketAddr, Option<Cause>> {
+        let until = Instant::now() + Duration::from_secs(20);
+        future::block_on(connect(Addresses::new(list, until)))
+            .map(|link| link.0.get_ref().peer_addr().unwrap())
+    }
+
+    fn refusing() -> SocketAddr {
+        TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    }
+
+    #[test]
+    fn addresses_that_refuse_are_passed_over() {
+        let (four, six) = (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("[::1]:0").unwrap());
+        for listener in [four, six] {
+            let good = listener.local_addr().unwrap();
+            assert_eq!(dial(vec![refusing(), refusing(), good]), Ok(good));
+        }
+    }
+
+    #[test]
+    fn the_last_address_that_refused_is_named() {
+        let last = refusing();
+        let failed = dial(vec![refusing(), last]);
+        assert!(matches!(failed, Err(Some(Cause::Dial { address, .. })) if address == last), "{failed:?}");
     }
 }

@@ -34,8 +34,9 @@
 //! # Sockets
 //!
 //! TCP with `TCP_NODELAY`. All addresses of a host name are tried in the resolver's order, within
-//! [`Config::dial_timeout`](Config::dial_timeout). The first message after a pause is written at once by the task that publishes it; what is
-//! published within the next 50 µs is gathered and leaves in one write.
+//! [`Config::dial_timeout`](Config::dial_timeout). The first message after a pause is written at once by the task that publishes it. What
+//! follows within 50 µs is gathered and leaves in one write: when 32 KiB are there, when a task begins to wait for an
+//! answer or a message, or as soon as the executor polls the [`Connection`].
 
 mod client;
 mod connection;

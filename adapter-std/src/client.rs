@@ -72,7 +72,8 @@ impl Client {
     /// [`ConnectError::Options`], [`ConnectError::Will`], or [`ConnectError::Io`] where the system gives no thread or no
     /// means to wait for sockets.
     pub fn start(options: Options) -> Result<Self, ConnectError> {
-        let (handle, worker) = client(options)?;
+        let (handle, mut worker) = client(options)?;
+        worker.keep_guard();
         let mut net = Net::new().map_err(ConnectError::Io)?;
         let waker = net.waker().map_err(ConnectError::Io)?;
         worker.set_waker(&Waker::from(waker));

@@ -9,11 +9,10 @@ use std::time::Instant;
 
 use mio::net::TcpStream;
 use mqtt_adapter_core::session::HeapSession;
-use mqtt_adapter_core::session::io::ReadBuffer;
 use mqtt_adapter_core::{
-    AckError, AckToken, ConnectError, Driver, Event, Options, Properties, Publish, PublishError, Qos,
-    ReasonCode, RequestError, Sink, Stats, Stop, Subscription, Token, TopicFilter, subscription,
-    with_payload,
+    AckError, AckToken, ConnectError, Driver, Event, Flush, Input, Options, Properties, Publish,
+    PublishError, Qos, ReasonCode, RequestError, Sink, Stats, Stop, Subscription, Token, TopicFilter,
+    subscription, with_payload,
 };
 
 use crate::net::{Dialled, Net};
@@ -50,7 +49,7 @@ const ABSENCE: Duration = Duration::from_millis(10);
 /// ```
 pub struct Connection {
     driver: Driver<TcpStream>,
-    input: ReadBuffer,
+    input: Input,
     net: Net,
     events: Queue,
     /// When the last turn was, and until when it allows to wait.
@@ -106,7 +105,7 @@ impl Connection {
         let limit = options.inbox_bytes();
         Ok(Self {
             driver: Driver::new(options)?,
-            input: ReadBuffer::new(),
+            input: Input::new(),
             net: Net::new().map_err(ConnectError::Io)?,
             events: Queue { limit, ..Queue::default() },
             turned: Instant::now(),
@@ -164,6 +163,9 @@ impl Connection {
         self.net.obey(&mut turn, self.driver.options());
         self.turned = Instant::now();
         self.touched = false;
+        if let Some(rest) = self.input.rest() {
+            turn.deadline = Some(turn.deadline.map_or(rest, |deadline| deadline.min(rest)));
+        }
         self.deadline = turn.deadline.and_then(|deadline| self.turned.checked_add(deadline));
         self.reading = turn.read.then_some((turn.generation, turn.hint));
     }
@@ -219,7 +221,7 @@ impl Connection {
         match self.driver.publish(&mut publish) {
             Ok(token) => {
                 // What is gathered leaves with the next poll.
-                self.touched |= self.driver.flush_or_gather();
+                self.touched |= self.driver.flush_or_gather() == Flush::Gathered;
                 Ok(token)
             }
             Err(error) => Err(with_payload(error, publish)),

@@ -253,7 +253,7 @@ impl Net {
     }
 }
 
-/// Room every read of [`ReadBuffer`](mqtt_adapter_core::session::io::ReadBuffer) is given at least.
+/// Room every read of [`Input`](mqtt_adapter_core::Input) is given at least.
 const SHORT: usize = 64 * 1024;
 
 /// Whether the connection is made; `Ok(false)`: not yet.
@@ -283,5 +283,50 @@ fn finish(link: &TcpStream) {
             Ok(0) | Err(_) => return,
             Ok(_) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    /// Dials the addresses in order, with a common deadline.
+    fn dial(list: Vec<SocketAddr>, time: Duration) -> Result<SocketAddr, Cause> {
+        let mut net = Net::new().unwrap();
+        net.dial = Some(net.connect(Addresses::new(list, Instant::now() + time), None));
+        loop {
+            let _writable = net.wait(Some(Duration::from_secs(20))).unwrap();
+            match net.dialled() {
+                Some(Dialled::Link(link)) => return Ok(link.peer_addr().unwrap()),
+                Some(Dialled::Failed(cause)) => return Err(cause),
+                None => {}
+            }
+        }
+    }
+
+    fn refusing() -> SocketAddr {
+        TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    }
+
+    #[test]
+    fn addresses_that_refuse_are_passed_over() {
+        let (four, six) = (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("[::1]:0").unwrap());
+        for listener in [four, six] {
+            let good = listener.local_addr().unwrap();
+            assert_eq!(dial(vec![refusing(), refusing(), good], Duration::from_secs(20)), Ok(good));
+        }
+    }
+
+    #[test]
+    fn the_last_address_that_refused_is_named() {
+        let last = refusing();
+        let failed = dial(vec![refusing(), last], Duration::from_secs(20));
+        assert!(matches!(failed, Err(Cause::Dial { address, .. }) if address == last), "{failed:?}");
+    }
+
+    #[test]
+    fn no_address_is_tried_when_the_time_is_over() {
+        assert!(dial(vec![refusing()], Duration::ZERO).is_err());
     }
 }
