@@ -57,6 +57,8 @@
     )
 )]
 
+#[cfg(feature = "alloc")]
+extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
@@ -74,6 +76,8 @@ mod properties;
 mod property;
 mod publish;
 mod reason;
+#[cfg(feature = "alloc")]
+mod router;
 mod suback;
 mod subscribe;
 mod text;
@@ -99,6 +103,8 @@ pub use properties::{EncodedProperties, Properties, PropertyIter};
 pub use property::{Property, PropertyId, PropertyPlace};
 pub use publish::{Publish, PublishHead};
 pub use reason::{ReasonCode, UnknownReasonCode};
+#[cfg(feature = "alloc")]
+pub use router::{Matches, Router};
 pub use suback::{ReasonCodeIter, ReasonCodes, Suback};
 pub use subscribe::{
     RetainHandling, Subscribe, Subscription, SubscriptionIter, SubscriptionOptions, Subscriptions,

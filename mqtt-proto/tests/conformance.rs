@@ -101,11 +101,11 @@ fn citations(doc: &str) -> Vec<String> {
         .skip(1)
         .filter_map(|piece| piece.split_once(']'))
         .map(|(inside, _)| inside.to_owned())
-        .filter(is_citation)
+        .filter(|text| is_citation(text))
         .collect()
 }
 
-fn is_citation(text: &String) -> bool {
+fn is_citation(text: &str) -> bool {
     let (first, last) = text.rsplit_once(' ').unwrap_or(("", text));
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let class = last.len() <= 3 && last.starts_with(['C', 'M', 'S', 'A']) && digits(&last[1..]);
