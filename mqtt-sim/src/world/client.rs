@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use mqtt_session::Instant;
 
 use super::engine::Engine;
-use super::{ClientOptions, LinkId, Observed};
+use super::{ClientOptions, Direction, LinkId, Observed};
 
 /// Events kept for an application that does not look at them.
 const MAX_EVENTS: usize = 100_000;
@@ -19,6 +19,8 @@ pub(super) struct Client {
     /// The dial it waits for.
     pub(super) dial: Option<u64>,
     pub(super) next_dial: u64,
+    /// Where its next connection is to break.
+    pub(super) planned_cut: Option<(Direction, u64)>,
     /// Bytes read and not consumed.
     pub(super) inbox: Vec<u8>,
     pub(super) events: VecDeque<Observed>,
@@ -37,6 +39,7 @@ impl Client {
             link: None,
             dial: None,
             next_dial: 0,
+            planned_cut: None,
             inbox: Vec::new(),
             events: VecDeque::new(),
             offset: 0,

@@ -12,7 +12,7 @@ use super::client::Client;
 use super::clock::Planned;
 use super::engine::engine;
 use super::server::Server;
-use super::{BrokerId, ClientId, ClientOptions, Happening, LinkId, Observed, World};
+use super::{BrokerId, ClientId, ClientOptions, Direction, Happening, LinkId, Observed, World};
 
 /// A subscription that could not be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -203,6 +203,21 @@ impl World {
                 link.untold = None;
             }
             self.break_link(link);
+        }
+    }
+
+    /// Plans to break the client's connection at a byte: `bytes` more get through in that direction, the next does not.
+    /// If the client has no connection, its next one breaks there. Both ends learn of it soon.
+    pub fn cut_at(&mut self, client: ClientId, direction: Direction, bytes: u64) {
+        let Some(node) = self.client(client) else { return };
+        let link = node.link;
+        if link.is_none() {
+            node.planned_cut = Some((direction, bytes));
+        }
+        if let Some(link) = link.and_then(|link| self.links.get_mut(&link)) {
+            link.untold = None;
+            let pipe = link.pipe(direction);
+            pipe.break_at = Some(pipe.written.saturating_add(bytes));
         }
     }
 

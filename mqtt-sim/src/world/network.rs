@@ -58,7 +58,11 @@ impl World {
         let Some(server) = self.server(broker) else { return };
         let conn = server.broker.open(now);
         server.links.insert(conn, link_id);
-        let (link, planned) = Link::new(id, broker, conn, now, &self.faults, &mut self.random);
+        let (mut link, planned) = Link::new(id, broker, conn, now, &self.faults, &mut self.random);
+        if let Some((direction, bytes)) = self.client(id).and_then(|client| client.planned_cut.take()) {
+            link.pipe(direction).break_at = Some(bytes);
+            link.untold = None;
+        }
         if let Some(at) = link.breaks_at {
             self.agenda.plan(at, Planned::Break { link: link_id });
         }
