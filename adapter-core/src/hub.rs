@@ -349,7 +349,7 @@ where
                 if error.is_full()
                     && let Some(waker) = waker
                 {
-                    state.room.keep(waker);
+                    state.room.keep(waker, &mut wake);
                     wake.extend(state.lift());
                 }
                 Err(error)
@@ -424,7 +424,7 @@ where
                 if is_full(&error)
                     && let Some(waker) = waker
                 {
-                    state.room.keep(waker);
+                    state.room.keep(waker, &mut wake);
                     wake.extend(state.lift());
                 }
                 Err(error)
@@ -447,13 +447,13 @@ where
 
     /// The oldest message that waits; `None`: the client has stopped and nothing is left.
     pub fn poll_recv(&self, context: &Context<'_>) -> Poll<Option<Message>> {
-        match self.0.inbox.take(Some(context.waker())) {
+        let mut wake = Vec::new();
+        match self.0.inbox.take(Some((context.waker(), &mut wake))) {
             Ok((message, resume)) => {
                 self.resume(resume);
                 Poll::Ready(Some(message))
             }
             Err(RecvError::Empty) => {
-                let mut wake = Vec::new();
                 self.0.lock().hurry(&mut wake);
                 wake.into_iter().for_each(Waker::wake);
                 Poll::Pending
@@ -480,7 +480,10 @@ where
             Some(event) => Poll::Ready(Some(event)),
             None if state.ended.is_some() => Poll::Ready(None),
             None => {
-                state.changes.keep(context.waker());
+                let mut wake = Vec::new();
+                state.changes.keep(context.waker(), &mut wake);
+                drop(state);
+                wake.into_iter().for_each(Waker::wake);
                 Poll::Pending
             }
         }
@@ -513,7 +516,10 @@ where
         if state.ended.is_some() {
             return Poll::Ready(Err(ConnectError::Stopped));
         }
-        state.changes.keep(context.waker());
+        let mut wake = Vec::new();
+        state.changes.keep(context.waker(), &mut wake);
+        drop(state);
+        wake.into_iter().for_each(Waker::wake);
         Poll::Pending
     }
 
@@ -523,8 +529,8 @@ where
         if state.ended.is_some() || state.driver.session().stats().open == 0 {
             return Poll::Ready(());
         }
-        state.idle.keep(context.waker());
         let mut wake = Vec::new();
+        state.idle.keep(context.waker(), &mut wake);
         state.hurry(&mut wake);
         wake.extend(state.lift());
         drop(state);
@@ -553,7 +559,10 @@ where
         match state.ended {
             Some(left) => Poll::Ready(left),
             None => {
-                state.changes.keep(context.waker());
+                let mut wake = Vec::new();
+                state.changes.keep(context.waker(), &mut wake);
+                drop(state);
+                wake.into_iter().for_each(Waker::wake);
                 Poll::Pending
             }
         }
@@ -562,8 +571,10 @@ where
     /// A call that waited for room or for idleness with this waker has given up.
     pub fn give_up(&self, waker: &Waker) {
         let mut state = self.0.lock();
-        state.room.remove(waker);
-        state.idle.remove(waker);
+        let removed = (state.room.remove(waker), state.idle.remove(waker));
+        // Dropping a waker may run an executor's code.
+        drop(state);
+        drop(removed);
     }
 
     /// Acknowledges a message of [`AckMode::Manual`](mqtt_session::AckMode::Manual).
@@ -701,14 +712,15 @@ where
                 // all; else this one goes out now.
                 let alone = state.waiters.watched() == 0;
                 match state.waiters.poll(id, context.waker()) {
-                    Some(outcome) => (outcome, *token),
-                    None => {
+                    Ok(outcome) => (outcome, *token),
+                    Err(replaced) => {
                         let mut wake = Vec::new();
                         if alone {
                             state.hurry(&mut wake);
                         }
                         wake.extend(state.lift());
                         drop(state);
+                        drop(replaced);
                         wake.into_iter().for_each(Waker::wake);
                         return Poll::Pending;
                     }
@@ -723,7 +735,8 @@ where
     /// Nobody waits for the outcome right now.
     pub fn rest(&self) {
         if let Watched::Open { hub, id, .. } = &self.0 {
-            hub.lock().waiters.rest(id);
+            // The waker is dropped after the lock.
+            let _waker = hub.lock().waiters.rest(id);
         }
     }
 }
@@ -734,7 +747,8 @@ where
 {
     fn drop(&mut self) {
         if let Watched::Open { hub, id, .. } = &self.0 {
-            hub.lock().waiters.forget(id);
+            // The waker is dropped after the lock.
+            let _waker = hub.lock().waiters.forget(id);
         }
     }
 }

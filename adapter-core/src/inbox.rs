@@ -53,7 +53,10 @@ impl Inbox {
     }
 
     /// The oldest message, and whether the reader is to be woken; without a message, `waker` is kept.
-    pub(crate) fn take(&self, waker: Option<&Waker>) -> Result<(Message, bool), RecvError> {
+    pub(crate) fn take(
+        &self,
+        waker: Option<(&Waker, &mut Vec<Waker>)>,
+    ) -> Result<(Message, bool), RecvError> {
         let mut queue = self.lock();
         match queue.messages.pop_front() {
             Some(message) => {
@@ -66,8 +69,8 @@ impl Inbox {
             }
             None if queue.ended => Err(RecvError::Stopped),
             None => {
-                if let Some(waker) = waker {
-                    queue.takers.keep(waker);
+                if let Some((waker, wake)) = waker {
+                    queue.takers.keep(waker, wake);
                 }
                 Err(RecvError::Empty)
             }

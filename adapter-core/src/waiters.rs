@@ -81,39 +81,38 @@ impl Waiters {
         self.by_token.fill(NONE);
     }
 
-    /// The outcome, which is then forgotten; or `waker` is kept until there is one.
-    pub(crate) fn poll(&mut self, id: &WaiterId, waker: &Waker) -> Option<Outcome> {
+    /// The outcome, which is then forgotten; or `waker` is kept until there is one, and the one kept before comes
+    /// back, to be dropped once no lock is held.
+    pub(crate) fn poll(&mut self, id: &WaiterId, waker: &Waker) -> Result<Outcome, Option<Waker>> {
         match &mut self.places[id.0 as usize] {
-            Place::Open { waker: kept, .. } => {
-                match kept {
-                    Some(kept) => kept.clone_from(waker),
-                    None => {
-                        *kept = Some(waker.clone());
-                        self.watched += 1;
-                    }
+            Place::Open { waker: kept, .. } => match kept {
+                Some(kept) if kept.will_wake(waker) => Err(None),
+                Some(kept) => Err(Some(core::mem::replace(kept, waker.clone()))),
+                None => {
+                    *kept = Some(waker.clone());
+                    self.watched += 1;
+                    Err(None)
                 }
-                None
-            }
+            },
             Place::Ended(_) | Place::Free => {
                 match core::mem::replace(&mut self.places[id.0 as usize], Place::Free) {
                     Place::Ended(outcome) => {
                         self.free.push(id.0);
-                        Some(outcome)
+                        Ok(outcome)
                     }
                     // An identifier is used up when it is ready, so nobody has one of a free place.
-                    _ => Some(Outcome::Unknown),
+                    _ => Ok(Outcome::Unknown),
                 }
             }
         }
     }
 
     /// Nobody waits actively any more, though the outcome is still wanted.
-    pub(crate) fn rest(&mut self, id: &WaiterId) {
-        if let Place::Open { waker, .. } = &mut self.places[id.0 as usize]
-            && waker.take().is_some()
-        {
-            self.watched -= 1;
-        }
+    pub(crate) fn rest(&mut self, id: &WaiterId) -> Option<Waker> {
+        let Place::Open { waker, .. } = &mut self.places[id.0 as usize] else { return None };
+        let waker = waker.take()?;
+        self.watched -= 1;
+        Some(waker)
     }
 
     /// Whether the outcome is there.
@@ -122,8 +121,8 @@ impl Waiters {
     }
 
     /// The outcome is not wanted any more.
-    pub(crate) fn forget(&mut self, id: &WaiterId) {
-        self.rest(id);
+    pub(crate) fn forget(&mut self, id: &WaiterId) -> Option<Waker> {
+        let waker = self.rest(id);
         match core::mem::replace(&mut self.places[id.0 as usize], Place::Free) {
             Place::Open { token, .. } => {
                 if let Some(entry) = self.by_token.get_mut(token.index() as usize)
@@ -136,6 +135,7 @@ impl Waiters {
             Place::Ended(_) => self.free.push(id.0),
             Place::Free => {}
         }
+        waker
     }
 
     /// How many are being waited for right now.
@@ -162,8 +162,8 @@ mod tests {
         assert!(waiters.end(token(0, 1), ACKED).is_none());
         let second = waiters.watch(token(0, 2));
         assert!(waiters.end(token(0, 2), Outcome::Lost).is_none());
-        assert_eq!(waiters.poll(&first, Waker::noop()), Some(ACKED));
-        assert_eq!(waiters.poll(&second, Waker::noop()), Some(Outcome::Lost));
+        assert_eq!(waiters.poll(&first, Waker::noop()).ok(), Some(ACKED));
+        assert_eq!(waiters.poll(&second, Waker::noop()).ok(), Some(Outcome::Lost));
         assert_eq!(waiters.free.len(), 2);
     }
 
@@ -181,12 +181,12 @@ mod tests {
         let mut waiters = Waiters::default();
         let id = waiters.watch(token(0, 0));
         assert_eq!(waiters.watched(), 0);
-        assert_eq!(waiters.poll(&id, Waker::noop()), None);
-        assert_eq!(waiters.poll(&id, Waker::noop()), None);
+        assert!(waiters.poll(&id, Waker::noop()).is_err());
+        assert!(waiters.poll(&id, Waker::noop()).is_err());
         assert_eq!(waiters.watched(), 1);
-        waiters.rest(&id);
+        assert!(waiters.rest(&id).is_some());
         assert_eq!(waiters.watched(), 0);
-        assert_eq!(waiters.poll(&id, Waker::noop()), None);
+        assert!(waiters.poll(&id, Waker::noop()).is_err());
         assert!(waiters.end(token(0, 0), ACKED).is_some());
         assert_eq!(waiters.watched(), 0);
     }
@@ -196,10 +196,10 @@ mod tests {
         let mut waiters = Waiters::default();
         let open = waiters.watch(token(0, 0));
         let ended = waiters.watch(token(1, 0));
-        assert_eq!(waiters.poll(&open, Waker::noop()), None);
+        assert!(waiters.poll(&open, Waker::noop()).is_err());
         assert!(waiters.end(token(1, 0), ACKED).is_none());
-        waiters.forget(&open);
-        waiters.forget(&ended);
+        assert!(waiters.forget(&open).is_some());
+        assert!(waiters.forget(&ended).is_none());
         assert_eq!((waiters.free.len(), waiters.watched()), (2, 0));
         assert!(waiters.end(token(0, 0), ACKED).is_none());
     }
@@ -209,11 +209,11 @@ mod tests {
         let mut waiters = Waiters::default();
         let one = waiters.watch(token(0, 0));
         let two = waiters.watch(token(1, 0));
-        assert_eq!(waiters.poll(&two, Waker::noop()), None);
+        assert!(waiters.poll(&two, Waker::noop()).is_err());
         let mut wake = Vec::new();
         waiters.end_all(&Outcome::Stopped, &mut wake);
         assert_eq!((wake.len(), waiters.watched()), (1, 0));
-        assert_eq!(waiters.poll(&one, Waker::noop()), Some(Outcome::Stopped));
-        assert_eq!(waiters.poll(&two, Waker::noop()), Some(Outcome::Stopped));
+        assert_eq!(waiters.poll(&one, Waker::noop()).ok(), Some(Outcome::Stopped));
+        assert_eq!(waiters.poll(&two, Waker::noop()).ok(), Some(Outcome::Stopped));
     }
 }

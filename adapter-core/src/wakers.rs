@@ -9,20 +9,22 @@ const CROWD: usize = 256;
 pub(crate) struct Wakers(Vec<Waker>);
 
 impl Wakers {
-    /// Keeps a waker until the next [`take`](Self::take).
-    pub(crate) fn keep(&mut self, waker: &Waker) {
+    /// Keeps a waker until the next [`take`](Self::take). Those that are woken or dropped by anything here are handed
+    /// to the caller: either may run an executor's code, which must not find a lock held.
+    pub(crate) fn keep(&mut self, waker: &Waker, wake: &mut Vec<Waker>) {
         if self.0.iter().any(|kept| kept.will_wake(waker)) {
             return;
         }
         if self.0.len() >= CROWD {
-            self.0.drain(..).for_each(Waker::wake);
+            self.take(wake);
         }
         self.0.push(waker.clone());
     }
 
     /// A task that does not wait any more.
-    pub(crate) fn remove(&mut self, waker: &Waker) {
-        self.0.retain(|kept| !kept.will_wake(waker));
+    pub(crate) fn remove(&mut self, waker: &Waker) -> Option<Waker> {
+        let at = self.0.iter().position(|kept| kept.will_wake(waker))?;
+        Some(self.0.swap_remove(at))
     }
 
     /// Everybody, to be woken by the caller once it holds no lock.
@@ -56,9 +58,9 @@ mod tests {
         let count = Arc::new(Count::default());
         let waker = Waker::from(Arc::clone(&count));
         let mut wakers = Wakers::default();
-        wakers.keep(&waker);
-        wakers.keep(&waker.clone());
         let mut wake = Vec::new();
+        wakers.keep(&waker, &mut wake);
+        wakers.keep(&waker.clone(), &mut wake);
         wakers.take(&mut wake);
         assert_eq!(wake.len(), 1);
         assert!(wakers.is_empty());
@@ -69,7 +71,9 @@ mod tests {
         let mut wakers = Wakers::default();
         let counts: Vec<_> = (0..10 * CROWD).map(|_| Arc::new(Count::default())).collect();
         for count in &counts {
-            wakers.keep(&Waker::from(Arc::clone(count)));
+            let mut wake = Vec::new();
+            wakers.keep(&Waker::from(Arc::clone(count)), &mut wake);
+            wake.into_iter().for_each(Waker::wake);
             assert!(wakers.0.len() <= CROWD);
         }
         assert!(counts[0].0.load(Ordering::Relaxed) == 1);

@@ -32,10 +32,10 @@
 //!
 //! # Sockets
 //!
-//! TCP with `TCP_NODELAY`, always non-blocking. All addresses of a host name are tried in the resolver's order, within
+//! TCP, always non-blocking, with `TCP_NODELAY`. All addresses of a host name are tried in the resolver's order, within
 //! [`Config::dial_timeout`](Config::dial_timeout). The first message after a pause is written at once by the thread that publishes it. What
 //! follows within 50 µs is gathered and leaves in one write: when 32 KiB are there, when a thread begins to wait for an
-//! answer or a message, with the next publish after the 50 µs, or after 1 ms. `TCP_NODELAY` does the rest.
+//! answer or a message, with the next publish after the 50 µs, or after 1 ms.
 
 mod client;
 mod connection;
