@@ -88,6 +88,20 @@ pub struct ClientId(u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkId(u64);
 
+#[cfg(test)]
+impl ClientId {
+    pub(crate) fn for_tests(n: u32) -> Self {
+        Self(n)
+    }
+}
+
+#[cfg(test)]
+impl LinkId {
+    pub(crate) fn for_tests(n: u64) -> Self {
+        Self(n)
+    }
+}
+
 /// Why a world cannot go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
