@@ -34,6 +34,8 @@ pub struct Config {
     pub max_in_flight_qos2_v3: u16,
     /// Bytes kept for operations: topic, properties and payload of each, plus 8. Default 64 MiB.
     pub queue_bytes: usize,
+    /// What happens to a publish when the queue is full.
+    pub when_full: WhenFull,
     /// Bound of the buffer in which packets lie ready for the transport. CONNECT and the head of
     /// every message must fit. Default 256 KiB; it grows from nothing on demand.
     pub wire_bytes: usize,
@@ -77,6 +79,7 @@ impl Config {
             max_in_flight: 1_024,
             max_in_flight_qos2_v3: 20,
             queue_bytes: 64 * 1024 * 1024,
+            when_full: WhenFull::Reject,
             wire_bytes: 256 * 1024,
             receive_maximum: 1_024,
             max_packet_in: 1024 * 1024,
@@ -142,6 +145,20 @@ pub enum Oversize {
     /// announced: it is acknowledged by its quality of service, its payload is never held, and
     /// `Event::Skipped` tells of it. In 5.0 the server was told the limit, so it is refused.
     Skip,
+}
+
+/// What happens to a publish when `Config::max_operations` or `Config::queue_bytes` are in use.
+/// Only messages of which no byte was sent are ever dropped; each ends as `Outcome::Dropped`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum WhenFull {
+    /// It is refused, with its payload handed back, and `Event::Unblocked` follows. The default.
+    #[default]
+    Reject,
+    /// Messages that wait longest are dropped to make room. What can be dropped is looked for among
+    /// all that wait: O(queue).
+    DropOldest,
+    /// Messages that came last are dropped to make room. O(dropped).
+    DropNewest,
 }
 
 /// Who acknowledges inbound messages at QoS 1 and 2.

@@ -123,6 +123,8 @@ pub enum Outcome<'i> {
     Sent,
     /// `cancel` took it back before a byte was sent.
     Cancelled,
+    /// Its time to live ran out before a byte was sent.
+    Expired,
     /// Dropped by the chosen policy.
     Dropped,
     /// The server lost the session, or the connection was cut in the middle of a QoS 0 message.

@@ -56,6 +56,8 @@ pub(crate) struct Link {
     /// No connection of this run was accepted yet.
     pub(crate) first: bool,
     pub(crate) up_since: Instant,
+    /// When a connection last broke with bytes of it possibly still on their way.
+    pub(crate) ghost: Option<Instant>,
     pub(crate) version: Version,
     random: u64,
 }
@@ -74,6 +76,7 @@ impl Link {
             server: 0,
             first: true,
             up_since: Instant::ZERO,
+            ghost: None,
             version: Version::V5,
             random: seed,
         }

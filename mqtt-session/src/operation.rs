@@ -1,10 +1,14 @@
 //! The operations that were accepted and have not ended: PUBLISH, SUBSCRIBE and UNSUBSCRIBE in one
 //! queue, one token space.
 
+use core::num::NonZeroU64;
+use core::time::Duration;
+
 use mqtt_proto::{EncodedProperties, PacketId, Qos, ReasonCode};
 
 use crate::list::{FreeList, Linked, Links, List, NONE};
 use crate::qos::Stage;
+use crate::time::Instant;
 use crate::token::Token;
 
 /// What an operation is.
@@ -21,6 +25,7 @@ pub(crate) enum Kind {
 pub(crate) enum Ending {
     Refused(ReasonCode),
     Sent,
+    Expired,
     Cancelled,
     Dropped,
     Lost,
@@ -57,6 +62,12 @@ pub(crate) struct Slot {
     /// Where in this connection's outgoing stream its packet begins (`Stage::Sending`: ends).
     pub(crate) position: u64,
     pub(crate) tag: u64,
+    pub(crate) key: Option<NonZeroU64>,
+    /// When it is dropped unless a byte was sent; before the time was told, see `Operations::stamp`,
+    /// the span in microseconds.
+    pub(crate) expires: Instant,
+    /// The rest of its time is told to a 5.0 server.
+    pub(crate) expiry_on_wire: bool,
 }
 
 impl Slot {
@@ -80,6 +91,9 @@ impl Slot {
         ending: Ending::Stopped,
         position: 0,
         tag: 0,
+        key: None,
+        expires: Instant::NEVER,
+        expiry_on_wire: false,
     };
 
     /// PUBLISH at QoS 0: it holds no identifier and nothing answers it.
@@ -126,6 +140,10 @@ pub(crate) struct Operations {
     /// not yet.
     pub(crate) order: List,
     pub(crate) cursor: u32,
+    /// The first operation whose time to live has not begun to count.
+    unstamped: u32,
+    /// No operation expires before this.
+    pub(crate) next_expiry: Instant,
     /// Past PUBREC, in the order of the PUBRECs: first those whose PUBREL was handed out on this
     /// connection, from `release_cursor` on the others. [MQTT-4.6.0-4]
     pub(crate) release: List,
@@ -143,6 +161,8 @@ impl Operations {
             accepted: 0,
             order: List::new(),
             cursor: NONE,
+            unstamped: NONE,
+            next_expiry: Instant::NEVER,
             release: List::new(),
             release_cursor: NONE,
             sending: List::new(),
@@ -177,6 +197,26 @@ impl Operations {
         if self.cursor == NONE {
             self.cursor = index;
         }
+        let mortal = slots.get(index as usize).is_some_and(|slot| slot.expires != Instant::NEVER);
+        if mortal && self.unstamped == NONE {
+            self.unstamped = index;
+        }
+    }
+
+    /// Whether a time to live waits for the time to be told.
+    pub(crate) const fn is_unstamped(&self) -> bool {
+        self.unstamped != NONE
+    }
+
+    /// The time is told: times to live begin to count.
+    pub(crate) fn stamp(&mut self, slots: &mut [Slot], now: Instant) {
+        while let Some(slot) = slots.get_mut(self.unstamped as usize) {
+            if slot.expires != Instant::NEVER {
+                slot.expires = now.after(Duration::from_micros(slot.expires.as_micros()));
+                self.next_expiry = self.next_expiry.min(slot.expires);
+            }
+            self.unstamped = crate::list::next(slots, self.unstamped);
+        }
     }
 
     /// Takes an operation off the list its stage puts it on.
@@ -192,8 +232,12 @@ impl Operations {
                 self.release.unlink(slots, index);
             }
             _ => {
+                let following = crate::list::next(slots, index);
                 if self.cursor == index {
-                    self.cursor = crate::list::next(slots, index);
+                    self.cursor = following;
+                }
+                if self.unstamped == index {
+                    self.unstamped = following;
                 }
                 self.order.unlink(slots, index);
             }

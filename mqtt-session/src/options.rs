@@ -1,6 +1,7 @@
 //! What the application asks for: a connection, a message, an end.
 
 use core::fmt;
+use core::num::NonZeroU64;
 use core::time::Duration;
 
 use mqtt_proto::{Properties, Qos, ReasonCode, TopicName, Version, Will};
@@ -103,6 +104,15 @@ pub struct Message<'a> {
     pub retain: bool,
     /// PUBLISH properties; they are left out where the connection's version has none.
     pub properties: Properties<'a>,
+    /// Drop the message if no byte of it was sent within this time; counts from the next time the
+    /// session is told. In 5.0 a Message Expiry Interval among the properties does the same and is
+    /// also told to the server, less the time spent waiting here ([MQTT-3.3.2-6] asks this of
+    /// servers); on 3.x it acts as a time to live. Default: never.
+    pub ttl: Option<Duration>,
+    /// Latest value: a message with a key takes the place of one with the same key that still waits
+    /// whole, which ends as `Outcome::Dropped`. Looked for among all that wait: O(queue). Default:
+    /// none.
+    pub key: Option<NonZeroU64>,
     /// The caller's own mark, given back in `Event::Done`. Default 0.
     pub tag: u64,
 }
@@ -111,7 +121,15 @@ impl<'a> Message<'a> {
     /// A QoS 0 message to `topic`.
     #[must_use]
     pub const fn new(topic: TopicName<'a>) -> Self {
-        Self { topic, qos: Qos::AtMostOnce, retain: false, properties: Properties::EMPTY, tag: 0 }
+        Self {
+            topic,
+            qos: Qos::AtMostOnce,
+            retain: false,
+            properties: Properties::EMPTY,
+            ttl: None,
+            key: None,
+            tag: 0,
+        }
     }
 
     /// Sets the quality of service.
@@ -132,6 +150,20 @@ impl<'a> Message<'a> {
     #[must_use]
     pub const fn properties(mut self, properties: Properties<'a>) -> Self {
         self.properties = properties;
+        self
+    }
+
+    /// Sets the time within which the message must begin to be sent.
+    #[must_use]
+    pub const fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(ttl);
+        self
+    }
+
+    /// Sets the key whose latest value this message is.
+    #[must_use]
+    pub const fn key(mut self, key: NonZeroU64) -> Self {
+        self.key = Some(key);
         self
     }
 

@@ -128,7 +128,8 @@ impl<S: Storage> Session<S> {
     ) -> Result<Token, Refused<S::Payload<'p>>> {
         self.bind();
         let shared = S::can_share(&payload);
-        let plan = match self.core.plan_publish(message, payload.as_ref().len(), !shared) {
+        let len = payload.as_ref().len();
+        let plan = match self.core.plan_publish(&mut self.store.tables(), message, len, !shared) {
             Ok(plan) => plan,
             Err(reason) => return Err(Refused { reason, payload }),
         };

@@ -281,6 +281,34 @@ scenario!(a_client_taken_over_stops_and_says_so, |t| {
     assert_eq!(t.session.poll_timeout(), None);
 });
 
+scenario!(a_take_over_by_a_late_connect_of_its_own_is_tried_again_once, |t| {
+    t.options.clean_start = false;
+    t.connect();
+    t.cut();
+    t.resume();
+    t.events();
+    // The CONNECT of the broken connection reaches the server only now.
+    t.send(Disconnect { reason_code: ReasonCode::SessionTakenOver, properties: Default::default() });
+    assert_eq!(t.closes_somehow(), Why::ServerDisconnected(ReasonCode::SessionTakenOver));
+    t.resume();
+    t.events();
+    t.send(Disconnect { reason_code: ReasonCode::SessionTakenOver, properties: Default::default() });
+    t.closes_somehow();
+    assert!(matches!(t.events().last(), Some(Seen::Stopped { .. })), "a second time it is somebody else");
+});
+
+scenario!(
+    s04_a_session_made_by_a_connect_whose_connack_was_lost_is_its_own,
+    [Version::V3_1_1, Version::V5],
+    |t| {
+        t.options.clean_start = false;
+        t.open();
+        t.cut();
+        t.events();
+        t.connect_with(true, &[]);
+    }
+);
+
 scenario!(a12_a_half_received_packet_does_not_survive_the_connection, VERSIONS, |t| {
     t.connect();
     t.send_bytes(&[0x30, 0x10, 0x00]);

@@ -1,6 +1,7 @@
 //! Two storages with equal limits behave alike to the byte: random operations, cuts and a broker, run
 //! on each with one seed, give the same bytes, events, results and deadlines.
 
+use core::num::NonZeroU64;
 use core::time::Duration;
 
 use mqtt_session::proto::{
@@ -8,7 +9,7 @@ use mqtt_session::proto::{
 };
 use mqtt_session::{
     AckMode, AckToken, Closed, Command, Config, ConnectOptions, Event, FixedSession, HeapSession, Instant,
-    Message, Oversize, Session, SessionLost, Stop, Storage, Token,
+    Message, Oversize, Session, SessionLost, Stop, Storage, Token, WhenFull,
 };
 use mqtt_sim::broker::{Broker, BrokerConfig, ConnId};
 
@@ -52,6 +53,7 @@ fn config(seed: u64, random: &mut Random) -> Config {
     config.oversize = if random.one_in(2) { Oversize::Refuse } else { Oversize::Skip };
     config.ack_mode = if random.one_in(3) { AckMode::Manual } else { AckMode::Automatic };
     config.qos0_receipts = random.one_in(2);
+    config.when_full = [WhenFull::Reject, WhenFull::DropOldest, WhenFull::DropNewest][random.below(3)];
     config.on_session_lost = [SessionLost::Republish, SessionLost::Fail, SessionLost::Drop][random.below(3)];
     config
 }
@@ -187,6 +189,11 @@ impl<S: Storage> Run<S> {
             .retain(self.random.one_in(9))
             .properties(properties)
             .tag(self.log.len() as u64);
+        let message = match self.random.below(6) {
+            0 => message.ttl(Duration::from_millis(self.random.below(9_000) as u64)),
+            1 => message.key(NonZeroU64::MIN.saturating_add(self.random.below(2) as u64)),
+            _ => message,
+        };
         let result =
             self.session.publish(&message, payload.as_slice().into()).map_err(|refused| refused.reason);
         self.tokens.extend(result);

@@ -1,8 +1,11 @@
 //! Commands that put operations into the queue, or take them out again.
 
+use core::time::Duration;
+
 use mqtt_proto::{Encode, EncodeError, Properties, Property, PropertyPlace, Publish, Qos};
 use mqtt_proto::{Subscribe, Subscription, Subscriptions, TopicFilter, TopicFilters, Unsubscribe, Version};
 
+use super::pump::OWN_HEAD;
 use super::{ANY_ID, Core};
 use crate::arena::cost;
 use crate::error::{PublishError, SubscribeError};
@@ -13,6 +16,7 @@ use crate::operation::{Ending, Kind, Slot};
 use crate::options::Message;
 use crate::qos::Stage;
 use crate::storage::{Table, Tables};
+use crate::time::Instant;
 use crate::token::Token;
 
 /// Which of the two budgets is used up.
@@ -115,6 +119,7 @@ impl Core {
     /// Checks a message against everything that is known now.
     pub(crate) fn plan_publish(
         &mut self,
+        tables: &mut Tables<'_>,
         message: &Message<'_>,
         payload_len: usize,
         copied: bool,
@@ -139,8 +144,8 @@ impl Core {
             filters: 0,
             copied,
         };
-        // A cheap upper bound of the head: fixed header, topic length, identifier, property length.
-        let head = topic_len.saturating_add(properties_len).saturating_add(15);
+        // A cheap upper bound of the head.
+        let head = topic_len.saturating_add(properties_len).saturating_add(OWN_HEAD);
         let packet = head.saturating_add(payload_len);
         let tight = head > self.bounds.wire
             || cost(plan.all()) > self.bounds.arena
@@ -158,6 +163,12 @@ impl Core {
             if message.retain && !self.limits.retain_available {
                 return Err(PublishError::RetainNotSupported);
             }
+        }
+        if let Some(key) = message.key {
+            self.drop_older_value(tables, key);
+        }
+        if self.room_for(cost(plan.all())).is_err() {
+            self.make_room(tables, cost(plan.all()));
         }
         if let Err(lack) = self.room_for(cost(plan.all())) {
             self.blocked = Some(cost(plan.all()));
@@ -314,6 +325,17 @@ impl Core {
         slot.qos = message.qos;
         slot.retain = message.retain;
         slot.tag = message.tag;
+        slot.key = message.key;
+        let told =
+            if message.properties.is_empty() { None } else { message.properties.message_expiry_interval() };
+        slot.expiry_on_wire = told.is_some();
+        let told = told.map(|seconds| Duration::from_secs(seconds.into()));
+        slot.expires = match (message.ttl, told) {
+            (None, None) => Instant::NEVER,
+            (ttl, told) => {
+                Instant::ZERO.after(ttl.unwrap_or(Duration::MAX).min(told.unwrap_or(Duration::MAX)))
+            }
+        };
         let (topic, rest) = content.split_at_mut_checked(plan.head_len)?;
         topic.copy_from_slice(message.topic.as_str().as_bytes());
         let mut rest = rest;
@@ -343,6 +365,9 @@ impl Core {
         slot.qos = Qos::AtLeastOnce;
         slot.retain = false;
         slot.tag = 0;
+        slot.key = None;
+        slot.expires = Instant::NEVER;
+        slot.expiry_on_wire = false;
         let (head, body) = content.split_at_mut_checked(plan.properties_len)?;
         properties.write_body(head).ok()?;
         filters.write_body(body).ok()?;
@@ -421,9 +446,12 @@ impl Core {
     }
 }
 
-/// The properties a kept message keeps: a topic alias is of one connection and never kept.
+/// The properties a kept message keeps: a topic alias is of one connection and never kept, and the
+/// expiry runs on.
 fn kept_properties<'a>(properties: Properties<'a>) -> impl Iterator<Item = Property<'a>> {
-    properties.iter().filter(|property| !matches!(property, Property::TopicAlias(_)))
+    properties
+        .iter()
+        .filter(|property| !matches!(property, Property::TopicAlias(_) | Property::MessageExpiryInterval(_)))
 }
 
 const _: () = assert!(NONE == u32::MAX, "the owner of an arena entry is a slot or a marker above all slots");

@@ -115,6 +115,8 @@ impl Core {
         self.connect_room(options)?;
         self.link.first = true;
         self.link.attempt = 0;
+        self.link.ghost = None;
+        self.session_made = false;
         self.link.version = options.version;
         self.begin_attempt();
         Ok(())
@@ -203,7 +205,8 @@ impl Core {
             );
             return None;
         }
-        if present && !self.session_held && self.handshake.local_state == LocalState::None {
+        let known = self.session_held || self.session_made;
+        if present && !known && self.handshake.local_state == LocalState::None {
             // [MQTT-3.2.2-4]
             self.violated(
                 Why::Protocol(ReasonCode::ProtocolError, "MQTT-3.2.2-4"),
@@ -217,6 +220,7 @@ impl Core {
             self.lose_session(tables);
         }
         self.session_held = true;
+        self.session_made = false;
         self.session_torn = false;
         self.limits = ServerLimits::read(&connack, self.handshake.keep_alive, self.handshake.session_expiry);
         self.ops.rewind();

@@ -64,7 +64,7 @@ impl Core {
         if was == State::Opening && self.link.open_wanted {
             // The driver knows of no transport yet.
             self.link.open_wanted = false;
-            self.disconnected(why);
+            self.disconnected(why, false);
             return;
         }
         self.link.state = State::Closing;
@@ -96,6 +96,16 @@ impl Core {
             Closed::Failed => Why::TransportFailed,
             Closed::Ended | Closed::Carried => Why::PeerClosed,
         });
+        // What was on its way when the connection broke may still reach the server: a session may come
+        // of it, and an end to the connection that follows.
+        let sent = self.wire.taken() != 0;
+        self.session_made |= was == State::Handshake && sent;
+        let own_ghost = self.is_own_ghost(&why);
+        if own_ghost {
+            self.link.ghost = None;
+        } else if sent && self.link.why.is_none() {
+            self.link.ghost = Some(self.now);
+        }
         self.take_back_unsent(tables);
         self.reset_connection(tables);
         if was == State::Up && self.now.since(self.link.up_since) >= self.config.backoff.healthy {
@@ -105,8 +115,18 @@ impl Core {
             let servers = self.config.servers.max(1);
             self.link.server = self.link.server.saturating_add(1).checked_rem(servers).unwrap_or(0);
         }
-        self.disconnected(why);
+        self.disconnected(why, own_ghost);
         self.settle(tables);
+    }
+
+    /// Whether the session was taken over by nobody but a CONNECT of its own earlier connection, which
+    /// reached the server late. Believed once: two clients that take it from each other stop.
+    fn is_own_ghost(&self, why: &Why) -> bool {
+        *why == Why::ServerDisconnected(ReasonCode::SessionTakenOver)
+            && self
+                .link
+                .ghost
+                .is_some_and(|lost| self.link.up_since.since(lost) <= self.config.connack_timeout)
     }
 
     /// Makes everything that belongs to one connection like new.
@@ -148,9 +168,9 @@ impl Core {
     }
 
     /// The connection, or the attempt, is over: try again, or stop.
-    fn disconnected(&mut self, why: Why) {
+    fn disconnected(&mut self, why: Why, own_ghost: bool) {
         let backoff = &self.config.backoff;
-        let given_up = is_fatal(&why, self.link.version)
+        let given_up = (is_fatal(&why, self.link.version) && !own_ghost)
             || self.link.stopping
             || backoff.attempts.is_some_and(|limit| self.link.attempt >= limit)
             || (self.link.first && !backoff.retry_first);
@@ -236,6 +256,7 @@ impl Core {
 
     pub(crate) fn handle_timeout(&mut self, tables: &mut Tables<'_>, now: Instant) {
         self.tell(now);
+        self.expire(tables);
         self.ping_if_due();
         while let Some(timer) = self.timers.expired(self.now) {
             match timer {

@@ -1,6 +1,7 @@
 //! The engine itself: plain code over plain tables. Nothing here knows which storage holds them.
 
 mod accept;
+mod expiry;
 mod handshake;
 mod lifecycle;
 mod pump;
@@ -103,6 +104,8 @@ pub(crate) struct Core {
     connection: Connection,
     /// The server may hold a session whose other half is here.
     session_held: bool,
+    /// The server may have made a session for a CONNECT of this run whose CONNACK never came.
+    session_made: bool,
     /// Exchanges were given up in the middle: the next connection must begin a new session.
     session_torn: bool,
     ops: Operations,
@@ -116,6 +119,7 @@ pub(crate) struct Core {
     farewell: Option<(u32, usize)>,
     /// The reason code of the DISCONNECT that `stop` asked for.
     farewell_code: ReasonCode,
+    ghosts: expiry::Ghosts,
     wire: Wire,
     exchanges: Exchanges,
     owed: OwedRing,
@@ -142,6 +146,7 @@ impl Core {
             limits: ServerLimits::unlimited(),
             connection: Connection::new(0, Instant::ZERO),
             session_held: false,
+            session_made: false,
             session_torn: false,
             ops: Operations::new(),
             ids: Ids::new(),
@@ -150,6 +155,7 @@ impl Core {
             blocked: None,
             farewell: None,
             farewell_code: ReasonCode::Success,
+            ghosts: expiry::Ghosts::new(),
             wire: Wire::new(),
             exchanges: Exchanges::new(),
             owed: OwedRing::new(),
@@ -239,11 +245,15 @@ impl Core {
     }
 
     fn next_ended(&mut self, tables: &mut Tables<'_>) -> Option<Event<'static>> {
+        if let Some((token, tag)) = self.ghosts.pop() {
+            return Some(Event::Done { token, tag, outcome: Outcome::Dropped });
+        }
         let index = self.ops.ended.pop_front(tables.slots)?;
         let slot = tables.slots.get(index as usize)?;
         let outcome = match slot.ending {
             Ending::Refused(code) => Outcome::Refused(code),
             Ending::Sent => Outcome::Sent,
+            Ending::Expired => Outcome::Expired,
             Ending::Cancelled => Outcome::Cancelled,
             Ending::Dropped => Outcome::Dropped,
             Ending::Lost => Outcome::Lost,
@@ -256,14 +266,13 @@ impl Core {
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        if self.timers.pending() {
+        if self.timers.pending() || self.ops.is_unstamped() {
             // A command began a deadline: the time must be told.
             return Some(self.now);
         }
-        match (self.timers.next(), self.ping_due()) {
-            (Some(timer), Some(ping)) => Some(timer.min(ping)),
-            (timer, ping) => timer.or(ping),
-        }
+        let timer = self.timers.next().unwrap_or(Instant::NEVER);
+        let ping = self.ping_due().unwrap_or(Instant::NEVER);
+        Some(timer.min(ping).min(self.ops.next_expiry)).filter(|due| *due != Instant::NEVER)
     }
 
     pub(crate) fn chunks<'b>(&self, view: &View<'b>) -> [&'b [u8]; 3] {

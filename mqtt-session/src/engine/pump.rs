@@ -1,8 +1,9 @@
 //! Handing out: owed acknowledgements and pings, then PUBRELs, then operations in order of acceptance.
 
 use mqtt_proto::{
-    Disconnect, Encode, EncodeError, EncodedProperties, PacketId, Pingreq, Properties, Puback, Pubcomp,
-    Publish, Pubrec, Pubrel, Qos, ReasonCode, Subscribe, Subscriptions, TopicFilters, TopicName, Unsubscribe,
+    Disconnect, Encode, EncodeError, EncodedProperties, PacketId, Pingreq, Properties, Property, Puback,
+    Pubcomp, Publish, Pubrec, Pubrel, Qos, ReasonCode, Subscribe, Subscriptions, TopicFilters, TopicName,
+    Unsubscribe,
 };
 
 use super::{Core, Need};
@@ -18,6 +19,10 @@ use crate::time::Instant;
 /// Bytes that are handed out at a time: enough for one large write, few enough to stay in the cache.
 const GATHER: usize = 64 * 1024;
 
+/// The most bytes a PUBLISH has beside its topic, its stored properties and its payload: fixed header,
+/// topic length, identifier, property length, Message Expiry Interval.
+pub(super) const OWN_HEAD: usize = 5 + 2 + 2 + 4 + 5;
+
 /// Why nothing more is handed out.
 enum Stop {
     /// The wire buffer, or another table, is too short and may grow.
@@ -30,6 +35,7 @@ impl Core {
     /// Fills the wire buffer with what is due; `Some`: call again when that table has grown.
     pub(crate) fn pump(&mut self, tables: &mut Tables<'_>, now: Instant) -> Need {
         self.tell(now);
+        self.ops.stamp(tables.slots, self.now);
         let stop = match self.link.state {
             State::Up => {
                 self.ping_if_due();
@@ -211,7 +217,13 @@ impl Core {
         if let Some(code) = refusal {
             return self.refuse(tables, index, code);
         }
+        if !slot.touched && slot.expires <= self.now {
+            self.end(tables, index, Ending::Expired);
+            return Ok(());
+        }
         let (topic, properties) = slot.head(tables.arena);
+        let mut own = [Property::MessageExpiryInterval(0)];
+        let own = self.own_publish_properties(slot, &mut own);
         let publish = Publish {
             // [MQTT-3.3.1-1], [MQTT-3.3.1-2]
             dup: slot.touched && slot.qos != Qos::AtMostOnce,
@@ -219,11 +231,11 @@ impl Core {
             retain: slot.retain,
             topic: TopicName::new(topic).ok(),
             packet_id,
-            properties: Properties::Encoded(if version.has_properties() {
-                properties
+            properties: if version.has_properties() {
+                Properties::Chain(own, properties)
             } else {
-                EncodedProperties::from_stored(&[])
-            }),
+                Properties::EMPTY
+            },
             payload: &[],
         };
         if self.limits.maximum_packet_size < LONGEST_PACKET {
@@ -238,7 +250,7 @@ impl Core {
         let longest = usize::from(slot.topic_len)
             .saturating_add(slot.properties_len as usize)
             .saturating_add(behind)
-            .saturating_add(15);
+            .saturating_add(OWN_HEAD);
         let space = self.wire.space(tables.wire, longest);
         let head = match publish.encode_head(version, payload_len, space) {
             Ok(head) => head,
@@ -272,6 +284,21 @@ impl Core {
             }
         }
         Ok(())
+    }
+
+    /// The properties that are not stored but made for each hand-out.
+    fn own_publish_properties<'a>(
+        &self,
+        slot: &Slot,
+        place: &'a mut [Property<'a>; 1],
+    ) -> &'a [Property<'a>] {
+        if !slot.expiry_on_wire {
+            return &[];
+        }
+        // What is sent again although its time has run out leaves with the least that can be said.
+        let left = slot.expires.since(self.now).as_millis().div_ceil(1000);
+        *place = [Property::MessageExpiryInterval(u32::try_from(left).unwrap_or(u32::MAX).max(1))];
+        place
     }
 
     fn pump_filters(

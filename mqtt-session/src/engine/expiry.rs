@@ -1,0 +1,131 @@
+//! Dropping what waits: because its time ran out, because a newer value came, because there is no room.
+
+use core::num::NonZeroU64;
+use core::time::Duration;
+
+use super::Core;
+use crate::config::WhenFull;
+use crate::list::{NONE, next, prev};
+use crate::operation::{Ending, Kind, Slot};
+use crate::qos::Stage;
+use crate::storage::Tables;
+use crate::time::Instant;
+use crate::token::Token;
+
+/// How much later than its due time an operation may be told as expired: what expires together is
+/// looked for once.
+const GRAIN: Duration = Duration::from_millis(10);
+
+/// Whether no byte of a message was sent, so that it may be dropped.
+fn is_whole(slot: &Slot) -> bool {
+    slot.kind == Kind::Publish && slot.stage == Stage::Queued && !slot.touched
+}
+
+impl Core {
+    /// Ends what has expired. O(1) unless something may have, then O(queue).
+    pub(super) fn expire(&mut self, tables: &mut Tables<'_>) {
+        self.ops.stamp(tables.slots, self.now);
+        if self.ops.next_expiry > self.now {
+            return;
+        }
+        let mut next_expiry = Instant::NEVER;
+        let mut at = self.ops.cursor;
+        while let Some(slot) = tables.slots.get(at as usize).copied() {
+            let following = next(tables.slots, at);
+            if is_whole(&slot) {
+                if slot.expires <= self.now {
+                    self.end(tables, at, Ending::Expired);
+                } else {
+                    next_expiry = next_expiry.min(slot.expires);
+                }
+            }
+            at = following;
+        }
+        self.ops.next_expiry =
+            if next_expiry == Instant::NEVER { next_expiry } else { next_expiry.max(self.now.after(GRAIN)) };
+    }
+
+    /// Ends the message that waits for the same key, if one does.
+    pub(super) fn drop_older_value(&mut self, tables: &mut Tables<'_>, key: NonZeroU64) {
+        let mut at = self.ops.cursor;
+        while let Some(slot) = tables.slots.get(at as usize) {
+            if slot.key == Some(key) && is_whole(slot) {
+                self.end(tables, at, Ending::Dropped);
+                return;
+            }
+            at = next(tables.slots, at);
+        }
+    }
+
+    /// Drops what the policy lets go of until `bytes` fit, or nothing more may go.
+    pub(super) fn make_room(&mut self, tables: &mut Tables<'_>, bytes: usize) {
+        let step: fn(&[Slot], u32) -> u32 = match self.config.when_full {
+            WhenFull::Reject => return,
+            WhenFull::DropOldest => next,
+            WhenFull::DropNewest => prev,
+        };
+        let oldest = self.config.when_full == WhenFull::DropOldest;
+        let mut at = if oldest { self.ops.cursor } else { self.ops.order.tail() };
+        while at != NONE && self.room_for(bytes).is_err() {
+            let Some(slot) = tables.slots.get(at as usize).copied() else { return };
+            if !oldest && slot.stage != Stage::Queued {
+                return;
+            }
+            let following = step(tables.slots, at);
+            if is_whole(&slot) {
+                if self.ops.in_use() < self.bounds.operations {
+                    self.end(tables, at, Ending::Dropped);
+                } else if !self.end_without_slot(tables, at) {
+                    return;
+                }
+            }
+            at = following;
+        }
+    }
+
+    /// Ends an operation whose slot is wanted at once; its `Done` waits elsewhere. False: too many wait
+    /// there already.
+    fn end_without_slot(&mut self, tables: &mut Tables<'_>, index: u32) -> bool {
+        if !self.ghosts.has_room() {
+            return false;
+        }
+        let silent = tables.slots.get(index as usize).is_none_or(|slot| self.is_silent(slot));
+        if let Some((token, tag)) = self.complete(tables, index)
+            && !silent
+        {
+            self.ghosts.push(token, tag);
+        }
+        true
+    }
+}
+
+/// Dropped operations whose slots were wanted before their `Done` was fetched: a short queue.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ghosts {
+    waiting: [(Token, u64); 8],
+    len: usize,
+}
+
+impl Ghosts {
+    pub(super) const fn new() -> Self {
+        Self { waiting: [(Token::new(0, 0), 0); 8], len: 0 }
+    }
+
+    fn has_room(&self) -> bool {
+        self.len < self.waiting.len()
+    }
+
+    fn push(&mut self, token: Token, tag: u64) {
+        if let Some(place) = self.waiting.get_mut(self.len) {
+            *place = (token, tag);
+            self.len = self.len.saturating_add(1);
+        }
+    }
+
+    pub(super) fn pop(&mut self) -> Option<(Token, u64)> {
+        let first = self.waiting.get(..self.len)?.first().copied()?;
+        self.waiting.rotate_left(1);
+        self.len = self.len.saturating_sub(1);
+        Some(first)
+    }
+}

@@ -1,0 +1,155 @@
+//! What waits: times to live, latest values, and what gives way when there is no room.
+
+mod common;
+
+use core::num::NonZeroU64;
+use core::time::Duration;
+
+use common::{Seen, Trace, VERSIONS, id};
+use mqtt_session::proto::{Packet, Peer, Properties, Property, Puback, Publish, Qos, TopicName, Version};
+use mqtt_session::{Message, PublishError, Storage, Token, WhenFull};
+
+fn message() -> Message<'static> {
+    Message::new(TopicName::new("a").unwrap()).qos(Qos::AtLeastOnce)
+}
+
+fn publish<S: Storage>(
+    t: &mut Trace<S>,
+    message: &Message<'_>,
+    payload: &[u8],
+) -> Result<Token, PublishError> {
+    t.session.publish(message, payload.into()).map_err(|refused| refused.reason)
+}
+
+/// The payloads of the PUBLISH packets that were sent.
+fn sent<S: Storage>(t: &mut Trace<S>) -> Vec<Vec<u8>> {
+    let mut all = Vec::new();
+    while let Some(frame) = t.next_frame() {
+        match Packet::decode(&frame, t.version(), Peer::Client).unwrap() {
+            Packet::Publish(Publish { payload, .. }) => all.push(payload.to_vec()),
+            Packet::Pingreq(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    all
+}
+
+scenario!(a_time_to_live_counts_from_the_next_time_told_and_ends_what_waits, VERSIONS, |t| {
+    t.after(Duration::from_secs(100));
+    let short = publish(t, &message().ttl(Duration::from_secs(5)), b"short").unwrap();
+    let long = publish(t, &message().ttl(Duration::from_secs(50)), b"long").unwrap();
+    publish(t, &message(), b"forever").unwrap();
+    t.after(Duration::from_millis(4_990));
+    t.see_nothing();
+    t.after(Duration::from_millis(20));
+    t.done(short, "Expired");
+    t.see_nothing();
+    t.after(Duration::from_secs(60));
+    t.done(long, "Expired");
+    t.connect();
+    assert_eq!(sent(t), [b"forever"]);
+});
+
+scenario!(what_expired_while_connecting_is_not_sent, VERSIONS, |t| {
+    let token = publish(t, &message().ttl(Duration::from_secs(5)), b"short").unwrap();
+    t.open();
+    t.now = t.now.after(Duration::from_secs(6));
+    t.connect_accepted();
+    assert!(t.events().iter().any(
+        |seen| matches!(seen, Seen::Done { token: ended, outcome, .. } if *ended == token && outcome == "Expired")
+    ));
+    assert_eq!(sent(t), Vec::<Vec<u8>>::new());
+});
+
+scenario!(what_was_sent_does_not_expire_and_leaves_again_on_a_resume, VERSIONS, |t| {
+    t.options.clean_start = false;
+    t.connect();
+    let token = publish(t, &message().ttl(Duration::from_secs(5)), b"x").unwrap();
+    assert_eq!(sent(t), [b"x"]);
+    t.after(Duration::from_secs(6));
+    t.cut();
+    t.resume();
+    assert_eq!(sent(t), [b"x"]);
+    t.send(Puback::new(id(1)));
+    t.done(token, "Acked(Success)");
+});
+
+scenario!(the_server_is_told_what_is_left_of_the_message_expiry, |t| {
+    let properties = [Property::MessageExpiryInterval(60), Property::ContentType("t")];
+    let message = message().properties(Properties::List(&properties));
+    publish(t, &message, b"x").unwrap();
+    t.drain();
+    t.after(Duration::from_secs(20));
+    t.connect();
+    let frame = t.next_frame().unwrap();
+    let Ok(Packet::Publish(publish)) = Packet::decode(&frame, Version::V5, Peer::Client) else { panic!() };
+    let left = publish.properties.message_expiry_interval().unwrap();
+    assert!((38..=40).contains(&left), "{left}");
+    assert_eq!(publish.properties.content_type(), Some("t"));
+});
+
+scenario!(a_message_expiry_is_a_time_to_live_on_3_x, [Version::V3_1, Version::V3_1_1], |t| {
+    let properties = [Property::MessageExpiryInterval(10)];
+    let token = publish(t, &message().properties(Properties::List(&properties)), b"x").unwrap();
+    t.drain();
+    t.after(Duration::from_secs(11));
+    t.done(token, "Expired");
+});
+
+scenario!(the_oldest_gives_way, VERSIONS, |c| { c.when_full = WhenFull::DropOldest }, |t| {
+    let first: Vec<Token> = (0..common::OUT as u8).map(|n| publish(t, &message(), &[n]).unwrap()).collect();
+    for n in 0..3 {
+        publish(t, &message(), &[100 + n]).unwrap();
+    }
+    for token in &first[..3] {
+        t.done(*token, "Dropped");
+    }
+    t.see_nothing();
+    t.connect();
+    let all = sent(t);
+    assert_eq!(all.first().unwrap(), &[3]);
+    assert_eq!(all.last().unwrap(), &[102]);
+    assert_eq!(all.len(), common::OUT);
+});
+
+scenario!(the_newest_gives_way, VERSIONS, |c| { c.when_full = WhenFull::DropNewest }, |t| {
+    let first: Vec<Token> = (0..common::OUT as u8).map(|n| publish(t, &message(), &[n]).unwrap()).collect();
+    publish(t, &message(), b"z").unwrap();
+    t.done(*first.last().unwrap(), "Dropped");
+    t.connect();
+    let all = sent(t);
+    assert_eq!(all.first().unwrap(), &[0]);
+    assert_eq!(all.last().unwrap(), b"z");
+});
+
+scenario!(as_many_give_way_as_the_bytes_need, VERSIONS, |c| { c.when_full = WhenFull::DropOldest }, |t| {
+    let first: Vec<Token> = (0..5).map(|_| publish(t, &message(), &[0; 550]).unwrap()).collect();
+    publish(t, &message(), &[1; 1_200]).unwrap();
+    t.done(first[0], "Dropped");
+    t.done(first[1], "Dropped");
+    t.see_nothing();
+});
+
+scenario!(what_was_sent_never_gives_way, VERSIONS, |c| { c.when_full = WhenFull::DropOldest }, |t| {
+    t.connect();
+    for n in 0..common::OUT as u8 {
+        publish(t, &message(), &[n]).unwrap();
+    }
+    assert_eq!(sent(t).len(), common::OUT);
+    assert_eq!(publish(t, &message(), b"x"), Err(PublishError::QueueFull));
+    t.see_nothing();
+});
+
+scenario!(a_later_value_takes_the_place_of_one_that_waits, VERSIONS, |t| {
+    let key = |value| NonZeroU64::new(value).unwrap();
+    let old = publish(t, &message().key(key(1)), b"old").unwrap();
+    publish(t, &message().key(key(2)), b"other").unwrap();
+    publish(t, &message().key(key(1)), b"new").unwrap();
+    t.done(old, "Dropped");
+    t.connect();
+    assert_eq!(sent(t), [&b"other"[..], b"new"]);
+    // What was sent stays.
+    publish(t, &message().key(key(1)), b"newer").unwrap();
+    assert_eq!(sent(t), [b"newer"]);
+    t.see_nothing();
+});
