@@ -1,1 +1,19 @@
-//! (stub)
+//! Harness of the tests against real brokers.
+//!
+//! * [`mosquitto`]: a broker as a child process on a free loopback port.
+//! * [`model`]: the model broker on a port, for what mosquitto cannot show.
+//! * [`proxy`]: connections cut at a chosen byte, and servers that say what a test tells them to.
+//! * [`adapter`]: one face over the drivers, so that each test is written once.
+//!
+//! The tests themselves stand in `tests/tests/`.
+
+pub mod adapter;
+pub mod folder;
+pub mod model;
+pub mod mosquitto;
+pub mod proxy;
+
+/// The examples of the project's front page, compiled and run as tests of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;

@@ -1,0 +1,282 @@
+//! One face over every way of driving a client, so that each test is written once and runs over all of them.
+
+use core::time::Duration;
+use std::collections::{HashMap, VecDeque};
+use std::thread;
+use std::time::Instant;
+
+use async_io::Timer;
+use futures_lite::future::{self, block_on};
+use mqtt_adapter_std::{
+    ConnectError, Event, Message, Options, Outcome, Publish, PublishError, Qos, ReasonCode, RequestError,
+    Token,
+};
+use {mqtt_adapter_smol as smol, mqtt_adapter_std as blocking};
+
+/// How long a test waits for what must come. A safety cap so that a hang fails; nothing is measured against it.
+pub const CAP: Duration = Duration::from_secs(60);
+
+/// What every driver can do, in a blocking form.
+pub trait Adapter: Sized {
+    /// What becomes an outcome.
+    type Receipt;
+
+    /// Starts a client and waits until its first connection is up.
+    ///
+    /// # Errors
+    ///
+    /// What the driver says when its first attempt fails.
+    fn connect(options: Options) -> Result<Self, ConnectError>;
+
+    /// Starts a client that connects, and connects again, while the test goes on.
+    ///
+    /// # Errors
+    ///
+    /// What the driver says about options it cannot use.
+    fn start(options: Options) -> Result<Self, ConnectError>;
+
+    /// Accepts a message.
+    ///
+    /// # Errors
+    ///
+    /// The driver's own, when it does not take the message.
+    fn publish(&mut self, message: Publish<'_>) -> Result<Self::Receipt, PublishError>;
+
+    /// Waits for the end of one.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end within [`CAP`].
+    fn outcome(&mut self, receipt: Self::Receipt) -> Outcome;
+
+    /// Subscribes and waits for the answer.
+    ///
+    /// # Errors
+    ///
+    /// The driver's own, also for a code that refuses.
+    fn subscribe(&mut self, filter: &str, qos: Qos) -> Result<ReasonCode, RequestError>;
+
+    /// The next message, or `None` after so long.
+    fn message(&mut self, within: Duration) -> Option<Message>;
+
+    /// The next event of the connection, or `None` after so long.
+    fn event(&mut self, within: Duration) -> Option<Event>;
+
+    /// Stops gracefully; how many operations were left.
+    fn stop(&mut self) -> u32;
+}
+
+/// How long a graceful stop may take.
+const STOP: Duration = Duration::from_secs(10);
+
+/// The handle over one I/O thread.
+pub struct Threads(blocking::Client);
+
+impl Adapter for Threads {
+    type Receipt = blocking::Receipt;
+
+    fn connect(options: Options) -> Result<Self, ConnectError> {
+        blocking::Client::connect(options).map(Self)
+    }
+
+    fn start(options: Options) -> Result<Self, ConnectError> {
+        blocking::Client::start(options).map(Self)
+    }
+
+    fn publish(&mut self, message: Publish<'_>) -> Result<Self::Receipt, PublishError> {
+        self.0.publish(message)
+    }
+
+    fn outcome(&mut self, mut receipt: Self::Receipt) -> Outcome {
+        match receipt.wait_timeout(CAP) {
+            Some(Ok(outcome)) => outcome,
+            Some(Err(failed)) => failed.0,
+            None => panic!("an operation did not end"),
+        }
+    }
+
+    fn subscribe(&mut self, filter: &str, qos: Qos) -> Result<ReasonCode, RequestError> {
+        self.0.subscribe(filter, qos)
+    }
+
+    fn message(&mut self, within: Duration) -> Option<Message> {
+        self.0.recv_timeout(within).ok()
+    }
+
+    fn event(&mut self, within: Duration) -> Option<Event> {
+        self.0.next_event(Some(within))
+    }
+
+    fn stop(&mut self) -> u32 {
+        self.0.stop(STOP)
+    }
+}
+
+/// The connection that the caller's own thread drives.
+pub struct Driven {
+    connection: blocking::Connection,
+    messages: VecDeque<Message>,
+    events: VecDeque<Event>,
+    ended: HashMap<Token, Outcome>,
+    stopped: bool,
+}
+
+impl Driven {
+    /// Polls until `ready` finds what it looks for, or the time is up.
+    fn poll_until<T>(
+        &mut self,
+        within: Duration,
+        mut ready: impl FnMut(&mut Self) -> Option<T>,
+    ) -> Option<T> {
+        let end = Instant::now() + within;
+        let mut left = within;
+        loop {
+            if let Some(found) = ready(self) {
+                return Some(found);
+            }
+            if self.stopped {
+                return None;
+            }
+            match self.connection.poll(Some(left)) {
+                Ok(Some(Event::Message(message))) => self.messages.push_back(message),
+                Ok(Some(Event::Done { token, outcome, .. })) => {
+                    self.ended.insert(token, outcome);
+                }
+                Ok(Some(event)) => {
+                    self.stopped = matches!(event, Event::Stopped { .. });
+                    self.events.push_back(event);
+                }
+                Ok(None) if left.is_zero() => return None,
+                Ok(None) => {}
+                Err(error) => panic!("the connection cannot be polled: {error:?}"),
+            }
+            left = end.saturating_duration_since(Instant::now());
+        }
+    }
+}
+
+impl Adapter for Driven {
+    type Receipt = Token;
+
+    fn connect(options: Options) -> Result<Self, ConnectError> {
+        let mut driven = Self::start(options)?;
+        let first = driven.poll_until(CAP, |driven| {
+            let at = driven
+                .events
+                .iter()
+                .position(|event| matches!(event, Event::Connected(_) | Event::Disconnected(_)));
+            at.and_then(|at| driven.events.remove(at))
+        });
+        match first {
+            Some(Event::Disconnected(why)) => Err(ConnectError::Failed(why)),
+            Some(_) => Ok(driven),
+            None => panic!("no connection came up and none failed"),
+        }
+    }
+
+    fn start(mut options: Options) -> Result<Self, ConnectError> {
+        // Every token ends, also those of QoS 0: that saves a distinction here.
+        options.engine_mut().qos0_receipts = true;
+        Ok(Self {
+            connection: blocking::Connection::new(options)?,
+            messages: VecDeque::new(),
+            events: VecDeque::new(),
+            ended: HashMap::new(),
+            stopped: false,
+        })
+    }
+
+    fn publish(&mut self, message: Publish<'_>) -> Result<Self::Receipt, PublishError> {
+        let token = self.connection.publish(message)?;
+        // Let it leave: this thread is the only one that can.
+        self.poll_until(Duration::ZERO, |_| None::<()>);
+        Ok(token)
+    }
+
+    fn outcome(&mut self, receipt: Self::Receipt) -> Outcome {
+        self.poll_until(CAP, |driven| driven.ended.remove(&receipt)).expect("an operation ends")
+    }
+
+    fn subscribe(&mut self, filter: &str, qos: Qos) -> Result<ReasonCode, RequestError> {
+        let token = self.connection.subscribe(filter, qos)?;
+        match self.poll_until(CAP, |driven| driven.ended.remove(&token)) {
+            Some(Outcome::Granted(codes)) if codes[0].is_error() => Err(RequestError::Refused(codes[0])),
+            Some(Outcome::Granted(codes)) => Ok(codes[0]),
+            other => panic!("a subscription ended as {other:?}"),
+        }
+    }
+
+    fn message(&mut self, within: Duration) -> Option<Message> {
+        self.poll_until(within, |driven| driven.messages.pop_front())
+    }
+
+    fn event(&mut self, within: Duration) -> Option<Event> {
+        self.poll_until(within, |driven| driven.events.pop_front())
+    }
+
+    fn stop(&mut self) -> u32 {
+        self.connection.stop(STOP);
+        self.poll_until(CAP, |driven| match driven.events.back() {
+            Some(Event::Stopped { left }) => Some(*left),
+            _ => None,
+        })
+        .expect("a stop ends")
+    }
+}
+
+/// The async client, its connection running on a thread of its own.
+pub struct Smol(smol::Client);
+
+impl Smol {
+    /// `None` when the time is up first.
+    fn within<T>(time: Duration, wanted: impl Future<Output = T>) -> Option<T> {
+        block_on(future::or(async { Some(wanted.await) }, async {
+            Timer::after(time).await;
+            None
+        }))
+    }
+}
+
+impl Adapter for Smol {
+    type Receipt = smol::Receipt;
+
+    fn connect(options: Options) -> Result<Self, ConnectError> {
+        let client = Self::start(options)?;
+        block_on(client.0.connected())?;
+        Ok(client)
+    }
+
+    fn start(options: Options) -> Result<Self, ConnectError> {
+        let (client, connection) = smol::connect(options)?;
+        thread::spawn(move || block_on(connection));
+        Ok(Self(client))
+    }
+
+    fn publish(&mut self, message: Publish<'_>) -> Result<Self::Receipt, PublishError> {
+        block_on(self.0.publish(message))
+    }
+
+    fn outcome(&mut self, receipt: Self::Receipt) -> Outcome {
+        match Self::within(CAP, receipt) {
+            Some(Ok(outcome)) => outcome,
+            Some(Err(failed)) => failed.0,
+            None => panic!("an operation did not end"),
+        }
+    }
+
+    fn subscribe(&mut self, filter: &str, qos: Qos) -> Result<ReasonCode, RequestError> {
+        block_on(self.0.subscribe(filter, qos))
+    }
+
+    fn message(&mut self, within: Duration) -> Option<Message> {
+        Self::within(within, self.0.recv()).flatten()
+    }
+
+    fn event(&mut self, within: Duration) -> Option<Event> {
+        Self::within(within, self.0.next_event()).flatten()
+    }
+
+    fn stop(&mut self) -> u32 {
+        block_on(self.0.stop(STOP))
+    }
+}

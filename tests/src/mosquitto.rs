@@ -1,0 +1,155 @@
+//! The broker mosquitto as a child process on a free loopback port.
+
+use core::net::{Ipv4Addr, SocketAddr};
+use core::time::Duration;
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Instant;
+
+use crate::folder::Folder;
+
+/// What a machine without the broker is told. A test that needs it fails; it is never skipped.
+const MISSING: &str = "mosquitto is not installed, and this test runs against it. \
+     On Debian: apt-get install mosquitto mosquitto-clients (./check does it for you)";
+
+/// How long a broker may take to answer on its port. A safety cap, not a measurement.
+const START_CAP: Duration = Duration::from_secs(20);
+
+/// A running mosquitto with a configuration of its own. It ends with this value.
+#[derive(Debug)]
+pub struct Mosquitto {
+    child: Child,
+    address: SocketAddr,
+    folder: Folder,
+}
+
+impl Mosquitto {
+    /// Starts a broker that lets everyone in and keeps all that it queues.
+    ///
+    /// # Panics
+    ///
+    /// When mosquitto is not installed or does not start; the message says what to do.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::with("allow_anonymous true\n")
+    }
+
+    /// Starts one with these lines of configuration for its only listener.
+    ///
+    /// # Panics
+    ///
+    /// When mosquitto is not installed or does not start; the message says what to do.
+    #[must_use]
+    pub fn with(lines: &str) -> Self {
+        let folder = Folder::new("mosquitto");
+        let (config, log) = (folder.file("broker.conf"), folder.file("broker.log"));
+        // Between finding a free port and using it someone else may take it: then another is tried.
+        for _ in 0..5 {
+            let address = free_address();
+            // Started by root, mosquitto would become a user who cannot read the folder.
+            let text = format!(
+                "user root\nmax_queued_messages 0\nset_tcp_nodelay true\nlistener {} {}\n{lines}",
+                address.port(),
+                address.ip()
+            );
+            fs::write(&config, text).expect("the folder was made for this");
+            let log = File::create(&log).expect("the folder was made for this");
+            let started = Command::new(program("mosquitto"))
+                .arg("-c")
+                .arg(&config)
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(log)
+                .spawn();
+            let mut child = match started {
+                Ok(child) => child,
+                Err(error) if error.kind() == ErrorKind::NotFound => panic!("{MISSING}"),
+                Err(error) => panic!("mosquitto could not be started: {error}"),
+            };
+            if answers(&mut child, address) {
+                return Self { child, address, folder };
+            }
+            end(&mut child);
+        }
+        panic!("mosquitto does not start. Its log:\n{}", fs::read_to_string(&log).unwrap_or_default());
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The same as a URL.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("mqtt://{}", self.address)
+    }
+
+    /// What it has logged so far, for the message of a failing test.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.file("broker.log")).unwrap_or_default()
+    }
+
+    /// `mosquitto_pub` or `mosquitto_sub`, set to this broker.
+    #[must_use]
+    pub fn client(&self, name: &str) -> Command {
+        let mut command = Command::new(program(name));
+        command.arg("-h").arg(self.address.ip().to_string()).arg("-p").arg(self.address.port().to_string());
+        command
+    }
+}
+
+impl Drop for Mosquitto {
+    fn drop(&mut self) {
+        end(&mut self.child);
+    }
+}
+
+/// Stops a child of this process and takes its exit status, so that nothing of it stays.
+pub fn end(child: &mut Child) {
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// A loopback address nobody listens on at the moment.
+///
+/// # Panics
+///
+/// When the machine has no loopback port left.
+#[must_use]
+pub fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port is free");
+    listener.local_addr().expect("a bound socket has an address")
+}
+
+/// Waits until the child accepts connections; false when it ended instead.
+fn answers(child: &mut Child, address: SocketAddr) -> bool {
+    let cap = Instant::now() + START_CAP;
+    while Instant::now() < cap {
+        if !matches!(child.try_wait(), Ok(None)) {
+            return false;
+        }
+        if TcpStream::connect(address).is_ok() {
+            return true;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    false
+}
+
+/// Debian puts brokers where only root's PATH looks.
+fn program(name: &str) -> PathBuf {
+    for folder in ["/usr/sbin", "/usr/local/sbin"] {
+        let path = Path::new(folder).join(name);
+        if path.is_file() {
+            return path;
+        }
+    }
+    PathBuf::from(name)
+}
