@@ -53,6 +53,13 @@ impl Arena {
         u32::try_from(at).ok()
     }
 
+    /// The length of the entry at `at`.
+    pub(crate) fn len_of(slice: &[u8], at: u32) -> usize {
+        let at = at as usize;
+        let header = slice.get(at.saturating_sub(HEADER)..at).and_then(read_header);
+        header.map_or(0, |(_, length)| length as usize)
+    }
+
     /// Frees the entry at `at`.
     pub(crate) fn free(&mut self, slice: &mut [u8], at: u32) {
         let at = at as usize;

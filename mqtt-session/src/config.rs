@@ -55,6 +55,10 @@ pub struct Config {
     /// How many servers the driver knows; `Command::Open` names them in turn, from 0. Default 1;
     /// 0 counts as 1.
     pub servers: u8,
+    /// Whether granted subscriptions are made again, before anything else is sent, whenever the server
+    /// has lost the session (and on 3.1, which cannot tell, on every connection). They are kept among
+    /// the operations until an UNSUBSCRIBE takes them back. Default true.
+    pub resubscribe: bool,
     /// What becomes of unacknowledged publishes when the server no longer has the session.
     pub on_session_lost: SessionLost,
     /// Longest time for the transport to connect. Default 30 s.
@@ -87,6 +91,7 @@ impl Config {
             ack_mode: AckMode::Automatic,
             qos0_receipts: false,
             servers: 1,
+            resubscribe: true,
             on_session_lost: SessionLost::Republish,
             dial_timeout: Duration::from_secs(30),
             connack_timeout: Duration::from_secs(10),

@@ -81,6 +81,13 @@ pub enum Event<'i> {
         /// How it ended.
         outcome: Outcome<'i>,
     },
+    /// A subscription was made again on a new session (`Config::resubscribe`).
+    Resubscribed {
+        /// The token `subscribe` gave.
+        token: Token,
+        /// The server's answer for each filter that was still subscribed, in order.
+        codes: ReasonCodes<'i>,
+    },
     /// There is room again for the operation that was refused for want of it.
     Unblocked,
     /// The server did something odd but harmless; the connection stays up.

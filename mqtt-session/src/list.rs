@@ -59,6 +59,19 @@ impl List {
         self.len = self.len.saturating_add(1);
     }
 
+    pub(crate) fn push_front<T: Linked>(&mut self, table: &mut [T], index: u32) {
+        match table.get_mut(index as usize) {
+            Some(slot) => *slot.links_mut() = Links { next: self.head, prev: NONE },
+            None => return,
+        }
+        match table.get_mut(self.head as usize) {
+            Some(first) => first.links_mut().prev = index,
+            None => self.tail = index,
+        }
+        self.head = index;
+        self.len = self.len.saturating_add(1);
+    }
+
     pub(crate) fn unlink<T: Linked>(&mut self, table: &mut [T], index: u32) {
         let Some(slot) = table.get_mut(index as usize) else { return };
         let Links { next, prev } = slot.links();
@@ -172,6 +185,17 @@ mod tests {
             assert_eq!(list.len(), 4);
             assert_eq!(list.tail(), *want.last().unwrap());
         }
+    }
+
+    #[test]
+    fn what_is_pushed_to_the_front_comes_first() {
+        let mut table = vec![Node(Links::UNLINKED); 3];
+        let mut list = List::new();
+        list.push_front(&mut table, 1);
+        list.push_back(&mut table, 2);
+        list.push_front(&mut table, 0);
+        assert_eq!(order(&list, &table), [0, 1, 2]);
+        assert_eq!(list.tail(), 2);
     }
 
     #[test]

@@ -66,6 +66,8 @@ pub(crate) struct Slot {
     /// When it is dropped unless a byte was sent; before the time was told, see `Operations::stamp`,
     /// the span in microseconds.
     pub(crate) expires: Instant,
+    /// A SUBSCRIBE that ended well before and is being made again: nobody waits for its end.
+    pub(crate) again: bool,
     /// The rest of its time is told to a 5.0 server.
     pub(crate) expiry_on_wire: bool,
 }
@@ -93,6 +95,7 @@ impl Slot {
         tag: 0,
         key: None,
         expires: Instant::NEVER,
+        again: false,
         expiry_on_wire: false,
     };
 
@@ -150,6 +153,8 @@ pub(crate) struct Operations {
     pub(crate) release_cursor: u32,
     /// QoS 0 handed out, last byte not yet taken.
     pub(crate) sending: List,
+    /// Subscriptions that were granted, to be made again on a new session.
+    pub(crate) held: List,
     /// Ended, `Done` not yet fetched.
     pub(crate) ended: List,
 }
@@ -166,6 +171,7 @@ impl Operations {
             release: List::new(),
             release_cursor: NONE,
             sending: List::new(),
+            held: List::new(),
             ended: List::new(),
         }
     }
@@ -175,9 +181,9 @@ impl Operations {
         self.order.len().saturating_add(self.release.len()).saturating_add(self.sending.len())
     }
 
-    /// Slots in use: open operations, and ended ones whose `Done` was not fetched.
+    /// Slots in use: open operations, ended ones whose `Done` was not fetched, held subscriptions.
     pub(crate) const fn in_use(&self) -> u32 {
-        self.open().saturating_add(self.ended.len())
+        self.open().saturating_add(self.ended.len()).saturating_add(self.held.len())
     }
 
     /// The generation of a new operation.
@@ -224,6 +230,7 @@ impl Operations {
         let Some(slot) = slots.get(index as usize) else { return };
         match slot.stage {
             Stage::Sending => self.sending.unlink(slots, index),
+            Stage::Held => self.held.unlink(slots, index),
             Stage::Ended => self.ended.unlink(slots, index),
             Stage::AwaitPubcomp => {
                 if self.release_cursor == index {
@@ -253,6 +260,20 @@ impl Operations {
         self.release.push_back(slots, index);
         if self.release_cursor == NONE {
             self.release_cursor = index;
+        }
+    }
+
+    /// Held subscriptions are to be made again, before everything else.
+    pub(crate) fn make_again(&mut self, slots: &mut [Slot]) {
+        while self.held.tail() != NONE {
+            let index = self.held.tail();
+            self.held.unlink(slots, index);
+            if let Some(slot) = slots.get_mut(index as usize) {
+                slot.stage = Stage::Queued;
+                slot.touched = false;
+                slot.again = true;
+            }
+            self.order.push_front(slots, index);
         }
     }
 

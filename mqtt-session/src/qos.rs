@@ -40,6 +40,8 @@ pub(crate) enum Stage {
     AwaitSuback,
     /// UNSUBSCRIBE handed out.
     AwaitUnsuback,
+    /// SUBSCRIBE that ended well, remembered to be made again.
+    Held,
     /// Over; its `Done` waits to be fetched.
     Ended,
 }
@@ -135,7 +137,7 @@ pub(crate) const fn arrived(phase: Phase) -> Arrival {
 mod tests {
     use super::*;
 
-    const STAGES: [Stage; 8] = [
+    const STAGES: [Stage; 9] = [
         Stage::Queued,
         Stage::Sending,
         Stage::AwaitPuback,
@@ -143,6 +145,7 @@ mod tests {
         Stage::AwaitPubcomp,
         Stage::AwaitSuback,
         Stage::AwaitUnsuback,
+        Stage::Held,
         Stage::Ended,
     ];
     const ANSWERS: [Answer; 6] = [
@@ -167,6 +170,7 @@ mod tests {
             [U, A, U, C, V, V], // AwaitPubcomp
             [U, U, U, U, C, V], // AwaitSuback
             [U, U, U, U, V, C], // AwaitUnsuback
+            [U, U, U, U, V, V], // Held
             [U, U, U, U, V, V], // Ended
         ];
         for (stage, row) in STAGES.into_iter().zip(table) {

@@ -238,8 +238,8 @@ impl<S: Storage> Session<S> {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.bind();
         self.core.handle_timeout(&mut self.store.tables(), now);
-        if self.core.renew_if_quiet() {
-            self.store.shrink();
+        if let Some(arena) = self.core.quiet(&mut self.store.tables()) {
+            self.store.shrink(arena);
         }
     }
 

@@ -301,6 +301,12 @@ impl Core {
         if grows && live > tables.arena.len() / 2 {
             return Some((Table::Arena, live.saturating_mul(2).min(self.bounds.arena)));
         }
+        self.squeeze(tables);
+        None
+    }
+
+    /// Takes the holes out of the arena. O(bytes in use).
+    pub(super) fn squeeze(&mut self, tables: &mut Tables<'_>) {
         let Tables { slots, arena, .. } = tables;
         let farewell = &mut self.farewell;
         self.arena.compact(arena, |owner, at| {
@@ -310,7 +316,6 @@ impl Core {
                 farewell.0 = at;
             }
         });
-        None
     }
 
     /// Accepts a planned message. The caller has made room.
@@ -399,6 +404,7 @@ impl Core {
         slot.shared = !plan.copied;
         slot.touched = false;
         slot.first_time = false;
+        slot.again = false;
         slot.epoch = self.connection.epoch.wrapping_sub(1);
         let start = at as usize;
         let content = tables.arena.get_mut(start..start.saturating_add(len))?;
@@ -407,8 +413,10 @@ impl Core {
 
     pub(crate) fn cancel(&mut self, tables: &mut Tables<'_>, token: Token) -> bool {
         let Some(index) = self.ops.find(tables.slots, token) else { return false };
-        let queued =
-            tables.slots.get(index as usize).is_some_and(|slot| slot.stage == Stage::Queued && !slot.touched);
+        let queued = tables
+            .slots
+            .get(index as usize)
+            .is_some_and(|slot| slot.stage == Stage::Queued && !slot.touched && !slot.again);
         if queued {
             self.end(tables, index, Ending::Cancelled);
         }

@@ -219,6 +219,9 @@ impl Core {
             // [MQTT-3.2.2-5]: the session is gone, on this side too.
             self.lose_session(tables);
         }
+        if !present || version == Version::V3_1 {
+            self.ops.make_again(tables.slots);
+        }
         self.session_held = true;
         self.session_made = false;
         self.session_torn = false;
@@ -248,7 +251,7 @@ impl Core {
         let mut ended = 0u32;
         let mut at = self.ops.order.head();
         while let Some(slot) = tables.slots.get_mut(at as usize) {
-            if slot.stage == Stage::Queued {
+            if slot.stage == Stage::Queued && !slot.again {
                 // What was never handed out is behind all that was.
                 break;
             }
@@ -258,13 +261,14 @@ impl Core {
                 Some(Kind::Subscribe | Kind::Unsubscribe) => true,
                 _ => self.config.on_session_lost == SessionLost::Republish,
             };
+            let counts = tables.slots.get(at as usize).is_some_and(|slot| slot.kind == Kind::Publish);
             if again {
                 self.release_id(tables, at);
                 if let Some(slot) = tables.slots.get_mut(at as usize) {
                     slot.stage = Stage::Queued;
                     slot.touched = false;
                 }
-                republished = republished.saturating_add(1);
+                republished = republished.saturating_add(u32::from(counts));
             } else {
                 self.end(tables, at, self.lost_ending(Ending::Lost));
                 ended = ended.saturating_add(1);

@@ -239,7 +239,7 @@ impl Core {
         // An exchange that is given up here may be half done on the server: going on with that session
         // would let the server take a new message for the old one.
         self.session_torn |= self.ids.used() != 0;
-        for list in [self.ops.order, self.ops.release, self.ops.sending] {
+        for list in [self.ops.order, self.ops.release, self.ops.sending, self.ops.held] {
             let mut at = list.head();
             while at != NONE {
                 let following = crate::list::next(tables.slots, at);

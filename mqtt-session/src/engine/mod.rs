@@ -7,6 +7,7 @@ mod lifecycle;
 mod pump;
 mod receive;
 mod skip;
+mod subscriptions;
 
 use core::time::Duration;
 
@@ -353,9 +354,10 @@ impl Core {
     fn release_content(&mut self, tables: &mut Tables<'_>, index: u32) {
         let Some(slot) = tables.slots.get_mut(index as usize) else { return };
         if slot.at != NONE {
-            let len = usize::from(slot.topic_len)
-                .saturating_add(slot.properties_len as usize)
-                .saturating_add(slot.payload_len as usize);
+            let mut len = Arena::len_of(tables.arena, slot.at);
+            if slot.shared {
+                len = len.saturating_add(slot.payload_len as usize);
+            }
             self.kept = self.kept.saturating_sub(cost(len));
             self.arena.free(tables.arena, slot.at);
             slot.at = NONE;
@@ -419,7 +421,7 @@ impl Core {
 
     /// Whether nobody asked how this operation ends.
     fn is_silent(&self, slot: &Slot) -> bool {
-        slot.is_qos0() && !self.config.qos0_receipts
+        slot.again || (slot.is_qos0() && !self.config.qos0_receipts)
     }
 
     /// Makes a slot that is on no list free.
@@ -449,20 +451,28 @@ impl Core {
     }
 
     /// Whether nothing at all is open, and has not been for a while: the tables may then be new ones.
-    pub(crate) fn renew_if_quiet(&mut self) -> bool {
-        let quiet = self.ops.in_use() == 0
-            && self.kept == 0
+    ///
+    /// Held subscriptions stay where they are, with the tables around them; `Some`: the bytes of the
+    /// arena that are still needed.
+    pub(crate) fn quiet(&mut self, tables: &mut Tables<'_>) -> Option<usize> {
+        let quiet = self.ops.in_use() == self.ops.held.len()
             && self.wire.is_empty()
             && self.exchanges.open() == 0
             && self.owed.is_empty()
+            && self.farewell.is_none()
             && self.now.since(self.connection.last_out) > SHRINK_AFTER;
-        if quiet {
-            self.ops.renew();
-            self.exchanges.renew();
-            self.ids = Ids::new();
-            self.owed = OwedRing::new();
+        if !quiet {
+            return None;
         }
-        quiet
+        self.exchanges.renew();
+        self.ids = Ids::new();
+        self.owed = OwedRing::new();
+        if self.ops.in_use() == 0 {
+            self.ops.renew();
+        } else {
+            self.squeeze(tables);
+        }
+        Some(self.arena.live())
     }
 
     // ---- keep-alive --------------------------------------------------------------------------

@@ -389,6 +389,12 @@ impl Core {
             self.violated(Why::Protocol(ReasonCode::ProtocolError, rule), ReasonCode::ProtocolError);
             return None;
         };
+        if answer == Answer::Suback && self.config.resubscribe {
+            return self.granted(tables, index, codes);
+        }
+        if answer == Answer::Unsuback {
+            self.unsubscribed(tables, index, codes);
+        }
         let (token, tag) = self.complete(tables, index)?;
         Some(Event::Done { token, tag, outcome: Outcome::Granted(codes) })
     }

@@ -87,7 +87,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>, const OUT: usize, const IN: usize> Storage fo
 
     fn share(&mut self, _: u32, _: FixedPayload<'_>) {}
 
-    fn shrink(&mut self) {}
+    fn shrink(&mut self, _: usize) {}
 }
 
 /// A payload for a fixed storage: bytes to copy.

@@ -102,8 +102,14 @@ impl Storage for Heap {
         }
     }
 
-    fn shrink(&mut self) {
-        *self = Self::new(self.capacity.arena, self.capacity.wire);
+    fn shrink(&mut self, arena: usize) {
+        let old = core::mem::replace(self, Self::new(self.capacity.arena, self.capacity.wire));
+        if arena != 0 {
+            self.slots = old.slots;
+            self.arena = old.arena;
+            self.arena.truncate(arena);
+            self.arena.shrink_to_fit();
+        }
     }
 }
 

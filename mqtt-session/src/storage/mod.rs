@@ -44,9 +44,10 @@ pub trait Storage: sealed::Sealed {
     #[doc(hidden)]
     fn share(&mut self, slot: u32, payload: Self::Payload<'_>);
 
-    /// Gives memory back that is not in use. Called when nothing is open.
+    /// Gives memory back that is not in use: nothing is open, and `arena` bytes at the front of that
+    /// table, with the slots they belong to, are all that is still needed.
     #[doc(hidden)]
-    fn shrink(&mut self);
+    fn shrink(&mut self, arena: usize);
 }
 
 mod sealed {

@@ -46,6 +46,7 @@ pub enum Seen {
     Message { topic: String, payload: Vec<u8>, qos: Qos, retain: bool, dup: bool, ack: Option<AckToken> },
     Skipped(u32),
     Done { token: Token, tag: u64, outcome: String },
+    Resubscribed { token: Token, codes: Vec<ReasonCode> },
     Unblocked,
     Anomaly(u16),
     Stopped { left: u32 },
@@ -73,6 +74,9 @@ impl Seen {
             Event::Skipped { len } => Self::Skipped(*len),
             Event::Done { token, tag, outcome } => {
                 Self::Done { token: *token, tag: *tag, outcome: outcome_text(outcome) }
+            }
+            Event::Resubscribed { token, codes } => {
+                Self::Resubscribed { token: *token, codes: codes.iter().collect() }
             }
             Event::Unblocked => Self::Unblocked,
             Event::Anomaly(mqtt_session::Anomaly::UnexpectedAck(id)) => Self::Anomaly(id.get()),
