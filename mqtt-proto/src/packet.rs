@@ -129,23 +129,39 @@ impl<'a> Packet<'a> {
                 _ => {}
             }
         }
-        match frame::open_short(frame, version) {
-            Some((first, reader)) if first >> 4 == PacketType::Publish as u8 => {
-                match Publish::read(first, reader, from) {
-                    Ok(publish) => Ok(Self::Publish(publish)),
-                    Err(why) => Err(why),
+        // The way of each frequent or large packet is straight, so that its fields are written to their places at once.
+        match frame.first() {
+            Some(0x30..=0x3F) => {
+                if let Some((first, reader)) = frame::open_short(frame, version) {
+                    return Publish::read(first, reader, from).map(Self::Publish);
                 }
             }
+            Some(0x10) => return Self::decode_connect(frame, version, from),
+            Some(0x82) => return Self::decode_subscribe(frame, version, from),
+            _ => {}
+        }
+        Self::decode_other(frame, version, from)
+    }
+
+    #[inline(never)]
+    fn decode_connect(frame: &'a [u8], version: Version, from: Peer) -> Result<Self, DecodeError> {
+        match frame::open_short(frame, version) {
+            Some((_, reader)) if from == Peer::Client => Connect::read(reader).map(Self::Connect),
+            _ => Self::decode_other(frame, version, from),
+        }
+    }
+
+    #[inline(never)]
+    fn decode_subscribe(frame: &'a [u8], version: Version, from: Peer) -> Result<Self, DecodeError> {
+        match frame::open_short(frame, version) {
+            Some((_, reader)) if from == Peer::Client => Subscribe::read(reader).map(Self::Subscribe),
             _ => Self::decode_other(frame, version, from),
         }
     }
 
     #[inline(never)]
     fn decode_other(frame: &'a [u8], version: Version, from: Peer) -> Result<Self, DecodeError> {
-        let (first, reader) = match frame::open_short(frame, version) {
-            Some(open) => open,
-            None => frame::open(frame, version)?,
-        };
+        let (first, reader) = frame::open(frame, version)?;
         let Some(packet_type) = PacketType::from_first_byte(first) else {
             return Err(DecodeError::malformed(0, "U-02"));
         };

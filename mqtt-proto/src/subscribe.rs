@@ -9,7 +9,7 @@ use crate::properties::{Properties, section_len};
 use crate::property::PropertyPlace;
 use crate::topic::TopicFilter;
 use crate::types::{PacketId, PacketType, Peer, Qos, Version};
-use crate::wire::{Checked, Reader, Writer, packet_len, write_packet};
+use crate::wire::{Reader, Writer, packet_len, write_packet};
 
 /// The client asks for subscriptions.
 ///
@@ -226,7 +226,7 @@ impl<'a> Subscriptions<'a> {
 #[inline(always)]
 fn check_one(reader: &mut Reader<'_>) -> Result<(), DecodeError> {
     let filter = reader.rest();
-    let Checked = reader.filter()?; // [MQTT-3.8.3-1]
+    reader.check_filter()?; // [MQTT-3.8.3-1]
     let at = reader.at();
     let byte = reader.u8()?;
     if byte <= 2 {
@@ -247,7 +247,7 @@ fn check_one(reader: &mut Reader<'_>) -> Result<(), DecodeError> {
 
 /// The next of subscriptions that were checked before.
 fn read_one<'a>(reader: &mut Reader<'a>) -> Option<Subscription<'a>> {
-    let filter = reader.topic_filter().ok()?;
+    let filter = reader.topic_filter()?;
     let options = SubscriptionOptions::from_byte(reader.u8().ok()?)?;
     Some(Subscription { filter, options })
 }

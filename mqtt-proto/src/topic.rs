@@ -131,7 +131,14 @@ impl<'a> TopicFilter<'a> {
     /// `$share/` without being a shared subscription.
     #[inline]
     pub fn new(filter: &'a str) -> Result<Self, TopicError> {
-        check_filter(filter.as_bytes(), text::is_plain_topic(filter.as_bytes()))?;
+        let bytes = filter.as_bytes();
+        if bytes.len() > MAX_TOPIC_LEN {
+            return Err(TopicError::TooLong); // [MQTT-4.7.3-3]
+        }
+        if !text::is_plain_string(bytes) && text::has_nul(bytes) {
+            return Err(TopicError::Nul); // [MQTT-4.7.3-2]
+        }
+        check_levels(bytes)?;
         Ok(Self(filter))
     }
 
@@ -191,21 +198,11 @@ pub(crate) fn check_name(name: &[u8]) -> Result<(), TopicError> {
     Ok(())
 }
 
-/// Whether UTF-8 text is a topic filter. `plain`: it is ASCII without U+0000 and wildcards.
-#[inline(always)]
-pub(crate) fn check_filter(filter: &[u8], plain: bool) -> Result<(), TopicError> {
-    match filter.first() {
-        None => Err(TopicError::Empty), // [MQTT-4.7.3-1]
-        Some(_) if filter.len() > MAX_TOPIC_LEN => Err(TopicError::TooLong), // [MQTT-4.7.3-3]
-        Some(first) if plain && *first != b'$' => Ok(()),
-        Some(_) => check_levels(filter),
-    }
-}
-
-#[inline(never)]
-fn check_levels(filter: &[u8]) -> Result<(), TopicError> {
-    if !text::is_plain_string(filter) && text::has_nul(filter) {
-        return Err(TopicError::Nul); // [MQTT-4.7.3-2]
+/// Whether UTF-8 text without U+0000 is a topic filter, but for its size.
+#[inline]
+pub(crate) fn check_levels(filter: &[u8]) -> Result<(), TopicError> {
+    if filter.is_empty() {
+        return Err(TopicError::Empty); // [MQTT-4.7.3-1]
     }
     let mut rest = filter;
     if let Some(shared) = filter.strip_prefix(SHARE.as_bytes()) {

@@ -9,7 +9,7 @@ use crate::properties::{Properties, section_len};
 use crate::property::PropertyPlace;
 use crate::topic::TopicFilter;
 use crate::types::{PacketId, PacketType, Peer, Version};
-use crate::wire::{Checked, Reader, Writer, packet_len, write_packet};
+use crate::wire::{Reader, Writer, packet_len, write_packet};
 
 /// The client ends subscriptions.
 ///
@@ -122,7 +122,7 @@ impl<'a> TopicFilters<'a> {
             return Err(DecodeError::protocol(reader.at(), "MQTT-3.10.3-2"));
         }
         while !reader.is_empty() {
-            let Checked = reader.filter()?; // [MQTT-3.10.3-1]
+            reader.check_filter()?; // [MQTT-3.10.3-1]
         }
         Ok(Self(Repr::Encoded(bytes)))
     }
@@ -187,7 +187,7 @@ impl<'a> Iterator for TopicFilterIter<'a> {
         if self.encoded.is_empty() {
             return None;
         }
-        let item = self.encoded.topic_filter().ok();
+        let item = self.encoded.topic_filter();
         if item.is_none() {
             self.encoded = Reader::stored(&[]);
         }

@@ -2,7 +2,7 @@
 
 use crate::error::{DecodeError, EncodeError};
 use crate::text;
-use crate::topic::{MAX_TOPIC_LEN, TopicError, TopicFilter, TopicName, check_filter, check_name};
+use crate::topic::{MAX_TOPIC_LEN, TopicError, TopicFilter, TopicName, check_levels, check_name};
 use crate::types::{PacketId, Version};
 
 /// The largest variable byte integer, and so the largest remaining length.
@@ -185,24 +185,21 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A string that is a topic filter.
+    /// A string that is a topic filter, only checked.
     #[inline(always)]
-    pub(crate) fn filter<T: Text<'a>>(&mut self) -> Result<T, DecodeError> {
+    pub(crate) fn check_filter(&mut self) -> Result<(), DecodeError> {
         let at = self.at();
         let bytes = self.binary()?;
-        let plain = text::is_plain_topic(bytes);
-        let Some(text) = T::from_bytes(bytes, plain) else {
-            return Err(not_utf8(at, self.version));
-        };
-        match check_filter(bytes, plain) {
-            Ok(()) => Ok(text),
-            Err(why) => Err(bad_topic(at, self.version, why)),
+        // Plain text without a wildcard that does not begin with `$` is a filter.
+        match bytes.first() {
+            Some(first) if *first != b'$' && text::is_plain_topic(bytes) => Ok(()),
+            _ => check_filter(at, self.version, bytes),
         }
     }
 
-    pub(crate) fn topic_filter(&mut self) -> Result<TopicFilter<'a>, DecodeError> {
-        let at = self.at();
-        TopicFilter::new(self.filter()?).map_err(|why| bad_topic(at, self.version, why))
+    /// A string that is a topic filter and was checked before.
+    pub(crate) fn topic_filter(&mut self) -> Option<TopicFilter<'a>> {
+        TopicFilter::new(core::str::from_utf8(self.binary().ok()?).ok()?).ok()
     }
 
     /// A packet identifier, which is never 0.
@@ -230,6 +227,20 @@ const fn not_utf8(at: u32, version: Version) -> DecodeError {
 const fn has_nul(at: u32, version: Version) -> DecodeError {
     // [MQTT-1.5.4-2], [MQTT-1.5.3-2]
     DecodeError::malformed(at, version.rule("MQTT-1.5.4-2", "MQTT-1.5.3-2"))
+}
+
+#[inline(never)]
+fn check_filter(at: u32, version: Version, bytes: &[u8]) -> Result<(), DecodeError> {
+    // ASCII without U+0000 is most of what comes here.
+    if !text::is_plain_string(bytes) {
+        if core::str::from_utf8(bytes).is_err() {
+            return Err(not_utf8(at, version));
+        }
+        if text::has_nul(bytes) {
+            return Err(has_nul(at, version));
+        }
+    }
+    check_levels(bytes).map_err(|why| bad_topic(at, version, why))
 }
 
 #[cold]
@@ -277,7 +288,7 @@ impl Text<'_> for Checked {
 
 #[inline(never)]
 fn is_utf8(bytes: &[u8]) -> bool {
-    text::is_plain_string(bytes) || core::str::from_utf8(bytes).is_ok()
+    core::str::from_utf8(bytes).is_ok()
 }
 
 /// What the bytes at the front say about a variable byte integer.
