@@ -59,6 +59,13 @@ pub struct Config {
     /// has lost the session (and on 3.1, which cannot tell, on every connection). They are kept among
     /// the operations until an UNSUBSCRIBE takes them back. Default true.
     pub resubscribe: bool,
+    /// In which order the servers are tried.
+    pub server_order: ServerOrder,
+    /// Whether a lower protocol version is tried, one step at a time, when the server says that it does
+    /// not speak the one asked for, or twice closes without a word on CONNECT. Never below what the
+    /// options need (a session expiry or properties need 5.0), never on any other refusal. The version
+    /// that was accepted is kept for the rest of the run. Default false.
+    pub version_ladder: bool,
     /// What becomes of unacknowledged publishes when the server no longer has the session.
     pub on_session_lost: SessionLost,
     /// Longest time for the transport to connect. Default 30 s.
@@ -69,6 +76,12 @@ pub struct Config {
     pub ping_timeout: Duration,
     /// Longest time a packet may stay half received. Default 30 s.
     pub partial_timeout: Duration,
+    /// Longest time without any acknowledgement while a publish waits for one; the connection is then
+    /// closed, and a resume sends again what a server (or a proxy) lost without a cut. `None` (default):
+    /// no limit, as the standard has none.
+    pub ack_timeout: Option<Duration>,
+    /// What is done about a message that seems to make the server close the connection.
+    pub suspect: Suspect,
     /// When and how often to connect again.
     pub backoff: Backoff,
 }
@@ -91,12 +104,16 @@ impl Config {
             ack_mode: AckMode::Automatic,
             qos0_receipts: false,
             servers: 1,
+            server_order: ServerOrder::RoundRobin,
+            version_ladder: false,
             resubscribe: true,
             on_session_lost: SessionLost::Republish,
             dial_timeout: Duration::from_secs(30),
             connack_timeout: Duration::from_secs(10),
             ping_timeout: Duration::from_secs(10),
             partial_timeout: Duration::from_secs(30),
+            ack_timeout: None,
+            suspect: Suspect::new(),
             backoff: Backoff::new(),
         }
     }
@@ -164,6 +181,44 @@ pub enum WhenFull {
     DropOldest,
     /// Messages that came last are dropped to make room. O(dropped).
     DropNewest,
+}
+
+/// In which order the driver's servers are tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum ServerOrder {
+    /// The next one after each attempt that failed; a connection that was up is first tried again at
+    /// the same server. The default.
+    #[default]
+    RoundRobin,
+    /// The first that answers, in their order: after a connection that was up, from the first again.
+    Priority,
+    /// Drawn for each attempt.
+    Random,
+}
+
+/// What is done about a message that seems to make the server close the connection: the same first
+/// unacknowledged operation on connection after connection, and no other progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Suspect {
+    /// After how many such connections in a row `Event::Suspect` names the operation. Default 3; 0: never.
+    pub after: u8,
+    /// Whether the operation then ends, as `Outcome::Abandoned`. The session on the server may hold a half
+    /// of its exchange, so the next connection begins a new session. Default false.
+    pub end: bool,
+}
+
+impl Suspect {
+    /// The defaults.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { after: 3, end: false }
+    }
+}
+
+impl Default for Suspect {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 /// Who acknowledges inbound messages at QoS 1 and 2.

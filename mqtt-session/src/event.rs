@@ -88,6 +88,13 @@ pub enum Event<'i> {
         /// The server's answer for each filter that was still subscribed, in order.
         codes: ReasonCodes<'i>,
     },
+    /// The connection was lost several times in a row with this operation the first one not
+    /// acknowledged, and without any other progress: it may be what the server cannot bear
+    /// (`Config::suspect`).
+    Suspect {
+        /// As given when it was accepted.
+        token: Token,
+    },
     /// There is room again for the operation that was refused for want of it.
     Unblocked,
     /// The server did something odd but harmless; the connection stays up.
@@ -140,6 +147,9 @@ pub enum Outcome<'i> {
     Unknown,
     /// The server broke the exchange (PUBACK for a QoS 2 message); it is not sent again.
     Violated,
+    /// It made the server close the connection again and again, and the policy ended it
+    /// (`Config::suspect`).
+    Abandoned,
     /// `stop` ended it.
     Stopped,
 }
@@ -196,6 +206,8 @@ pub enum Why {
     PingTimeout,
     /// A packet stayed half received for `Config::partial_timeout`.
     PartialTimeout,
+    /// No acknowledgement came within `Config::ack_timeout`.
+    AckTimeout,
     /// The server sent DISCONNECT (5.0).
     ServerDisconnected(ReasonCode),
     /// The server sent something that is not MQTT.
@@ -220,6 +232,7 @@ impl fmt::Display for Why {
             Self::TransportFailed => f.write_str("the connection broke"),
             Self::PingTimeout => f.write_str("the server did not answer a ping in time"),
             Self::PartialTimeout => f.write_str("the server stopped in the middle of a packet"),
+            Self::AckTimeout => f.write_str("the server did not acknowledge a message in time"),
             Self::ServerDisconnected(code) => write!(f, "the server disconnected: {code}"),
             Self::Malformed(error) => write!(f, "the server sent a bad packet: {error}"),
             Self::Protocol(code, rule) => write!(f, "the server broke the protocol: {code} [{rule}]"),

@@ -85,7 +85,7 @@ mod timers;
 mod token;
 mod wire;
 
-pub use config::{AckMode, Backoff, Config, Oversize, SessionLost, WhenFull};
+pub use config::{AckMode, Backoff, Config, Oversize, ServerOrder, SessionLost, Suspect, WhenFull};
 pub use error::{AckError, PublishError, Refused, StartError, SubscribeError};
 pub use event::{Anomaly, Closed, Command, Connected, Event, Outcome, Received, Topic, Why};
 pub use limits::ServerLimits;

@@ -13,9 +13,10 @@ use core::time::Duration;
 
 use mqtt_proto::{ReasonCode, Version};
 
-use crate::config::Backoff;
+use crate::config::{Backoff, ServerOrder};
 use crate::event::{Anomaly, Why};
 use crate::time::{Instant, micros};
+use crate::token::Token;
 
 /// Where the link stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +60,11 @@ pub(crate) struct Link {
     /// When a connection last broke with bytes of it possibly still on their way.
     pub(crate) ghost: Option<Instant>,
     pub(crate) version: Version,
+    /// The highest version still tried, and whether a server accepted it.
+    pub(crate) highest: Version,
+    pub(crate) proved: bool,
+    /// Connections in a row that the server closed without a word on CONNECT.
+    pub(crate) silent: u8,
     random: u64,
 }
 
@@ -78,6 +84,9 @@ impl Link {
             up_since: Instant::ZERO,
             ghost: None,
             version: Version::V5,
+            highest: Version::V5,
+            proved: false,
+            silent: 0,
             random: seed,
         }
     }
@@ -89,6 +98,38 @@ impl Link {
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         mixed ^ (mixed >> 31)
+    }
+
+    /// The next server to try: after a connection that was up, or after an attempt that failed.
+    pub(crate) fn choose_server(&mut self, order: ServerOrder, servers: u8, was_up: bool) {
+        let servers = servers.max(1);
+        self.server = match order {
+            ServerOrder::Random => {
+                u8::try_from(self.random().checked_rem(u64::from(servers)).unwrap_or(0)).unwrap_or(0)
+            }
+            ServerOrder::Priority if was_up => 0,
+            ServerOrder::RoundRobin if was_up => self.server,
+            _ => self.server.saturating_add(1).checked_rem(servers).unwrap_or(0),
+        };
+    }
+
+    /// One step down the ladder of versions, if this end of a handshake asks for it and there is one.
+    pub(crate) fn step_down(&mut self, why: &Why, silent: bool) -> bool {
+        if self.proved {
+            return false;
+        }
+        self.silent = if silent { self.silent.saturating_add(1) } else { 0 };
+        let asked = matches!(why, Why::VersionRefused | Why::Refused(ReasonCode::UnsupportedProtocolVersion));
+        if !asked && self.silent < 2 {
+            return false;
+        }
+        self.silent = 0;
+        self.highest = match self.version {
+            Version::V5 => Version::V3_1_1,
+            Version::V3_1_1 => Version::V3_1,
+            Version::V3_1 => return false,
+        };
+        true
     }
 
     /// The delay before the next attempt: even between 0 and the cap of this attempt.
@@ -134,13 +175,14 @@ pub(crate) enum Notice {
     Connecting { attempt: u32, server: u8 },
     Disconnected { why: Why, retry: Option<Duration> },
     SessionLost { republished: u32, ended: u32 },
+    Suspect { token: Token },
     Stopped { left: u32 },
 }
 
-const NOTICES: usize = 6;
+const NOTICES: usize = 7;
 
 /// A short queue of notices. It cannot overflow: no new attempt begins while more than
-/// `Notices::CALM` wait, and one attempt makes at most four.
+/// `Notices::CALM` wait, and one attempt makes at most five.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Notices {
     ring: [Notice; NOTICES],

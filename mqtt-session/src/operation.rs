@@ -30,6 +30,7 @@ pub(crate) enum Ending {
     Dropped,
     Lost,
     Unknown,
+    Abandoned,
     Stopped,
 }
 

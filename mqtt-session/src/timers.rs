@@ -16,6 +16,8 @@ pub(crate) enum Timer {
     Ping,
     /// The rest of a half-received packet must have arrived.
     Partial,
+    /// An acknowledgement must have arrived.
+    Ack,
     /// The next attempt begins.
     Backoff,
     /// What was accepted must have been delivered before stopping.
@@ -24,9 +26,17 @@ pub(crate) enum Timer {
     Flush,
 }
 
-const COUNT: usize = 7;
-const ALL: [Timer; COUNT] =
-    [Timer::Dial, Timer::Connack, Timer::Ping, Timer::Partial, Timer::Backoff, Timer::Drain, Timer::Flush];
+const COUNT: usize = 8;
+const ALL: [Timer; COUNT] = [
+    Timer::Dial,
+    Timer::Connack,
+    Timer::Ping,
+    Timer::Partial,
+    Timer::Ack,
+    Timer::Backoff,
+    Timer::Drain,
+    Timer::Flush,
+];
 
 /// All deadlines of a session.
 ///

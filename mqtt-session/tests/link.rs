@@ -9,7 +9,9 @@ use mqtt_session::proto::{
     Connack, Connect, Disconnect, Packet, Peer, Pingreq, Pingresp, Properties, Property, Puback, Publish,
     Qos, ReasonCode, TopicName, Version, Will,
 };
-use mqtt_session::{Closed, Command, ConnectOptions, Instant, PublishError, StartError, Stop, Why};
+use mqtt_session::{
+    Closed, Command, ConnectOptions, Instant, PublishError, ServerOrder, StartError, Stop, Why,
+};
 
 fn connect_packet(frame: &[u8], version: Version) -> Connect<'_> {
     match Packet::decode(frame, version, Peer::Client).unwrap() {
@@ -441,4 +443,192 @@ scenario!(skipping_the_events_only_delays_the_next_attempt, VERSIONS, |t| {
     let events = t.events();
     assert!(matches!(events[0], Seen::Connecting { attempt: 1, .. }));
     assert!(matches!(t.command(), Some(Command::Open { .. })));
+});
+
+scenario!(
+    the_ladder_steps_down_when_the_version_is_refused_and_keeps_what_was_accepted,
+    [Version::V5],
+    |c| { c.version_ladder = true },
+    |t| {
+        let asked = t.options;
+        assert_eq!(t.open_any(), Version::V5);
+        t.send_bytes(&[0x20, 0x02, 0x00, 0x01]);
+        assert_eq!(t.closes_somehow(), Why::VersionRefused);
+        t.options = asked;
+        assert_eq!(t.open_any(), Version::V3_1_1);
+        t.send(Connack {
+            session_present: false,
+            reason_code: ReasonCode::UnsupportedProtocolVersion,
+            properties: Default::default(),
+        });
+        t.closes_somehow();
+        t.options = asked;
+        assert_eq!(t.open_any(), Version::V3_1);
+        t.connect_accepted();
+        assert!(t.session.is_connected());
+        t.cut();
+        // The server may be silent now and then: what it accepted once stays.
+        for _ in 0..4 {
+            t.options = asked;
+            assert_eq!(t.open_any(), Version::V3_1);
+            t.close(Closed::Ended);
+        }
+    }
+);
+
+scenario!(
+    the_ladder_steps_down_after_two_silent_closes,
+    [Version::V5],
+    |c| { c.version_ladder = true },
+    |t| {
+        let asked = t.options;
+        for version in [Version::V5, Version::V5, Version::V3_1_1, Version::V3_1_1, Version::V3_1] {
+            t.options = asked;
+            assert_eq!(t.open_any(), version);
+            t.close(Closed::Ended);
+        }
+    }
+);
+
+scenario!(
+    the_ladder_is_not_climbed_down_on_bad_credentials,
+    [Version::V5],
+    |c| { c.version_ladder = true },
+    |t| {
+        t.open();
+        t.send(Connack {
+            session_present: false,
+            reason_code: ReasonCode::NotAuthorized,
+            properties: Default::default(),
+        });
+        assert_eq!(t.closes_somehow(), Why::Refused(ReasonCode::NotAuthorized));
+        assert_eq!(t.session.poll_timeout(), None);
+    }
+);
+
+scenario!(
+    the_ladder_is_not_climbed_down_when_the_options_need_5_0,
+    [Version::V5],
+    |c| { c.version_ladder = true },
+    |t| {
+        t.options.session_expiry = 60;
+        t.open();
+        t.send_bytes(&[0x20, 0x02, 0x00, 0x01]);
+        assert_eq!(t.closes_somehow(), Why::VersionRefused);
+        assert!(matches!(t.events().last(), Some(Seen::Stopped { .. })));
+    }
+);
+
+scenario!(
+    by_priority_the_first_server_comes_first_after_a_connection,
+    VERSIONS,
+    |c| {
+        c.servers = 3;
+        c.server_order = ServerOrder::Priority;
+    },
+    |t| {
+        let dial = |t: &mut common::Trace<S>| loop {
+            match t.command() {
+                Some(Command::Open { server, .. }) => break server,
+                Some(other) => panic!("{other:?}"),
+                None => t.after_backoff(),
+            }
+        };
+        t.session.start(&t.options).unwrap();
+        for server in [0, 1] {
+            assert_eq!(dial(t), server);
+            t.close(Closed::DialFailed);
+        }
+        assert_eq!(dial(t), 2);
+        t.session.opened(&t.options, t.now);
+        t.drain();
+        t.connect_accepted();
+        t.cut();
+        assert_eq!(dial(t), 0);
+    }
+);
+
+scenario!(
+    a_lost_acknowledgement_is_found_by_its_timeout,
+    VERSIONS,
+    |c| { c.ack_timeout = Some(Duration::from_secs(5)) },
+    |t| {
+        t.options.clean_start = false;
+        t.connect();
+        t.publish("a", Qos::AtLeastOnce, b"1");
+        t.publish("a", Qos::AtLeastOnce, b"2");
+        t.after(Duration::from_secs(4));
+        t.send(Puback::new(id(1)));
+        t.after(Duration::from_secs(4));
+        assert_eq!(t.command(), None);
+        t.after(Duration::from_secs(1));
+        assert_eq!(t.closes_somehow(), Why::AckTimeout);
+        t.resume();
+        assert_eq!(t.next_frame().unwrap()[0], 0x3A);
+        t.send(Puback::new(id(2)));
+        t.after(Duration::from_secs(50));
+        t.expect_silence();
+        assert!(t.session.is_connected());
+    }
+);
+
+scenario!(a_poison_message_is_named_after_three_connections_without_progress, VERSIONS, |t| {
+    t.options.clean_start = false;
+    t.connect();
+    let token = t.publish("a", Qos::AtLeastOnce, b"poison");
+    t.publish("a", Qos::AtLeastOnce, b"innocent");
+    t.drain();
+    t.events();
+    for _ in 0..2 {
+        t.close(Closed::Ended);
+        assert!(!t.events().iter().any(|seen| matches!(seen, Seen::Suspect(_))));
+        t.resume();
+    }
+    t.close(Closed::Ended);
+    assert!(t.events().contains(&Seen::Suspect(token)));
+});
+
+scenario!(
+    a_poison_message_can_be_ended,
+    VERSIONS,
+    |c| {
+        c.suspect.end = true;
+        c.suspect.after = 2;
+    },
+    |t| {
+        t.options.clean_start = false;
+        t.connect();
+        let token = t.publish("a", Qos::AtLeastOnce, b"poison");
+        t.publish("a", Qos::AtLeastOnce, b"innocent");
+        t.drain();
+        t.close(Closed::Ended);
+        t.resume();
+        t.close(Closed::Ended);
+        let ended = |seen: &Seen| matches!(seen, Seen::Done { token: done, outcome, .. } if *done == token && outcome == "Abandoned");
+        assert!(t.events().iter().any(ended));
+        let version = t.version();
+        let frame = t.open();
+        assert!(
+            connect_packet(&frame, version).clean_start,
+            "a half-done exchange may be left on the server"
+        );
+        t.connect_accepted();
+        let frame = t.next_frame().unwrap();
+        assert!(frame.ends_with(b"innocent"));
+        t.expect_silence();
+    }
+);
+
+scenario!(progress_on_another_message_clears_a_suspicion, VERSIONS, |t| {
+    t.options.clean_start = false;
+    t.connect();
+    t.publish("a", Qos::AtLeastOnce, b"slow");
+    for round in 0..10u16 {
+        t.publish("a", Qos::AtLeastOnce, b"quick");
+        t.drain();
+        t.send(Puback::new(id(round + 2)));
+        t.close(Closed::Ended);
+        t.resume();
+    }
+    assert!(!t.events().iter().any(|seen| matches!(seen, Seen::Suspect(_))));
 });

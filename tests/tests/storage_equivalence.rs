@@ -54,6 +54,9 @@ fn config(seed: u64, random: &mut Random) -> Config {
     config.ack_mode = if random.one_in(3) { AckMode::Manual } else { AckMode::Automatic };
     config.qos0_receipts = random.one_in(2);
     config.when_full = [WhenFull::Reject, WhenFull::DropOldest, WhenFull::DropNewest][random.below(3)];
+    config.version_ladder = random.one_in(2);
+    config.ack_timeout = random.one_in(3).then_some(Duration::from_secs(3));
+    config.suspect.end = random.one_in(2);
     config.on_session_lost = [SessionLost::Republish, SessionLost::Fail, SessionLost::Drop][random.below(3)];
     config
 }

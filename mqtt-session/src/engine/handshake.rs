@@ -26,11 +26,13 @@ pub(super) struct Asked {
     local_state: LocalState,
     keep_alive: u16,
     session_expiry: u32,
+    /// The options cannot be said in a lower version than 5.0.
+    pub(super) needs_5: bool,
 }
 
 impl Asked {
     pub(super) const fn new() -> Self {
-        Self { clean: true, local_state: LocalState::None, keep_alive: 0, session_expiry: 0 }
+        Self { clean: true, local_state: LocalState::None, keep_alive: 0, session_expiry: 0, needs_5: false }
     }
 }
 
@@ -117,7 +119,9 @@ impl Core {
         self.link.attempt = 0;
         self.link.ghost = None;
         self.session_made = false;
-        self.link.version = options.version;
+        self.link.highest = options.version;
+        self.link.proved = false;
+        self.link.silent = 0;
         self.begin_attempt();
         Ok(())
     }
@@ -136,6 +140,7 @@ impl Core {
         self.timers.clear(Timer::Dial);
         self.connection = Connection::new(self.connection.epoch, self.now);
         self.limits = ServerLimits::unlimited();
+        let options = &self.on_the_ladder(options);
         self.link.version = options.version;
         let connect_len = self.connect_room(options).ok().and_then(|_| self.write_connect(tables, options));
         let Some(connect_len) = connect_len else {
@@ -145,6 +150,13 @@ impl Core {
         self.wire.written(connect_len);
         self.link.state = State::Handshake;
         self.timers.set(Timer::Connack, self.now.after(self.config.connack_timeout));
+    }
+
+    /// The options with the version that is tried this time.
+    fn on_the_ladder<'a>(&self, options: &ConnectOptions<'a>) -> ConnectOptions<'a> {
+        let version =
+            if self.config.version_ladder { options.version.min(self.link.highest) } else { options.version };
+        ConnectOptions { version, ..*options }
     }
 
     /// Encodes CONNECT at the start of the empty wire buffer.
@@ -161,6 +173,9 @@ impl Core {
         let properties = Properties::Chain(own.list(), EncodedProperties::from_stored(extra));
         let connect = self.connect(options, properties);
         self.handshake = Asked {
+            needs_5: options.session_expiry != 0
+                || !options.properties.is_empty()
+                || options.will.is_some_and(|will| !will.properties.is_empty()),
             clean: connect.clean_start,
             local_state: options.local_state,
             keep_alive: options.keep_alive,
@@ -229,6 +244,7 @@ impl Core {
         self.ops.rewind();
         self.link.state = State::Up;
         self.link.first = false;
+        self.link.proved = true;
         self.link.up_since = self.now;
         self.stats.connections = self.stats.connections.wrapping_add(1);
         Some(Event::Connected(Connected {

@@ -14,6 +14,7 @@ use crate::qos::Stage;
 use crate::storage::Tables;
 use crate::time::Instant;
 use crate::timers::Timer;
+use crate::token::Token;
 
 /// How long the last bytes before closing may take to leave.
 const FLUSH: Duration = Duration::from_secs(1);
@@ -57,7 +58,7 @@ impl Core {
         if matches!(was, State::Idle | State::Backoff | State::Closing) {
             return;
         }
-        for timer in [Timer::Dial, Timer::Connack, Timer::Ping, Timer::Partial] {
+        for timer in [Timer::Dial, Timer::Connack, Timer::Ping, Timer::Partial, Timer::Ack] {
             self.timers.clear(timer);
         }
         self.link.why = Some(why);
@@ -106,17 +107,47 @@ impl Core {
         } else if sent && self.link.why.is_none() {
             self.link.ghost = Some(self.now);
         }
+        let silent =
+            was == State::Handshake && self.link.why.is_none() && sent && self.connection.partial.is_none();
+        let stepped = was != State::Up
+            && self.config.version_ladder
+            && !self.handshake.needs_5
+            && self.link.step_down(&why, silent);
+        self.suspect(tables);
         self.take_back_unsent(tables);
         self.reset_connection(tables);
         if was == State::Up && self.now.since(self.link.up_since) >= self.config.backoff.healthy {
             self.link.attempt = 0;
-        } else if was != State::Up {
-            // A connection that was up is tried again at the same server first.
-            let servers = self.config.servers.max(1);
-            self.link.server = self.link.server.saturating_add(1).checked_rem(servers).unwrap_or(0);
         }
-        self.disconnected(why, own_ghost);
+        if !stepped {
+            self.link.choose_server(self.config.server_order, self.config.servers, was == State::Up);
+        }
+        self.disconnected(why, own_ghost || stepped);
         self.settle(tables);
+    }
+
+    /// A connection is lost: notes which operation it was lost on, if any was handed out.
+    fn suspect(&mut self, tables: &mut Tables<'_>) {
+        let epoch = self.connection.epoch;
+        let first = [self.ops.release.head(), self.ops.order.head()].into_iter().find_map(|index| {
+            let slot = tables.slots.get(index as usize)?;
+            (slot.epoch == epoch && slot.position < self.wire.taken())
+                .then(|| (index, Token::new(index, slot.generation)))
+        });
+        let Some((index, token)) = first else { return };
+        let times = match self.first_unacked {
+            Some((last, times)) if last == token => times.saturating_add(1),
+            _ => 1,
+        };
+        self.first_unacked = Some((token, times));
+        if times != self.config.suspect.after {
+            return;
+        }
+        self.notices.push(Notice::Suspect { token });
+        if self.config.suspect.end {
+            self.session_torn = true;
+            self.end(tables, index, Ending::Abandoned);
+        }
     }
 
     /// Whether the session was taken over by nobody but a CONNECT of its own earlier connection, which
@@ -136,7 +167,7 @@ impl Core {
         self.exchanges.cut(tables.exchanges);
         self.connection = Connection::new(self.connection.epoch.wrapping_add(1), self.now);
         self.limits = crate::limits::ServerLimits::unlimited();
-        for timer in [Timer::Dial, Timer::Connack, Timer::Ping, Timer::Partial, Timer::Flush] {
+        for timer in [Timer::Dial, Timer::Connack, Timer::Ping, Timer::Partial, Timer::Ack, Timer::Flush] {
             self.timers.clear(timer);
         }
         self.ops.rewind();
@@ -168,9 +199,9 @@ impl Core {
     }
 
     /// The connection, or the attempt, is over: try again, or stop.
-    fn disconnected(&mut self, why: Why, own_ghost: bool) {
+    fn disconnected(&mut self, why: Why, pardoned: bool) {
         let backoff = &self.config.backoff;
-        let given_up = (is_fatal(&why, self.link.version) && !own_ghost)
+        let given_up = (is_fatal(&why, self.link.version) && !pardoned)
             || self.link.stopping
             || backoff.attempts.is_some_and(|limit| self.link.attempt >= limit)
             || (self.link.first && !backoff.retry_first);
@@ -264,6 +295,8 @@ impl Core {
                 Timer::Connack => self.close(Why::HandshakeTimeout, None),
                 Timer::Ping => self.close(Why::PingTimeout, None),
                 Timer::Partial => self.close(Why::PartialTimeout, None),
+                Timer::Ack if self.in_flight() != 0 => self.close(Why::AckTimeout, None),
+                Timer::Ack => {}
                 Timer::Backoff => self.begin_attempt(),
                 Timer::Drain => self.finish(),
                 Timer::Flush => self.link.flushed = true,

@@ -121,6 +121,8 @@ pub(crate) struct Core {
     /// The reason code of the DISCONNECT that `stop` asked for.
     farewell_code: ReasonCode,
     ghosts: expiry::Ghosts,
+    /// The first unacknowledged operation of the last connection, and on how many in a row it was.
+    first_unacked: Option<(Token, u8)>,
     wire: Wire,
     exchanges: Exchanges,
     owed: OwedRing,
@@ -157,6 +159,7 @@ impl Core {
             farewell: None,
             farewell_code: ReasonCode::Success,
             ghosts: expiry::Ghosts::new(),
+            first_unacked: None,
             wire: Wire::new(),
             exchanges: Exchanges::new(),
             owed: OwedRing::new(),
@@ -224,6 +227,7 @@ impl Core {
                     Notice::Connecting { attempt, server } => Event::Connecting { attempt, server },
                     Notice::Disconnected { why, retry } => Event::Disconnected { why, retry },
                     Notice::SessionLost { republished, ended } => Event::SessionLost { republished, ended },
+                    Notice::Suspect { token } => Event::Suspect { token },
                     Notice::Stopped { left } => Event::Stopped { left },
                 });
             }
@@ -258,6 +262,7 @@ impl Core {
             Ending::Cancelled => Outcome::Cancelled,
             Ending::Dropped => Outcome::Dropped,
             Ending::Lost => Outcome::Lost,
+            Ending::Abandoned => Outcome::Abandoned,
             Ending::Unknown => Outcome::Unknown,
             Ending::Stopped => Outcome::Stopped,
         };

@@ -15,6 +15,7 @@ use crate::operation::{Ending, Kind, Slot};
 use crate::qos::Stage;
 use crate::storage::{Table, Tables};
 use crate::time::Instant;
+use crate::timers::Timer;
 
 /// Bytes that are handed out at a time: enough for one large write, few enough to stay in the cache.
 const GATHER: usize = 64 * 1024;
@@ -158,7 +159,12 @@ impl Core {
         let version = self.link.version;
         while let Some(slot) = tables.slots.get(self.ops.release_cursor as usize) {
             let Some(id) = slot.packet_id else { return Ok(()) };
+            let begins = self.wire.position();
             self.put(tables, |out| Pubrel::new(id).encode(version, out), 4)?;
+            if let Some(slot) = tables.slots.get_mut(self.ops.release_cursor as usize) {
+                slot.epoch = self.connection.epoch;
+                slot.position = begins;
+            }
             self.ops.release_cursor = next(tables.slots, self.ops.release_cursor);
         }
         Ok(())
@@ -277,6 +283,11 @@ impl Core {
         } else {
             let stage = if slot.qos == Qos::AtLeastOnce { Stage::AwaitPuback } else { Stage::AwaitPubrec };
             self.handed_out(tables, index, stage, begins);
+            if let Some(timeout) = self.config.ack_timeout
+                && self.in_flight() == 0
+            {
+                self.timers.set(Timer::Ack, self.now.after(timeout));
+            }
             let connection = &mut self.connection;
             connection.publishing = connection.publishing.saturating_add(1);
             if stage == Stage::AwaitPubrec {

@@ -324,6 +324,9 @@ impl Core {
         let reaction = holder.map_or(Reaction::Unexpected, |(_, stage)| answered(stage, answer));
         let index = holder.map_or(NONE, |(index, _)| index);
         let lent = self.wire.lent().is_some_and(|lent| lent.slot == index);
+        if matches!(reaction, Reaction::Complete | Reaction::Release) {
+            self.progressed();
+        }
         match reaction {
             Reaction::Unexpected => {
                 if answer == Answer::Pubrec {
@@ -365,6 +368,14 @@ impl Core {
                 self.violated(why, ReasonCode::ProtocolError);
                 told.map(|(token, tag)| Event::Done { token, tag, outcome: Outcome::Violated })
             }
+        }
+    }
+
+    /// An acknowledgement came: the next one has its time again.
+    fn progressed(&mut self) {
+        self.first_unacked = None;
+        if let Some(timeout) = self.config.ack_timeout {
+            self.timers.set(Timer::Ack, self.now.after(timeout));
         }
     }
 

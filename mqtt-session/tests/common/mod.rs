@@ -46,6 +46,7 @@ pub enum Seen {
     Message { topic: String, payload: Vec<u8>, qos: Qos, retain: bool, dup: bool, ack: Option<AckToken> },
     Skipped(u32),
     Done { token: Token, tag: u64, outcome: String },
+    Suspect(Token),
     Resubscribed { token: Token, codes: Vec<ReasonCode> },
     Unblocked,
     Anomaly(u16),
@@ -78,6 +79,7 @@ impl Seen {
             Event::Resubscribed { token, codes } => {
                 Self::Resubscribed { token: *token, codes: codes.iter().collect() }
             }
+            Event::Suspect { token } => Self::Suspect(*token),
             Event::Unblocked => Self::Unblocked,
             Event::Anomaly(mqtt_session::Anomaly::UnexpectedAck(id)) => Self::Anomaly(id.get()),
             Event::Stopped { left } => Self::Stopped { left: *left },
@@ -315,6 +317,19 @@ impl<S: Storage> Trace<S> {
             self.after_backoff();
         }
         panic!("no attempt to connect");
+    }
+
+    /// Connects with the version the session tries this time, which is then the version of the trace.
+    pub fn open_any(&mut self) -> Version {
+        let frame = self.open();
+        // Name and level: "MQIsdp" 3, "MQTT" 4 or 5.
+        let level = frame[2 + 2 + usize::from(frame[3])];
+        self.options.version = match level {
+            3 => Version::V3_1,
+            4 => Version::V3_1_1,
+            _ => Version::V5,
+        };
+        self.options.version
     }
 
     /// Connects; the server answers with Session Present and these properties.
