@@ -59,16 +59,23 @@ impl List {
         self.len = self.len.saturating_add(1);
     }
 
-    pub(crate) fn push_front<T: Linked>(&mut self, table: &mut [T], index: u32) {
+    /// Puts `index` before `behind`; at the end, where that is `NONE`.
+    pub(crate) fn insert_before<T: Linked>(&mut self, table: &mut [T], index: u32, behind: u32) {
+        let Some(before) = table.get(behind as usize).map(|slot| slot.links().prev) else {
+            self.push_back(table, index);
+            return;
+        };
         match table.get_mut(index as usize) {
-            Some(slot) => *slot.links_mut() = Links { next: self.head, prev: NONE },
+            Some(slot) => *slot.links_mut() = Links { next: behind, prev: before },
             None => return,
         }
-        match table.get_mut(self.head as usize) {
-            Some(first) => first.links_mut().prev = index,
-            None => self.tail = index,
+        if let Some(slot) = table.get_mut(behind as usize) {
+            slot.links_mut().prev = index;
         }
-        self.head = index;
+        match table.get_mut(before as usize) {
+            Some(slot) => slot.links_mut().next = index,
+            None => self.head = index,
+        }
         self.len = self.len.saturating_add(1);
     }
 
@@ -188,14 +195,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_pushed_to_the_front_comes_first() {
-        let mut table = vec![Node(Links::UNLINKED); 3];
+    fn a_slot_can_be_put_before_any_other_or_at_the_end() {
+        let mut table = vec![Node(Links::UNLINKED); 5];
         let mut list = List::new();
-        list.push_front(&mut table, 1);
-        list.push_back(&mut table, 2);
-        list.push_front(&mut table, 0);
-        assert_eq!(order(&list, &table), [0, 1, 2]);
-        assert_eq!(list.tail(), 2);
+        list.insert_before(&mut table, 1, NONE);
+        list.insert_before(&mut table, 0, 1);
+        list.insert_before(&mut table, 4, NONE);
+        list.insert_before(&mut table, 2, 4);
+        list.insert_before(&mut table, 3, 4);
+        assert_eq!(order(&list, &table), [0, 1, 2, 3, 4]);
+        assert_eq!((list.tail(), list.len()), (4, 5));
+        assert_eq!(prev(&table, 4), 3);
     }
 
     #[test]

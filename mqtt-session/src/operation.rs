@@ -264,17 +264,20 @@ impl Operations {
         }
     }
 
-    /// Held subscriptions are to be made again, before everything else.
+    /// Held subscriptions are to be made again: before everything that was never handed out, and behind
+    /// what was, which holds identifiers that they may have to wait for. O(in flight).
     pub(crate) fn make_again(&mut self, slots: &mut [Slot]) {
-        while self.held.tail() != NONE {
-            let index = self.held.tail();
-            self.held.unlink(slots, index);
+        let mut behind = self.order.head();
+        while slots.get(behind as usize).is_some_and(|slot| slot.stage != Stage::Queued) {
+            behind = crate::list::next(slots, behind);
+        }
+        while let Some(index) = self.held.pop_front(slots) {
             if let Some(slot) = slots.get_mut(index as usize) {
                 slot.stage = Stage::Queued;
                 slot.touched = false;
                 slot.again = true;
             }
-            self.order.push_front(slots, index);
+            self.order.insert_before(slots, index, behind);
         }
     }
 

@@ -144,3 +144,28 @@ scenario!(it_can_be_left_to_the_application, VERSIONS, |c| { c.resubscribe = fal
     t.connect();
     t.expect_silence();
 });
+
+scenario!(
+    a_subscription_made_again_waits_behind_what_holds_all_identifiers,
+    [Version::V3_1],
+    |c| { c.max_in_flight = 2 },
+    |t| {
+        t.options.clean_start = false;
+        t.connect();
+        subscribe(t, &[("a", Qos::AtLeastOnce)]);
+        answer(t, &[ONE]);
+        for payload in [b"1", b"2", b"3"] {
+            t.publish("x", Qos::AtLeastOnce, payload);
+        }
+        t.drain();
+        t.cut();
+        t.resume();
+        assert_eq!(t.next_frame().unwrap()[0], 0x3A);
+        let frame = t.next_frame().unwrap();
+        assert_eq!(frame[0], 0x3A);
+        t.expect_silence();
+        t.send(mqtt_session::proto::Puback::new(id(2)));
+        assert_eq!(answer(t, &[ONE]), owned(&[("a", Qos::AtLeastOnce)]));
+        assert_eq!(t.next_frame().unwrap()[0], 0x32);
+    }
+);
