@@ -1,7 +1,7 @@
 //! One engine, one transport, and what goes between them. No lock, no thread, no waiting.
 
 use core::time::Duration;
-use std::io::{self, Read, Write};
+use std::io;
 use std::sync::Arc;
 use std::time;
 
@@ -16,6 +16,7 @@ use crate::event::{Cause, Event};
 use crate::input::Input;
 use crate::message::{Message, Payload, Publish, owned};
 use crate::options::Options;
+use crate::transport::{Through, Transport};
 
 /// How long a write counts as fresh: what is published meanwhile is gathered for the next write, which then
 /// carries many packets, instead of costing a system call each.
@@ -35,7 +36,6 @@ pub trait Sink {
 /// The engine with its transport: moves bytes, carries out the engine's commands, turns its events into
 /// owned ones. What needs a wait — dialling, readiness, time — it asks its owner for, in [`Turn`].
 ///
-/// `T` is a non-blocking transport that is read and written through a shared reference, as sockets are.
 #[derive(Debug)]
 pub struct Driver<T> {
     session: HeapSession,
@@ -46,6 +46,8 @@ pub struct Driver<T> {
     generation: u64,
     server: u8,
     blocked: bool,
+    /// The transport holds bytes it took and has not passed on.
+    unflushed: bool,
     written: Instant,
     gathered: usize,
     cause: Option<Cause>,
@@ -91,18 +93,16 @@ pub struct Turn<T> {
     pub stopped: bool,
 }
 
-impl<T> Driver<T>
-where
-    for<'t> &'t T: Read + Write,
-{
+impl<T: Transport> Driver<T> {
     /// An engine that begins to connect with the first turn.
     ///
     /// # Errors
-    /// [`ConnectError::Will`] or [`ConnectError::Options`].
-    pub fn new(options: Options) -> Result<Self, ConnectError> {
+    /// [`ConnectError::Will`], [`ConnectError::Options`] or `ConnectError::Tls`.
+    pub fn new(mut options: Options) -> Result<Self, ConnectError> {
         let mut session = HeapSession::new(options.config());
         let connect = options.connect(0).map_err(ConnectError::Will)?;
         session.start(&connect).map_err(ConnectError::Options)?;
+        options.prepare()?;
         Ok(Self {
             session,
             options: Arc::new(options),
@@ -111,6 +111,7 @@ where
             generation: 0,
             server: 0,
             blocked: false,
+            unflushed: false,
             written: Instant::ZERO,
             gathered: 0,
             cause: None,
@@ -204,6 +205,7 @@ where
         let now = self.now();
         self.generation += 1;
         self.blocked = false;
+        self.unflushed = false;
         self.link = Some(link);
         match self.options.connect(usize::from(self.server)) {
             Ok(connect) => self.session.opened(&connect, now),
@@ -378,12 +380,24 @@ where
 
     fn flush_at(&mut self, now: Instant) {
         let Some(link) = self.link.as_deref() else { return };
-        if self.blocked || self.session.outgoing(now).is_empty() {
+        if self.blocked || (!self.unflushed && self.session.outgoing(now).is_empty()) {
             return;
         }
         self.gathered = 0;
-        let mut link = link;
-        let result = write_to(&mut self.session, &mut link, now);
+        let result = match write_to(&mut self.session, &mut Through(link), now) {
+            // Free for sockets; TLS may hold encrypted bytes back.
+            Ok(false) => match link.flush() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.unflushed = true;
+                    Ok(true)
+                }
+                result => {
+                    self.unflushed = false;
+                    result.map(|()| false)
+                }
+            },
+            result => result,
+        };
         // When it ended: where writing is slow, more is gathered.
         self.written = self.now();
         match result {

@@ -146,6 +146,9 @@ pub enum ConnectError {
     Options(StartError),
     /// The will's topic is not one.
     Will(TopicError),
+    /// TLS cannot be set up: the platform has no certificate authorities, say.
+    #[cfg(feature = "tls")]
+    Tls(crate::tls::TlsError),
     /// The attempt failed.
     Failed(Disconnected),
     /// There was no connection within the time given.
@@ -164,6 +167,8 @@ impl fmt::Display for ConnectError {
         match self {
             Self::Options(error) => error.fmt(f),
             Self::Will(error) => write!(f, "the will's topic cannot be used: {error}"),
+            #[cfg(feature = "tls")]
+            Self::Tls(error) => error.fmt(f),
             Self::Failed(disconnected) => disconnected.fmt(f),
             Self::TimedOut { last: Some(last) } => write!(f, "no connection in time; last: {last}"),
             Self::TimedOut { last: None } => f.write_str("no connection in time"),
@@ -178,6 +183,8 @@ impl core::error::Error for ConnectError {
         match self {
             Self::Options(error) => Some(error),
             Self::Will(error) => Some(error),
+            #[cfg(feature = "tls")]
+            Self::Tls(error) => Some(error),
             Self::Failed(disconnected) | Self::TimedOut { last: Some(disconnected) } => Some(disconnected),
             Self::Io(error) => Some(error),
             Self::TimedOut { last: None } | Self::Stopped => None,

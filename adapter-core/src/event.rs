@@ -184,6 +184,23 @@ pub enum Cause {
         /// What the operating system said.
         detail: String,
     },
+    /// A Unix socket could not be connected.
+    DialPath {
+        /// Its path.
+        path: String,
+        /// The kind of error.
+        kind: io::ErrorKind,
+        /// What the operating system said.
+        detail: String,
+    },
+    /// The peer at this address gave no acceptable answer to a TLS handshake: a wrong certificate, say, or no TLS at
+    /// all.
+    Tls {
+        /// The address.
+        address: SocketAddr,
+        /// What was wrong.
+        detail: String,
+    },
     /// Reading or writing failed.
     Transport {
         /// The kind of error.
@@ -205,6 +222,18 @@ impl Cause {
         Self::Dial { address, kind: error.kind(), detail: error.to_string() }
     }
 
+    /// A Unix socket that could not be connected.
+    #[must_use]
+    pub fn dial_path(path: &str, error: &io::Error) -> Self {
+        Self::DialPath { path: path.to_owned(), kind: error.kind(), detail: error.to_string() }
+    }
+
+    /// A handshake that failed.
+    #[must_use]
+    pub fn tls(address: SocketAddr, error: &io::Error) -> Self {
+        Self::Tls { address, detail: error.to_string() }
+    }
+
     /// A read or write that failed.
     #[must_use]
     pub fn transport(error: &io::Error) -> Self {
@@ -217,6 +246,8 @@ impl fmt::Display for Cause {
         match self {
             Self::Resolve { host, detail } => write!(f, "no address for {host}: {detail}"),
             Self::Dial { address, detail, .. } => write!(f, "{address}: {detail}"),
+            Self::DialPath { path, detail, .. } => write!(f, "{path}: {detail}"),
+            Self::Tls { address, detail } => write!(f, "{address}: TLS: {detail}"),
             Self::Transport { detail, .. } => f.write_str(detail),
         }
     }

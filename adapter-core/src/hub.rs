@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use std::collections::VecDeque;
-use std::io::{self, Read, Write};
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mqtt_session::proto::{Properties, Qos, ReasonCode, Subscription, TopicFilter};
@@ -18,6 +18,7 @@ use crate::inbox::Inbox;
 use crate::input::Input;
 use crate::message::{Message, Publish};
 use crate::options::Options;
+use crate::transport::Transport;
 use crate::waiters::{WaiterId, Waiters};
 use crate::wakers::Wakers;
 
@@ -30,9 +31,7 @@ const EVENTS: usize = 1_024;
 /// Every `poll_…` follows the rules of futures: where it is pending, the waker is kept and woken when it is worth asking
 /// again, and giving up is no more than not asking again. No call blocks.
 #[derive(Debug)]
-pub struct Handle<T>(Arc<Hub<T>>)
-where
-    for<'t> &'t T: Read + Write;
+pub struct Handle<T: Transport>(Arc<Hub<T>>);
 
 #[derive(Debug)]
 struct Hub<T> {
@@ -147,10 +146,7 @@ impl Sink for Sorter<'_> {
 ///
 /// # Errors
 /// [`ConnectError::Will`] or [`ConnectError::Options`].
-pub fn client<T>(options: Options) -> Result<(Handle<T>, Worker<T>), ConnectError>
-where
-    for<'t> &'t T: Read + Write,
-{
+pub fn client<T: Transport>(options: Options) -> Result<(Handle<T>, Worker<T>), ConnectError> {
     let driver = Driver::new(options)?;
     let options = Arc::clone(driver.options());
     let hub = Arc::new(Hub {
@@ -188,10 +184,7 @@ impl<T> Hub<T> {
     }
 }
 
-impl<T> State<T>
-where
-    for<'t> &'t T: Read + Write,
-{
+impl<T: Transport> State<T> {
     /// The worker's waker, if it sleeps and was not woken yet.
     fn rouse(&mut self) -> Option<Waker> {
         match core::mem::replace(&mut self.rest, Rest::Awake) {
@@ -283,20 +276,14 @@ where
     }
 }
 
-impl<T> Clone for Handle<T>
-where
-    for<'t> &'t T: Read + Write,
-{
+impl<T: Transport> Clone for Handle<T> {
     fn clone(&self) -> Self {
         self.0.handles.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<T> Drop for Handle<T>
-where
-    for<'t> &'t T: Read + Write,
-{
+impl<T: Transport> Drop for Handle<T> {
     fn drop(&mut self) {
         if self.0.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.stop(Stop::drain(self.0.options.linger()));
@@ -304,10 +291,7 @@ where
     }
 }
 
-impl<T> Handle<T>
-where
-    for<'t> &'t T: Read + Write,
-{
+impl<T: Transport> Handle<T> {
     /// Takes a message over, if there is room.
     ///
     /// # Errors
@@ -670,9 +654,7 @@ fn full_is_pending<W>(result: Result<W, RequestError>) -> Poll<Result<W, Request
 
 /// The end of one operation, to be waited for. Dropping it loses nothing but the answer.
 #[derive(Debug)]
-pub struct Watch<T>(Watched<T>)
-where
-    for<'t> &'t T: Read + Write;
+pub struct Watch<T: Transport>(Watched<T>);
 
 #[derive(Debug)]
 enum Watched<T> {
@@ -680,10 +662,7 @@ enum Watched<T> {
     Ended { token: Option<Token>, outcome: Outcome },
 }
 
-impl<T> Watch<T>
-where
-    for<'t> &'t T: Read + Write,
-{
+impl<T: Transport> Watch<T> {
     /// The operation; `None`: a QoS 0 message without receipt.
     #[must_use]
     pub const fn token(&self) -> Option<Token> {
@@ -741,10 +720,7 @@ where
     }
 }
 
-impl<T> Drop for Watch<T>
-where
-    for<'t> &'t T: Read + Write,
-{
+impl<T: Transport> Drop for Watch<T> {
     fn drop(&mut self) {
         if let Watched::Open { hub, id, .. } = &self.0 {
             // The waker is dropped after the lock.
@@ -756,10 +732,7 @@ where
 /// Does the input and output of a client. It belongs to one thread or task at a time; when it is dropped, the client
 /// has stopped.
 #[derive(Debug)]
-pub struct Worker<T>
-where
-    for<'t> &'t T: Read + Write,
-{
+pub struct Worker<T: Transport> {
     hub: Arc<Hub<T>>,
     input: Input,
     /// The generation of the link the input came from.
@@ -769,10 +742,7 @@ where
     guard: bool,
 }
 
-impl<T> Worker<T>
-where
-    for<'t> &'t T: Read + Write,
-{
+impl<T: Transport> Worker<T> {
     /// What wakes the worker's thread or task; to be set before the first turn.
     pub fn set_waker(&self, waker: &Waker) {
         let mut state = self.hub.lock();
@@ -804,8 +774,7 @@ where
             self.input.clear();
             self.input_of = turn.generation;
         }
-        let mut link = link;
-        self.input.read_from(&mut link, turn.hint)
+        self.input.read_from(link, turn.hint)
     }
 
     /// The dial that was asked for has a link; its generation.
@@ -883,10 +852,7 @@ where
     }
 }
 
-impl<T> Drop for Worker<T>
-where
-    for<'t> &'t T: Read + Write,
-{
+impl<T: Transport> Drop for Worker<T> {
     fn drop(&mut self) {
         let mut state = self.hub.lock();
         if state.ended.is_none() {

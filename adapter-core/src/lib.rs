@@ -62,6 +62,10 @@ mod input;
 mod message;
 mod options;
 mod properties;
+mod stream;
+#[cfg(feature = "tls")]
+mod tls;
+mod transport;
 mod url;
 mod waiters;
 mod wakers;
@@ -87,4 +91,8 @@ pub use crate::input::Input;
 pub use crate::message::{Message, Payload, Publish};
 pub use crate::options::{Options, Will};
 pub use crate::properties::OwnedProperties;
-pub use crate::url::{ServerUrl, UrlError};
+pub use crate::stream::Stream;
+#[cfg(feature = "tls")]
+pub use crate::tls::{Tls, TlsBuilder, TlsError};
+pub use crate::transport::Transport;
+pub use crate::url::{Scheme, ServerUrl, UrlError};

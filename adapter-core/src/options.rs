@@ -9,7 +9,12 @@ use bytes::Bytes;
 use mqtt_session::proto::{self, Properties, Qos, TopicError, TopicName, Version};
 use mqtt_session::{Config, ConnectOptions, LocalState};
 
+use crate::error::ConnectError;
 use crate::properties::OwnedProperties;
+#[cfg(feature = "tls")]
+use crate::tls::Tls;
+#[cfg(feature = "tls")]
+use crate::url::Scheme;
 use crate::url::{ServerUrl, UrlError};
 
 /// How to reach the server, who to be there, and the limits of the client. The same for every adapter.
@@ -48,6 +53,8 @@ pub struct Options {
     engine: Config,
     inbox_bytes: usize,
     linger: Duration,
+    #[cfg(feature = "tls")]
+    tls: Option<Tls>,
 }
 
 impl Options {
@@ -84,6 +91,8 @@ impl Options {
             engine: Config::new(random()),
             inbox_bytes: Self::INBOX_BYTES,
             linger: Self::LINGER,
+            #[cfg(feature = "tls")]
+            tls: None,
         }
     }
 
@@ -205,6 +214,21 @@ impl Options {
         self
     }
 
+    /// How to encrypt, for servers of `mqtts://`. Default: [`Tls::platform`], made when the client starts.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn with_tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// How to encrypt, if it was set or a client was started with these options and needs it.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub const fn tls(&self) -> Option<&Tls> {
+        self.tls.as_ref()
+    }
+
     /// The servers, in the order they are tried; at least one.
     #[must_use]
     pub fn servers(&self) -> &[ServerUrl] {
@@ -309,6 +333,19 @@ impl Options {
         self.linger
     }
 
+    /// Fills in what is made only when it is needed.
+    #[cfg_attr(
+        not(feature = "tls"),
+        expect(clippy::unnecessary_wraps, clippy::needless_pass_by_ref_mut, reason = "TLS is what may fail")
+    )]
+    pub(crate) fn prepare(&mut self) -> Result<(), ConnectError> {
+        #[cfg(feature = "tls")]
+        if self.tls.is_none() && self.servers.iter().any(|server| server.scheme() == Scheme::Tls) {
+            self.tls = Some(Tls::platform().map_err(ConnectError::Tls)?);
+        }
+        Ok(())
+    }
+
     /// The engine's configuration with the number of servers filled in.
     pub(crate) fn config(&self) -> Config {
         let mut config = self.engine;
@@ -362,7 +399,7 @@ impl fmt::Debug for Options {
             .field("engine", &self.engine)
             .field("inbox_bytes", &self.inbox_bytes)
             .field("linger", &self.linger)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

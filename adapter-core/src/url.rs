@@ -4,18 +4,56 @@ use core::fmt;
 use core::net::IpAddr;
 use core::str::FromStr;
 
-/// The port of plain MQTT over TCP.
-const DEFAULT_PORT: u16 = 1883;
-
-/// Schemes other MQTT programs know and these adapters do not speak yet. They are told apart from
+/// Schemes other MQTT programs know and these adapters do not speak (or are built without). They are told apart from
 /// typing errors, and never answered with a plaintext connection.
-const NOT_YET: [&str; 8] = ["mqtts", "ssl", "tls", "ws", "wss", "unix", "mqtt+ssl", "quic"];
+const NOT_YET: [&str; 9] = ["ws", "wss", "quic", "mqtt+ssl", "mqtts", "ssl", "tls", "unix", "mqtt+unix"];
+
+/// What carries the packets.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Scheme {
+    /// `mqtt://` and `tcp://`: TCP, not encrypted.
+    Tcp,
+    /// `mqtts://`, `ssl://` and `tls://`: TLS over TCP (feature `tls`).
+    Tls,
+    /// `unix://`: a Unix socket of this machine (on Unix).
+    Unix,
+}
+
+impl Scheme {
+    fn of(name: &str) -> Option<Self> {
+        match name {
+            "mqtt" | "tcp" => Some(Self::Tcp),
+            "mqtts" | "ssl" | "tls" if cfg!(feature = "tls") => Some(Self::Tls),
+            "unix" if cfg!(unix) => Some(Self::Unix),
+            _ => None,
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "mqtt",
+            Self::Tls => "mqtts",
+            Self::Unix => "unix",
+        }
+    }
+
+    /// As registered for MQTT; a Unix socket has none.
+    const fn default_port(self) -> u16 {
+        match self {
+            Self::Tcp => 1883,
+            Self::Tls => 8883,
+            Self::Unix => 0,
+        }
+    }
+}
 
 /// Where one server is and, if the address says so, with which credentials.
 ///
-/// Written `mqtt://user:password@host:port` or `tcp://…`, which mean the same: MQTT over TCP. The port may be
-/// left out (1883), an IPv6 address stands in brackets, and bytes of user name and password that have a
-/// meaning in a URL are percent-encoded (`p%40ss` is `p@ss`). `Display` and `Debug` never show the password.
+/// Written `mqtt://user:password@host:port` or `tcp://…`, which mean the same: MQTT over TCP. `mqtts://`, `ssl://` and
+/// `tls://` mean TLS. The port may be left out (1883, with TLS 8883), an IPv6 address stands in brackets, and bytes of
+/// user name and password that have a meaning in a URL are percent-encoded (`p%40ss` is `p@ss`).
+/// `unix:///run/broker.sock` is a Unix socket. `Display` and `Debug` never show the password.
 ///
 /// ```
 /// use mqtt_adapter_core::ServerUrl;
@@ -31,6 +69,8 @@ const NOT_YET: [&str; 8] = ["mqtts", "ssl", "tls", "ws", "wss", "unix", "mqtt+ss
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ServerUrl {
+    scheme: Scheme,
+    /// The path of a Unix socket.
     host: String,
     port: u16,
     username: Option<String>,
@@ -48,12 +88,17 @@ impl ServerUrl {
             return Err(UrlError::NoScheme);
         };
         let scheme = scheme.to_ascii_lowercase();
-        if !matches!(scheme.as_str(), "mqtt" | "tcp") {
+        let Some(kind) = Scheme::of(&scheme) else {
             return Err(if NOT_YET.contains(&scheme.as_str()) {
                 UrlError::SchemeNotSupported { scheme }
             } else {
                 UrlError::SchemeUnknown { scheme }
             });
+        };
+        if kind == Scheme::Unix {
+            let path = text.get("unix://".len()..).unwrap_or_default();
+            let path = String::from_utf8(percent_decode(path).map_err(|_| UrlError::Path)?);
+            return Self::unix(path.map_err(|_| UrlError::Path)?);
         }
         let url = url::Url::parse(text).map_err(|error| match error {
             url::ParseError::EmptyHost => UrlError::NoHost,
@@ -76,7 +121,7 @@ impl ServerUrl {
         let port = match url.port() {
             Some(0) => return Err(UrlError::Port),
             Some(port) => port,
-            None => DEFAULT_PORT,
+            None => kind.default_port(),
         };
         let username = match url.username() {
             "" => None,
@@ -88,7 +133,7 @@ impl ServerUrl {
             ),
         };
         let password = url.password().map(percent_decode).transpose()?;
-        Ok(Self { host, port, username, password })
+        Ok(Self { scheme: kind, host, port, username, password })
     }
 
     /// The server at a host name or address (IPv6 without brackets) and a port, without credentials.
@@ -108,16 +153,48 @@ impl ServerUrl {
         if port == 0 {
             return Err(UrlError::Port);
         }
-        Ok(Self { host, port, username: None, password: None })
+        Ok(Self { scheme: Scheme::Tcp, host, port, username: None, password: None })
     }
 
-    /// Host name or address; an IPv6 address without brackets.
+    /// The server at a Unix socket, given by its absolute path. User name and password, if any, are set in
+    /// [`Options`](crate::Options).
+    ///
+    /// # Errors
+    /// [`UrlError::SocketPath`]; [`UrlError::SchemeNotSupported`] where there are no such sockets.
+    pub fn unix(path: impl Into<String>) -> Result<Self, UrlError> {
+        let path = path.into();
+        if !cfg!(unix) {
+            return Err(UrlError::SchemeNotSupported { scheme: "unix".to_owned() });
+        }
+        if !path.starts_with('/') || path.contains('\0') {
+            return Err(UrlError::SocketPath);
+        }
+        Ok(Self { scheme: Scheme::Unix, host: path, port: 0, username: None, password: None })
+    }
+
+    /// The same server over TLS, at the same port.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn over_tls(mut self) -> Self {
+        if self.scheme == Scheme::Tcp {
+            self.scheme = Scheme::Tls;
+        }
+        self
+    }
+
+    /// What carries the packets.
+    #[must_use]
+    pub const fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// Host name or address; an IPv6 address without brackets. Of a Unix socket its path.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// TCP port; 1883 where the address named none.
+    /// TCP port; where the address named none, 1883 or with TLS 8883. Of a Unix socket 0.
     #[must_use]
     pub const fn port(&self) -> u16 {
         self.port
@@ -146,7 +223,10 @@ impl FromStr for ServerUrl {
 
 impl fmt::Display for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("mqtt://")?;
+        write!(f, "{}://", self.scheme.name())?;
+        if self.scheme == Scheme::Unix {
+            return f.write_str(&self.host);
+        }
         match (&self.username, &self.password) {
             (None, None) => {}
             (user, password) => {
@@ -192,6 +272,8 @@ pub enum UrlError {
     Port,
     /// A path, query or fragment follows; MQTT over TCP has none.
     Path,
+    /// What follows `unix://` is not an absolute path.
+    SocketPath,
     /// User name or password have a broken percent-encoding, or the user name is not UTF-8 without NUL.
     UserInfo,
     /// Not a URL.
@@ -203,7 +285,7 @@ impl fmt::Display for UrlError {
         match self {
             Self::NoScheme => f.write_str("the address has no scheme: write mqtt://host or mqtt://host:port"),
             Self::SchemeNotSupported { scheme } => {
-                write!(f, "{scheme}:// is not supported yet: use mqtt:// (MQTT over TCP, not encrypted)")
+                write!(f, "{scheme}:// is not supported by this build: use mqtt:// (TCP, not encrypted) or mqtts:// (TLS)")
             }
             Self::SchemeUnknown { scheme } => {
                 write!(f, "{scheme}:// is not a scheme of MQTT: write mqtt://host or mqtt://host:port")
@@ -214,6 +296,7 @@ impl fmt::Display for UrlError {
             ),
             Self::Port => f.write_str("the port is not a number from 1 to 65535"),
             Self::Path => f.write_str("nothing may follow the port of an address: write mqtt://host:port"),
+            Self::SocketPath => f.write_str("a Unix socket is given by its absolute path: unix:///run/broker.sock"),
             Self::UserInfo => f.write_str(
                 "user name or password are not percent-encoded: write % as %25, @ as %40, : as %3A, / as %2F",
             ),
@@ -258,6 +341,28 @@ mod tests {
         assert_eq!(six.to_string(), "mqtt://[::1]:1883");
     }
 
+    #[cfg(feature = "tls")]
+    #[test]
+    fn addresses_over_tls_have_their_own_port() {
+        for scheme in ["mqtts", "ssl", "tls"] {
+            let server = ServerUrl::parse(&format!("{scheme}://h")).unwrap();
+            assert_eq!((server.scheme(), server.port()), (Scheme::Tls, 8883));
+            assert_eq!(server.to_string(), "mqtts://h:8883");
+        }
+        let server = ServerUrl::new("h", 1).unwrap().over_tls();
+        assert_eq!((server.scheme(), server.port()), (Scheme::Tls, 1));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_unix_socket_has_a_path() {
+        let server = ServerUrl::parse("unix:///run/a%20b.sock").unwrap();
+        assert_eq!((server.scheme(), server.host(), server.port()), (Scheme::Unix, "/run/a b.sock", 0));
+        assert_eq!(server.to_string(), "unix:///run/a b.sock");
+        assert_eq!(ServerUrl::parse("unix://run"), Err(UrlError::SocketPath));
+        assert_eq!(ServerUrl::parse("unix://"), Err(UrlError::SocketPath));
+    }
+
     #[test]
     fn credentials_are_percent_decoded() {
         let server = ServerUrl::parse("mqtt://us%C3%A9r:%00%ff%2F%3a@h:1").unwrap();
@@ -278,7 +383,7 @@ mod tests {
 
     #[test]
     fn schemes_known_unknown_and_missing_are_told_apart() {
-        for scheme in NOT_YET {
+        for scheme in NOT_YET.into_iter().filter(|scheme| Scheme::of(scheme).is_none()) {
             let error = ServerUrl::parse(&format!("{scheme}://h")).unwrap_err();
             assert_eq!(error, UrlError::SchemeNotSupported { scheme: scheme.to_owned() });
         }

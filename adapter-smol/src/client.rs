@@ -13,7 +13,7 @@ use mqtt_adapter_core::{
     TopicFilter, Watch, client, subscription,
 };
 
-use crate::connection::{Connection, Socket};
+use crate::connection::{Connection, Link};
 
 /// Makes a client: a handle, and the future that does its input and output.
 ///
@@ -49,12 +49,12 @@ pub fn connect(options: Options) -> Result<(Client, Connection), ConnectError> {
 /// and counted by [`dropped`](Self::dropped).
 #[derive(Clone)]
 pub struct Client {
-    handle: Handle<Socket>,
+    handle: Handle<Link>,
 }
 
 /// Withdraws the waker of a call that is dropped while it waits for room.
 struct Patience<'c> {
-    handle: &'c Handle<Socket>,
+    handle: &'c Handle<Link>,
     waker: Option<Waker>,
 }
 
@@ -342,7 +342,7 @@ fn single(codes: &[ReasonCode]) -> Result<ReasonCode, RequestError> {
 /// Its error is [`Failed`]: the operation did not do what it was for.
 #[derive(Debug)]
 #[must_use = "an operation may fail; drop the receipt where that does not matter"]
-pub struct Receipt(Watch<Socket>);
+pub struct Receipt(Watch<Link>);
 
 impl Receipt {
     /// The operation; `None`: a QoS 0 message without receipt.

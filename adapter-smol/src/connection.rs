@@ -5,14 +5,20 @@ use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
-use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use async_io::{Async, Timer};
+use async_io::Timer;
 use futures_lite::future;
-use mqtt_adapter_core::{Addresses, Cause, ServerUrl, Turn, Worker, literal, resolve};
+use mqtt_adapter_core::{
+    Addresses, Cause, Options, Scheme, ServerUrl, Stream, Transport, Turn, Worker, literal, resolve,
+};
+
+use crate::socket::Socket;
+
+/// What the engine reads and writes.
+pub(crate) type Link = Stream<Socket>;
 
 /// Turns in one poll before other tasks of the executor get their chance.
 const TURNS: usize = 32;
@@ -23,31 +29,7 @@ const DISCARDS: usize = 16;
 /// A timer is set anew only if it would fire later than needed by more than this.
 const SLACK: Duration = Duration::from_millis(1);
 
-/// A socket that is read and written through a shared reference, without blocking.
-#[derive(Debug)]
-pub(crate) struct Socket(Async<TcpStream>);
-
-impl Read for &Socket {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.get_ref().read(buffer)
-    }
-}
-
-impl Write for &Socket {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.get_ref().write(bytes)
-    }
-
-    fn write_vectored(&mut self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
-        self.0.get_ref().write_vectored(slices)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-type Dial = Pin<Box<dyn Future<Output = Result<Arc<Socket>, Cause>> + Send>>;
+type Dial = Pin<Box<dyn Future<Output = Result<Arc<Link>, Cause>> + Send>>;
 
 /// Does all input and output of a client: a future to be spawned on any executor, or to be awaited beside the
 /// application's own.
@@ -57,23 +39,23 @@ type Dial = Pin<Box<dyn Future<Output = Result<Arc<Socket>, Cause>> + Send>>;
 /// call that waits then ends as stopped.
 #[must_use = "nothing is sent or received unless it is polled"]
 pub struct Connection {
-    worker: Worker<Socket>,
+    worker: Worker<Link>,
     dial: Option<Dial>,
-    link: Option<(u64, Arc<Socket>)>,
+    link: Option<(u64, Arc<Link>)>,
     timer: Option<(Instant, Timer)>,
     /// The last turn, and when the next one was due at the latest.
-    last: Option<(Instant, Turn<Socket>)>,
+    last: Option<(Instant, Turn<Link>)>,
     done: bool,
 }
 
 impl Connection {
-    pub(crate) const fn new(worker: Worker<Socket>) -> Self {
+    pub(crate) const fn new(worker: Worker<Link>) -> Self {
         Self { worker, dial: None, link: None, timer: None, last: None, done: false }
     }
 
-    fn obey(&mut self, turn: &mut Turn<Socket>) {
+    fn obey(&mut self, turn: &mut Turn<Link>) {
         if let Some(link) = turn.closed.take() {
-            finish(&link.0);
+            finish(&link);
         }
         if self.link.as_ref().is_some_and(|(generation, _)| *generation != turn.generation) {
             self.link = None;
@@ -82,16 +64,12 @@ impl Connection {
             self.dial = None;
         }
         if let Some(server) = turn.open {
-            let options = self.worker.options();
-            self.dial = options
-                .servers()
-                .get(server)
-                .map(|server| -> Dial { Box::pin(dial(server.clone(), options.engine().dial_timeout)) });
+            self.dial = Some(Box::pin(dial(Arc::clone(self.worker.options()), server)));
         }
     }
 
     /// Whether something has happened since the turn, so that another is worth it.
-    fn progress(&mut self, turn: &Turn<Socket>, context: &mut Context<'_>) -> bool {
+    fn progress(&mut self, turn: &Turn<Link>, context: &mut Context<'_>) -> bool {
         if let Some(dial) = &mut self.dial
             && let Poll::Ready(result) = dial.as_mut().poll(context)
         {
@@ -107,7 +85,7 @@ impl Connection {
         }
         if let Some((_, link)) = &self.link {
             let link = Arc::clone(link);
-            if turn.blocked && link.0.poll_writable(context).is_ready() {
+            if turn.blocked && link.socket().poll_writable(context).is_ready() {
                 // If it is ready because it failed, the next write says so.
                 self.worker.writable();
                 return true;
@@ -119,14 +97,14 @@ impl Connection {
         turn.deadline.is_some_and(|deadline| self.due(deadline, context))
     }
 
-    fn read(&mut self, turn: &Turn<Socket>, link: &Socket, context: &mut Context<'_>) -> bool {
+    fn read(&mut self, turn: &Turn<Link>, link: &Link, context: &mut Context<'_>) -> bool {
         loop {
             match self.worker.read(turn, link) {
                 Ok(0) => self.worker.lost(turn.generation, None),
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    match link.0.poll_readable(context) {
+                    match link.socket().poll_readable(context) {
                         Poll::Pending => return false,
                         Poll::Ready(Ok(())) => continue,
                         Poll::Ready(Err(error)) => self.worker.lost(turn.generation, Some(&error)),
@@ -201,50 +179,80 @@ impl fmt::Debug for Connection {
     }
 }
 
-async fn dial(server: ServerUrl, time: Duration) -> Result<Arc<Socket>, Cause> {
+async fn dial(options: Arc<Options>, server: usize) -> Result<Arc<Link>, Cause> {
+    let Some(server) = options.servers().get(server) else {
+        return Err(Cause::resolve("the server", "there is none"));
+    };
     let now = Instant::now();
     // A time beyond what the clock can say: a year.
-    let until = now.checked_add(time).unwrap_or(now + Duration::from_secs(365 * 86_400));
-    let list = match literal(&server) {
+    let until =
+        now.checked_add(options.engine().dial_timeout).unwrap_or(now + Duration::from_secs(365 * 86_400));
+    if server.scheme() == Scheme::Unix {
+        let path = server.host();
+        let socket = async {
+            let socket = Socket::connect_unix(path).await?;
+            Stream::new(socket, server, &options)
+        };
+        return socket.await.map(Arc::new).map_err(|error| Cause::dial_path(path, &error));
+    }
+    let list = match literal(server) {
         Some(address) => vec![address],
         None => {
             let server = server.clone();
             blocking::unblock(move || resolve(&server)).await?
         }
     };
-    let failed = |last: Option<Cause>| {
+    connect(Addresses::new(list, until), server, &options).await.map_err(|last| {
         last.unwrap_or_else(|| Cause::resolve(server.host(), "no time was left to try its addresses"))
-    };
-    connect(Addresses::new(list, until)).await.map_err(failed)
+    })
 }
 
 /// Connects to the first of the addresses that can be; else why the last one could not.
-async fn connect(mut addresses: Addresses) -> Result<Arc<Socket>, Option<Cause>> {
+async fn connect(
+    mut addresses: Addresses,
+    server: &ServerUrl,
+    options: &Options,
+) -> Result<Arc<Link>, Option<Cause>> {
     let mut last = None;
     while let Some((address, time)) = addresses.next(Instant::now()) {
-        let connect = Async::<TcpStream>::connect(address);
+        let connect = async {
+            let failed = |error| Cause::dial(address, &error);
+            let socket = Socket::connect(address).await.map_err(failed)?;
+            let link = Stream::new(socket, server, options).map_err(failed)?;
+            handshake(&link).await.map_err(|error| Cause::tls(address, &error))?;
+            Ok(Arc::new(link))
+        };
         let timeout = async {
             Timer::after(time).await;
-            Err(io::ErrorKind::TimedOut.into())
+            Err(Cause::dial(address, &io::ErrorKind::TimedOut.into()))
         };
         match future::or(connect, timeout).await {
-            Ok(socket) => {
-                // An acknowledgement followed by a publish would wait 40 ms otherwise. It fails only where the
-                // connection is gone already, which reading then tells.
-                let _ = socket.get_ref().set_nodelay(true);
-                return Ok(Arc::new(Socket(socket)));
-            }
-            Err(error) => last = Some(Cause::dial(address, &error)),
+            Ok(link) => return Ok(link),
+            Err(cause) => last = Some(cause),
         }
     }
     Err(last)
 }
 
+/// What goes on between the socket and the first packet: TLS.
+async fn handshake(link: &Link) -> io::Result<()> {
+    while !link.handshake()? {
+        // Which of the two it waits for only TLS knows; mostly the socket can be written all along.
+        if link.is_writing() {
+            link.socket().writable().await?;
+        } else {
+            link.socket().readable().await?;
+        }
+    }
+    Ok(())
+}
+
 /// Ends a connection in order. What was received and not read would make the system reset it, and the peer might
 /// then lose the last packets sent to it: it is read and forgotten first.
-fn finish(link: &Async<TcpStream>) {
-    let mut socket = link.get_ref();
-    if socket.shutdown(Shutdown::Write).is_err() {
+fn finish(link: &Link) {
+    link.finish();
+    let socket = link.socket();
+    if socket.shutdown().is_err() {
         return;
     }
     let mut waste = [0; 4_096];
@@ -263,9 +271,13 @@ mod tests {
     use std::net::TcpListener;
 
     fn dial(list: Vec<SocketAddr>) -> Result<SocketAddr, Option<Cause>> {
+        let options = Options::new("mqtt://localhost").unwrap();
         let until = Instant::now() + Duration::from_secs(20);
-        future::block_on(connect(Addresses::new(list, until)))
-            .map(|link| link.0.get_ref().peer_addr().unwrap())
+        let link = future::block_on(connect(Addresses::new(list, until), &options.servers()[0], &options))?;
+        match link.socket() {
+            Socket::Tcp(socket) => Ok(socket.get_ref().peer_addr().unwrap()),
+            Socket::Unix(_) => unreachable!(),
+        }
     }
 
     fn refusing() -> SocketAddr {

@@ -33,21 +33,27 @@
 //!
 //! # Sockets
 //!
-//! TCP with `TCP_NODELAY`. All addresses of a host name are tried in the resolver's order, within
+//! `mqtt://` and `tcp://` are TCP with `TCP_NODELAY`, `mqtts://`, `ssl://` and `tls://` are TLS (feature `tls`, on by default) with what
+//! `Options::with_tls` says, `unix://` is a Unix socket. None falls back to another. All addresses of a host name are tried in the resolver's order, within
 //! [`Config::dial_timeout`](Config::dial_timeout). The first message after a pause is written at once by the task that publishes it. What
 //! follows within 50 µs is gathered and leaves in one write: when 32 KiB are there, when a task begins to wait for an
 //! answer or a message, or as soon as the executor polls the [`Connection`].
 
 mod client;
 mod connection;
+mod socket;
 
 pub use mqtt_adapter_core::{
     AckError, AckMode, AckToken, Anomaly, Backoff, Bytes, Cause, Config, ConnectError, Connected,
     Disconnected, Event, Failed, LocalState, Message, Options, Outcome, Oversize, OwnedProperties, PacketId,
     Payload, Properties, Property, Publish, PublishError, Qos, ReasonCode, RecvError, RequestError,
-    RetainHandling, ServerLimits, ServerUrl, SessionLost, Stats, Stop, Subscription, SubscriptionOptions,
-    Token, TopicError, TopicFilter, TopicName, UrlError, Version, Why, Will, proto, session,
+    RetainHandling, Scheme, ServerLimits, ServerUrl, SessionLost, Stats, Stop, Subscription,
+    SubscriptionOptions, Token, TopicError, TopicFilter, TopicName, UrlError, Version, Why, Will, proto,
+    session,
 };
+
+#[cfg(feature = "tls")]
+pub use mqtt_adapter_core::{Tls, TlsBuilder, TlsError};
 
 pub use crate::client::{Client, Messages, Receipt, connect};
 pub use crate::connection::Connection;

@@ -7,14 +7,13 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use mio::net::TcpStream;
 use mqtt_adapter_core::{
     AckError, AckToken, ConnectError, Event, Failed, Handle, Message, Options, Outcome, Properties, Publish,
     PublishError, Qos, ReasonCode, RecvError, RequestError, ServerLimits, Stats, Stop, Subscription, Token,
     TopicFilter, Watch, Worker, client, subscription, with_payload,
 };
 
-use crate::net::{Dialled, Net};
+use crate::net::{Dialled, Link, Net};
 use crate::wait::{block, block_for};
 
 /// A handle of a client whose input and output happen on a thread of its own.
@@ -45,7 +44,7 @@ use crate::wait::{block, block_for};
 /// ```
 #[derive(Clone)]
 pub struct Client {
-    handle: Handle<TcpStream>,
+    handle: Handle<Link>,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
@@ -369,7 +368,7 @@ fn single(codes: &[ReasonCode]) -> Result<ReasonCode, RequestError> {
 
 /// The end of one operation, to be waited for. Dropping it loses nothing but the answer.
 #[derive(Debug)]
-pub struct Receipt(Watch<TcpStream>);
+pub struct Receipt(Watch<Link>);
 
 impl Receipt {
     /// The operation; `None`: a QoS 0 message without receipt.
@@ -417,11 +416,12 @@ impl Iterator for Messages {
 }
 
 /// The client's thread.
-fn run(mut worker: Worker<TcpStream>, mut net: Net) {
+fn run(mut worker: Worker<Link>, mut net: Net) {
+    let options = Arc::clone(worker.options());
     let mut busy = false;
     loop {
         let mut turn = worker.turn(busy);
-        net.obey(&mut turn, &Arc::clone(worker.options()));
+        net.obey(&mut turn, &options);
         if turn.stopped {
             return;
         }
@@ -438,7 +438,7 @@ fn run(mut worker: Worker<TcpStream>, mut net: Net) {
                 // Without means to wait there is no client: dropping the worker tells everybody.
                 Err(_) => return,
             }
-            match net.dialled() {
+            match net.dialled(&options) {
                 Some(Dialled::Link(link)) => {
                     let generation = worker.opened(Arc::clone(&link));
                     net.adopt(generation, link);

@@ -7,7 +7,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use mio::net::TcpStream;
 use mqtt_adapter_core::session::HeapSession;
 use mqtt_adapter_core::{
     AckError, AckToken, ConnectError, Driver, Event, Flush, Input, Options, Properties, Publish,
@@ -15,7 +14,7 @@ use mqtt_adapter_core::{
     subscription, with_payload,
 };
 
-use crate::net::{Dialled, Net};
+use crate::net::{Dialled, Link, Net};
 
 /// Time after which input, output and time get another look, although events still wait.
 const ABSENCE: Duration = Duration::from_millis(10);
@@ -48,7 +47,7 @@ const ABSENCE: Duration = Duration::from_millis(10);
 /// # }
 /// ```
 pub struct Connection {
-    driver: Driver<TcpStream>,
+    driver: Driver<Link>,
     input: Input,
     net: Net,
     events: Queue,
@@ -174,7 +173,7 @@ impl Connection {
     fn read(&mut self) {
         let Some((generation, hint)) = self.reading else { return };
         let Some(link) = self.net.readable() else { return };
-        match self.input.read_from(&mut &*link, hint) {
+        match self.input.read_from(&*link, hint) {
             Ok(0) => self.driver.lost(generation, None),
             Ok(read) => {
                 if self.net.emptied(read) {
@@ -194,7 +193,7 @@ impl Connection {
         if self.net.wait(timeout).map_err(PollError::Io)? {
             self.driver.writable();
         }
-        match self.net.dialled() {
+        match self.net.dialled(self.driver.options()) {
             Some(Dialled::Link(link)) => {
                 self.driver.opened(Arc::clone(&link));
                 self.net.adopt(self.driver.generation(), link);
@@ -206,7 +205,7 @@ impl Connection {
     }
 
     /// The driver, for a command that the next turn carries out.
-    const fn touch(&mut self) -> &mut Driver<TcpStream> {
+    const fn touch(&mut self) -> &mut Driver<Link> {
         self.touched = true;
         &mut self.driver
     }

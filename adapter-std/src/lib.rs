@@ -1,6 +1,6 @@
 //! An MQTT client for threads.
 //!
-//! Two ways to use the engine over TCP, with the same [`Options`] and the same [`Event`]s:
+//! Two ways to use the engine, over TCP, TLS or a Unix socket, with the same [`Options`] and the same [`Event`]s:
 //!
 //! * [`Client`]: a handle that any number of threads share. Calls block until there is room or an answer; one thread
 //!   of its own does the input and output.
@@ -32,7 +32,8 @@
 //!
 //! # Sockets
 //!
-//! TCP, always non-blocking, with `TCP_NODELAY`. All addresses of a host name are tried in the resolver's order, within
+//! `mqtt://` and `tcp://` are TCP with `TCP_NODELAY`, `mqtts://`, `ssl://` and `tls://` are TLS (feature `tls`, on by default) with what
+//! `Options::with_tls` says, `unix://` is a Unix socket. None falls back to another. All are non-blocking. All addresses of a host name are tried in the resolver's order, within
 //! [`Config::dial_timeout`](Config::dial_timeout). The first message after a pause is written at once by the thread that publishes it. What
 //! follows within 50 µs is gathered and leaves in one write: when 32 KiB are there, when a thread begins to wait for an
 //! answer or a message, with the next publish after the 50 µs, or after 1 ms.
@@ -40,15 +41,20 @@
 mod client;
 mod connection;
 mod net;
+mod socket;
 mod wait;
 
 pub use mqtt_adapter_core::{
     AckError, AckMode, AckToken, Anomaly, Backoff, Bytes, Cause, Config, ConnectError, Connected,
     Disconnected, Event, Failed, LocalState, Message, Options, Outcome, Oversize, OwnedProperties, PacketId,
     Payload, Properties, Property, Publish, PublishError, Qos, ReasonCode, RecvError, RequestError,
-    RetainHandling, ServerLimits, ServerUrl, SessionLost, Stats, Stop, Subscription, SubscriptionOptions,
-    Token, TopicError, TopicFilter, TopicName, UrlError, Version, Why, Will, proto, session,
+    RetainHandling, Scheme, ServerLimits, ServerUrl, SessionLost, Stats, Stop, Subscription,
+    SubscriptionOptions, Token, TopicError, TopicFilter, TopicName, UrlError, Version, Why, Will, proto,
+    session,
 };
+
+#[cfg(feature = "tls")]
+pub use mqtt_adapter_core::{Tls, TlsBuilder, TlsError};
 
 pub use crate::client::{Client, Messages, Receipt};
 pub use crate::connection::{Connection, PollError};

@@ -3,16 +3,21 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::io;
-use std::net::Shutdown;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::task::Wake;
 use std::thread;
 use std::time::Instant;
 
-use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
-use mqtt_adapter_core::{Addresses, Cause, Options, ServerUrl, Turn, literal, resolve};
+use mqtt_adapter_core::{
+    Addresses, Cause, Options, Scheme, ServerUrl, Stream, Transport, Turn, literal, resolve,
+};
+
+use crate::socket::Socket;
+
+/// What the engine reads and writes.
+pub(crate) type Link = Stream<Socket>;
 
 const SOCKET: Token = Token(0);
 const WAKER: Token = Token(1);
@@ -41,21 +46,35 @@ pub(crate) struct Net {
     /// Wakes this; names are then resolved on a thread of their own. `None`: they are resolved at once.
     waker: Option<Arc<NetWaker>>,
     dial: Option<Dial>,
-    link: Option<(u64, Arc<TcpStream>)>,
+    link: Option<(u64, Arc<Link>)>,
     readable: bool,
     /// The peer has closed its side: the socket is read to the end whatever a short read says.
     ending: bool,
+    /// The server being dialled.
+    server: usize,
 }
 
 enum Dial {
     Resolving { until: Instant, answer: Receiver<Result<Vec<SocketAddr>, Cause>> },
-    Connecting { rest: Addresses, address: SocketAddr, stream: TcpStream, until: Instant },
+    Trying { rest: Addresses, peer: Peer, stage: Stage, until: Instant },
     Failed(Cause),
+}
+
+/// Who is being connected to.
+enum Peer {
+    Address(SocketAddr),
+    Path(String),
+}
+
+enum Stage {
+    Connecting(Socket),
+    /// What goes on between the socket and the first packet: TLS.
+    Handshake(Link),
 }
 
 /// What a dial has come to.
 pub(crate) enum Dialled {
-    Link(Arc<TcpStream>),
+    Link(Arc<Link>),
     Failed(Cause),
 }
 
@@ -69,6 +88,7 @@ impl Net {
             link: None,
             readable: false,
             ending: false,
+            server: 0,
         })
     }
 
@@ -84,7 +104,7 @@ impl Net {
     }
 
     /// Carries out what a turn asks for.
-    pub(crate) fn obey(&mut self, turn: &mut Turn<TcpStream>, options: &Options) {
+    pub(crate) fn obey(&mut self, turn: &mut Turn<Link>, options: &Options) {
         if let Some(link) = turn.closed.take() {
             finish(&link);
         }
@@ -95,6 +115,7 @@ impl Net {
             self.dial = None;
         }
         if let Some(server) = turn.open {
+            self.server = server;
             self.dial = None;
             if let Some(server) = options.servers().get(server) {
                 self.dial = Some(self.begin(server, options.engine().dial_timeout));
@@ -103,7 +124,7 @@ impl Net {
     }
 
     /// The socket, if it is worth reading.
-    pub(crate) fn readable(&self) -> Option<Arc<TcpStream>> {
+    pub(crate) fn readable(&self) -> Option<Arc<Link>> {
         if self.readable { self.link.as_ref().map(|(_, link)| Arc::clone(link)) } else { None }
     }
 
@@ -113,7 +134,7 @@ impl Net {
     }
 
     /// The dialled socket is the link from now on.
-    pub(crate) fn adopt(&mut self, generation: u64, link: Arc<TcpStream>) {
+    pub(crate) fn adopt(&mut self, generation: u64, link: Arc<Link>) {
         self.link = Some((generation, link));
         // Whatever came while it was dialled gave its event already.
         self.readable = true;
@@ -123,7 +144,7 @@ impl Net {
     /// Waits for the socket, the waker, the dial or the time; whether the socket can be written.
     pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
         let until = match &self.dial {
-            Some(Dial::Connecting { until, .. }) => Some(*until),
+            Some(Dial::Trying { until, .. }) => Some(*until),
             Some(Dial::Failed(_)) => return Ok(false),
             _ => None,
         };
@@ -148,7 +169,7 @@ impl Net {
     }
 
     /// What the dial under way has come to, if it has.
-    pub(crate) fn dialled(&mut self) -> Option<Dialled> {
+    pub(crate) fn dialled(&mut self, options: &Options) -> Option<Dialled> {
         loop {
             match self.dial.take()? {
                 Dial::Failed(cause) => return Some(Dialled::Failed(cause)),
@@ -166,23 +187,21 @@ impl Net {
                         )));
                     }
                 },
-                Dial::Connecting { rest, address, mut stream, until } => {
-                    let error = match connected(&stream) {
-                        Ok(true) => {
-                            // An acknowledgement followed by a publish would wait 40 ms otherwise. It fails
-                            // only where the connection is gone already, which reading then tells.
-                            let _ = stream.set_nodelay(true);
-                            return Some(Dialled::Link(Arc::new(stream)));
-                        }
-                        Ok(false) if Instant::now() < until => {
-                            self.dial = Some(Dial::Connecting { rest, address, stream, until });
+                Dial::Trying { rest, peer, stage, until } => {
+                    let server = options.servers().get(self.server);
+                    match progress(stage, &peer, server, options) {
+                        Ok(Progress::Done(link)) => return Some(Dialled::Link(Arc::new(link))),
+                        Ok(Progress::Wait(stage)) if Instant::now() < until => {
+                            self.dial = Some(Dial::Trying { rest, peer, stage, until });
                             return None;
                         }
-                        Ok(false) => io::ErrorKind::TimedOut.into(),
-                        Err(error) => error,
-                    };
-                    let _ = self.poll.registry().deregister(&mut stream);
-                    self.dial = Some(self.connect(rest, Some(Cause::dial(address, &error))));
+                        // Dropping the socket ends its registration too.
+                        Ok(Progress::Wait(_)) => {
+                            let cause = peer.cause(&io::ErrorKind::TimedOut.into());
+                            self.dial = Some(self.connect(rest, Some(cause)));
+                        }
+                        Err(cause) => self.dial = Some(self.connect(rest, Some(cause))),
+                    }
                 }
             }
         }
@@ -192,6 +211,18 @@ impl Net {
         let now = Instant::now();
         // A time beyond what the clock can say: a year.
         let until = now.checked_add(time).unwrap_or(now + Duration::from_secs(365 * 86_400));
+        if server.scheme() == Scheme::Unix {
+            let path = server.host();
+            return match Socket::connect_unix(path).and_then(|socket| self.register(socket)) {
+                Ok(socket) => Dial::Trying {
+                    rest: Addresses::new(Vec::new(), until),
+                    peer: Peer::Path(path.to_owned()),
+                    stage: Stage::Connecting(socket),
+                    until,
+                },
+                Err(error) => Dial::Failed(Cause::dial_path(path, &error)),
+            };
+        }
         if let Some(address) = literal(server) {
             return self.connect(Addresses::new(vec![address], until), None);
         }
@@ -226,16 +257,19 @@ impl Net {
                     last.unwrap_or_else(|| Cause::resolve("the server", "no time was left to try")),
                 );
             };
-            let begun = TcpStream::connect(address).and_then(|mut stream| {
-                let interest = Interest::READABLE | Interest::WRITABLE;
-                self.poll.registry().register(&mut stream, SOCKET, interest)?;
-                Ok(stream)
-            });
-            match begun {
-                Ok(stream) => return Dial::Connecting { rest, address, stream, until: now + time },
+            match Socket::connect(address).and_then(|socket| self.register(socket)) {
+                Ok(socket) => {
+                    let (peer, stage) = (Peer::Address(address), Stage::Connecting(socket));
+                    return Dial::Trying { rest, peer, stage, until: now + time };
+                }
                 Err(error) => last = Some(Cause::dial(address, &error)),
             }
         }
+    }
+
+    fn register(&self, mut socket: Socket) -> io::Result<Socket> {
+        self.poll.registry().register(&mut socket, SOCKET, Interest::READABLE | Interest::WRITABLE)?;
+        Ok(socket)
     }
 
     fn unlink(&mut self) {
@@ -248,38 +282,68 @@ impl Net {
     ///
     /// Where readiness is edge-triggered by epoll, a read that was given more room than it filled has emptied
     /// the socket; what comes later gives another event. It saves one system call for each batch.
-    pub(crate) const fn emptied(&self, read: usize) -> bool {
-        cfg!(any(target_os = "linux", target_os = "android")) && !self.ending && read < SHORT
+    pub(crate) fn emptied(&self, read: usize) -> bool {
+        let plain = match &self.link {
+            Some((_, link)) => link.is_plain(),
+            None => false,
+        };
+        cfg!(any(target_os = "linux", target_os = "android")) && plain && !self.ending && read < SHORT
     }
 }
 
 /// Room every read of [`Input`](mqtt_adapter_core::Input) is given at least.
 const SHORT: usize = 64 * 1024;
 
-/// Whether the connection is made; `Ok(false)`: not yet.
-fn connected(stream: &TcpStream) -> io::Result<bool> {
-    if let Some(error) = stream.take_error()? {
-        return Err(error);
+impl Peer {
+    fn cause(&self, error: &io::Error) -> Cause {
+        match self {
+            Self::Address(address) => Cause::dial(*address, error),
+            Self::Path(path) => Cause::dial_path(path, error),
+        }
     }
-    match stream.peer_addr() {
-        Ok(_) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
-        Err(error) => Err(error),
+}
+
+enum Progress {
+    Done(Link),
+    Wait(Stage),
+}
+
+/// Goes on with an attempt.
+fn progress(
+    stage: Stage,
+    peer: &Peer,
+    server: Option<&ServerUrl>,
+    options: &Options,
+) -> Result<Progress, Cause> {
+    let link = match stage {
+        Stage::Connecting(socket) => {
+            if !socket.connected().map_err(|error| peer.cause(&error))? {
+                return Ok(Progress::Wait(Stage::Connecting(socket)));
+            }
+            let server = server.ok_or_else(|| Cause::resolve("the server", "there is none"))?;
+            Stream::new(socket, server, options).map_err(|error| peer.cause(&error))?
+        }
+        Stage::Handshake(link) => link,
+    };
+    match (link.handshake(), peer) {
+        (Ok(true), _) => Ok(Progress::Done(link)),
+        (Ok(false), _) => Ok(Progress::Wait(Stage::Handshake(link))),
+        (Err(error), Peer::Address(address)) => Err(Cause::tls(*address, &error)),
+        (Err(error), Peer::Path(_)) => Err(peer.cause(&error)),
     }
 }
 
 /// Ends a connection in order. What was received and not read would make the system reset it, and the peer might
 /// then lose the last packets sent to it: it is read and forgotten first.
-fn finish(link: &TcpStream) {
-    use std::io::Read;
-
-    if link.shutdown(Shutdown::Write).is_err() {
+fn finish(link: &Link) {
+    link.finish();
+    let socket = link.socket();
+    if socket.shutdown().is_err() {
         return;
     }
-    let mut link = link;
     let mut waste = [0; 4_096];
     for _ in 0..DISCARDS {
-        match link.read(&mut waste) {
+        match socket.read(&mut waste) {
             Ok(0) | Err(_) => return,
             Ok(_) => {}
         }
@@ -293,12 +357,16 @@ mod tests {
 
     /// Dials the addresses in order, with a common deadline.
     fn dial(list: Vec<SocketAddr>, time: Duration) -> Result<SocketAddr, Cause> {
+        let options = Options::new("mqtt://localhost").unwrap();
         let mut net = Net::new().unwrap();
         net.dial = Some(net.connect(Addresses::new(list, Instant::now() + time), None));
         loop {
             let _writable = net.wait(Some(Duration::from_secs(20))).unwrap();
-            match net.dialled() {
-                Some(Dialled::Link(link)) => return Ok(link.peer_addr().unwrap()),
+            match net.dialled(&options) {
+                Some(Dialled::Link(link)) => match link.socket() {
+                    Socket::Tcp(socket) => return Ok(socket.peer_addr().unwrap()),
+                    Socket::Unix(_) => unreachable!(),
+                },
                 Some(Dialled::Failed(cause)) => return Err(cause),
                 None => {}
             }

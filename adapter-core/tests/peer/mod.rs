@@ -53,8 +53,26 @@ pub enum Got {
     End,
 }
 
+/// What a link runs over.
+pub trait Pipe: Read + Write + Send {
+    fn cut(&self);
+}
+
+impl Pipe for TcpStream {
+    fn cut(&self) {
+        let _ = self.shutdown(Shutdown::Both);
+    }
+}
+
+#[cfg(unix)]
+impl Pipe for std::os::unix::net::UnixStream {
+    fn cut(&self) {
+        let _ = self.shutdown(Shutdown::Both);
+    }
+}
+
 pub struct Link {
-    stream: TcpStream,
+    stream: Box<dyn Pipe>,
     version: Version,
     buffer: Vec<u8>,
 }
@@ -78,22 +96,35 @@ impl Server {
 
     /// The next connection; nothing is read from it yet.
     pub fn accept(&self) -> Link {
+        Link::over(self.accept_socket())
+    }
+
+    pub fn accept_socket(&self) -> TcpStream {
         let (stream, _) = self.listener.accept().unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        Link { stream, version: Version::V5, buffer: Vec::new() }
+        stream
     }
 
     /// The next connection, with CONNECT read and accepted.
     pub fn welcome(&self, session_present: bool) -> Link {
         let mut link = self.accept();
-        link.connect();
-        link.send(&Connack::accepted(session_present));
+        link.welcome(session_present);
         link
     }
 }
 
 impl Link {
+    pub fn over(stream: impl Pipe + 'static) -> Self {
+        Self { stream: Box::new(stream), version: Version::V5, buffer: Vec::new() }
+    }
+
+    /// Reads CONNECT and accepts it.
+    pub fn welcome(&mut self, session_present: bool) {
+        self.connect();
+        self.send(&Connack::accepted(session_present));
+    }
+
     pub fn connect(&mut self) -> Got {
         let got = self.next();
         assert!(matches!(got, Got::Connect { .. }), "{got:?} instead of CONNECT");
@@ -115,7 +146,14 @@ impl Link {
             match self.stream.read(&mut bytes) {
                 Ok(0) => return Got::End,
                 Ok(read) => self.buffer.extend_from_slice(&bytes[..read]),
-                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Got::End,
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof
+                    ) =>
+                {
+                    return Got::End;
+                }
                 Err(error) => panic!("the client sent nothing: {error}"),
             }
         }
@@ -196,7 +234,7 @@ impl Link {
     }
 
     pub fn cut(self) {
-        let _ = self.stream.shutdown(Shutdown::Both);
+        self.stream.cut();
     }
 }
 

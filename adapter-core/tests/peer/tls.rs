@@ -1,0 +1,124 @@
+//! A server's side of TLS, and the certificates for it.
+
+#![allow(dead_code, unreachable_pub, reason = "every test file uses a part of it")]
+
+use core::sync::atomic::{AtomicU32, Ordering};
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
+use rustls::crypto::ring::default_provider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
+
+use crate::peer::{Link, Pipe};
+
+static MADE: AtomicU32 = AtomicU32::new(0);
+
+/// A certificate authority made for one test.
+pub struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+/// A certificate and its key, in PEM.
+pub struct Identity {
+    pub chain: String,
+    pub key: String,
+}
+
+impl Authority {
+    pub fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        // Authorities of one name would be taken for one another.
+        let name = format!("authority {}", MADE.fetch_add(1, Ordering::Relaxed));
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    /// The authority's certificate: what a client trusts.
+    pub fn pem(&self) -> Vec<u8> {
+        self.0.pem().into_bytes()
+    }
+
+    pub fn issue(&self, name: &str) -> Identity {
+        self.issue_with(name, |_| {})
+    }
+
+    pub fn issue_expired(&self, name: &str) -> Identity {
+        self.issue_with(name, |params| {
+            params.not_before = date_time_ymd(2001, 1, 1);
+            params.not_after = date_time_ymd(2002, 1, 1);
+        })
+    }
+
+    fn issue_with(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Identity {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        change(&mut params);
+        let certificate = params.signed_by(&key, &self.0).unwrap();
+        Identity { chain: certificate.pem(), key: key.serialize_pem() }
+    }
+}
+
+/// A certificate nobody but itself vouches for.
+pub fn self_signed(name: &str) -> Identity {
+    let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+    Identity { chain: made.cert.pem(), key: made.signing_key.serialize_pem() }
+}
+
+/// A server's configuration; with `clients`, their certificates must be of that authority.
+pub fn server(identity: &Identity, clients: Option<&Authority>) -> Arc<ServerConfig> {
+    let provider = Arc::new(default_provider());
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
+    let builder = builder.with_safe_default_protocol_versions().unwrap();
+    let builder = match clients {
+        None => builder.with_no_client_auth(),
+        Some(authority) => {
+            let mut roots = RootCertStore::empty();
+            roots.add(CertificateDer::from_pem_slice(&authority.pem()).unwrap()).unwrap();
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            builder.with_client_cert_verifier(verifier.build().unwrap())
+        }
+    };
+    let chain = CertificateDer::pem_slice_iter(identity.chain.as_bytes()).collect::<Result<_, _>>().unwrap();
+    let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).unwrap();
+    let mut config = builder.with_single_cert(chain, key).unwrap();
+    config.alpn_protocols = vec![b"mqtt".to_vec()];
+    Arc::new(config)
+}
+
+struct Encrypted(StreamOwned<ServerConnection, TcpStream>);
+
+impl Read for Encrypted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl Write for Encrypted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl Pipe for Encrypted {
+    /// Without a word of TLS about it.
+    fn cut(&self) {
+        self.0.sock.cut();
+    }
+}
+
+/// The server's side of an accepted socket, with its handshake done, or why it cannot be.
+pub fn link(config: &Arc<ServerConfig>, mut socket: TcpStream) -> io::Result<Link> {
+    let mut connection = ServerConnection::new(Arc::clone(config)).unwrap();
+    while connection.is_handshaking() {
+        connection.complete_io(&mut socket)?;
+    }
+    Ok(Link::over(Encrypted(StreamOwned::new(connection, socket))))
+}
