@@ -13,6 +13,7 @@ mod publish;
 mod strings;
 mod subscribe;
 mod topics;
+mod values;
 
 use mqtt_proto::Peer::{Client, Server};
 use mqtt_proto::Version::{V3_1, V3_1_1, V5};
