@@ -91,6 +91,9 @@ impl Header {
     }
 }
 
+/// The flags of PUBLISH: QoS 0 without DUP; QoS 1 and 2 with and without. [MQTT-3.3.1-4], [MQTT-3.3.1-2]
+const PUBLISH_FLAGS: u16 = 0b0011_1100_0011_1111;
+
 /// One bit for each of the 16 flag values a packet type may have in some version.
 const fn flags_mask(packet_type: u8, version: Option<Version>) -> u16 {
     /// Flags 0000 only.
@@ -101,8 +104,7 @@ const fn flags_mask(packet_type: u8, version: Option<Version>) -> u16 {
     const OLD: u16 = 0b0001_0101_0001_0101;
     match packet_type {
         0 => 0,
-        // QoS 0 without DUP; QoS 1 and 2 with and without. [MQTT-3.3.1-4], [MQTT-3.3.1-2]
-        3 => 0b0011_1100_0011_1111,
+        3 => PUBLISH_FLAGS,
         6 | 8 | 10 => match version {
             Some(Version::V3_1_1 | Version::V5) => TWO,
             Some(Version::V3_1) | None => OLD,
@@ -184,6 +186,17 @@ const fn wrong_first(first: u8, version: Version) -> DecodeError {
 /// one or two bytes, as nearly every packet has. `None`: ask [`open`].
 #[inline(always)]
 pub(crate) fn open_short(frame: &[u8], version: Version) -> Option<(u8, Reader<'_>)> {
+    open_if(frame, version, |first| flags_allowed(first, version))
+}
+
+/// As [`open_short`], for a PUBLISH, whose flags are the same in every version.
+#[inline(always)]
+pub(crate) fn open_publish(frame: &[u8], version: Version) -> Option<(u8, Reader<'_>)> {
+    open_if(frame, version, |first| first >> 4 == 3 && PUBLISH_FLAGS >> (first & 0x0F) & 1 != 0)
+}
+
+#[inline(always)]
+fn open_if(frame: &[u8], version: Version, fine: impl Fn(u8) -> bool) -> Option<(u8, Reader<'_>)> {
     let (first, remaining, body) = match frame {
         [first, len, body @ ..] if *len < 0x80 => (*first, usize::from(*len), body),
         [first, low, high @ 1..=0x7F, body @ ..] => {
@@ -191,7 +204,7 @@ pub(crate) fn open_short(frame: &[u8], version: Version) -> Option<(u8, Reader<'
         }
         _ => return None,
     };
-    if remaining != body.len() || !flags_allowed(first, version) {
+    if remaining != body.len() || !fine(first) {
         return None;
     }
     Some((first, Reader::new(body, frame.len(), version)))

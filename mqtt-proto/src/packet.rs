@@ -132,7 +132,7 @@ impl<'a> Packet<'a> {
         // The way of each frequent or large packet is straight, so that its fields are written to their places at once.
         match frame.first() {
             Some(0x30..=0x3F) => {
-                if let Some((first, reader)) = frame::open_short(frame, version) {
+                if let Some((first, reader)) = frame::open_publish(frame, version) {
                     return Publish::read(first, reader, from).map(Self::Publish);
                 }
             }

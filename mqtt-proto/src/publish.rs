@@ -83,11 +83,9 @@ impl<'a> Publish<'a> {
 
     #[inline(always)]
     pub(crate) fn read(first: u8, mut reader: Reader<'a>, from: Peer) -> Result<Self, DecodeError> {
-        let qos = match first & 0b0110 {
-            0b0000 => Qos::AtMostOnce,
-            0b0010 => Qos::AtLeastOnce,
-            0b0100 => Qos::ExactlyOnce,
-            _ => return Err(DecodeError::malformed(0, "MQTT-3.3.1-4")), // [MQTT-3.3.1-4]
+        // [MQTT-3.3.1-4]
+        let Some(qos) = Qos::from_u8(first >> 1 & 0b11) else {
+            return Err(DecodeError::malformed(0, "MQTT-3.3.1-4"));
         };
         let at = reader.at();
         // [MQTT-3.3.2-1], [MQTT-3.3.2-2]

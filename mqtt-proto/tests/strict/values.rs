@@ -1,7 +1,7 @@
 //! The small types: numbers both ways, names, words for humans.
 
+use core::error::Error;
 use std::collections::BTreeSet;
-use std::error::Error;
 
 use crate::*;
 
