@@ -50,6 +50,8 @@ pub struct Driver<T> {
     unflushed: bool,
     written: Instant,
     gathered: usize,
+    /// The engine's next deadline, as the owner was told.
+    due: Option<Instant>,
     cause: Option<Cause>,
     stopping: bool,
     stopped: bool,
@@ -114,6 +116,7 @@ impl<T: Transport> Driver<T> {
             unflushed: false,
             written: Instant::ZERO,
             gathered: 0,
+            due: None,
             cause: None,
             stopping: false,
             stopped: false,
@@ -279,6 +282,7 @@ impl<T: Transport> Driver<T> {
         let ready = sink.ready();
         // While the application is slow no answer can be seen, so none must be missed.
         self.session.hold_input(!ready);
+        self.due = self.session.poll_timeout();
         Turn {
             generation: self.generation,
             open,
@@ -287,7 +291,7 @@ impl<T: Transport> Driver<T> {
             read: self.link.is_some() && ready && self.session.wants_read(),
             hint: self.session.read_hint(),
             blocked: self.link.is_some() && self.blocked,
-            deadline: self.session.poll_timeout().map(|at| at.since(now)),
+            deadline: self.due.map(|at| at.since(now)),
             stopped: self.stopped,
         }
     }
@@ -315,6 +319,16 @@ impl<T: Transport> Driver<T> {
     #[must_use]
     pub const fn has_gathered(&self) -> bool {
         self.gathered > 0 && self.link.is_some() && !self.blocked
+    }
+
+    /// Whether a command has brought a deadline before the one the owner knows of.
+    #[must_use]
+    pub fn is_due_earlier(&self) -> bool {
+        match (self.session.poll_timeout(), self.due) {
+            (Some(at), Some(known)) => at < known,
+            (at, None) => at.is_some(),
+            (None, Some(_)) => false,
+        }
     }
 
     /// Whether the last write took everything; if not, the link would block, or has failed.

@@ -52,6 +52,20 @@ pub enum Event {
         /// How it ended.
         outcome: Outcome,
     },
+    /// A subscription was made again on a new session
+    /// ([`Config::resubscribe`](mqtt_session::Config::resubscribe)).
+    Resubscribed {
+        /// The token of the subscription.
+        token: Token,
+        /// The server's answer for each filter that was still subscribed, in order.
+        codes: Vec<ReasonCode>,
+    },
+    /// The connection was lost several times in a row with this operation the first one not acknowledged: it may be
+    /// what the server cannot bear ([`Config::suspect`](mqtt_session::Config::suspect)).
+    Suspect {
+        /// As given when it was accepted.
+        token: Token,
+    },
     /// There is room again for an operation that was refused because the queue was full.
     Unblocked,
     /// The server did something odd but harmless; the connection stays up.
@@ -102,6 +116,10 @@ impl Event {
             session::Event::Done { token, tag, outcome } => {
                 Self::Done { token: *token, tag: *tag, outcome: Outcome::copy(outcome) }
             }
+            session::Event::Resubscribed { token, codes } => {
+                Self::Resubscribed { token: *token, codes: codes.iter().collect() }
+            }
+            session::Event::Suspect { token } => Self::Suspect { token: *token },
             session::Event::Unblocked => Self::Unblocked,
             session::Event::Anomaly(anomaly) => Self::Anomaly(*anomaly),
             session::Event::Stopped { left } => Self::Stopped { left: *left },
@@ -270,6 +288,8 @@ pub enum Outcome {
     Refused(ReasonCode),
     /// `cancel` took it back before a byte was sent.
     Cancelled,
+    /// Its time to live ran out before a byte was sent.
+    Expired,
     /// Dropped by the chosen policy.
     Dropped,
     /// The server lost the session, or the connection was cut in the middle of a QoS 0 message.
@@ -278,6 +298,9 @@ pub enum Outcome {
     Unknown,
     /// The server broke the exchange; the message is not sent again.
     Violated,
+    /// It made the server close the connection again and again, and the policy ended it
+    /// ([`Config::suspect`](mqtt_session::Config::suspect)).
+    Abandoned,
     /// The client was stopped first.
     Stopped,
 }
@@ -304,6 +327,8 @@ impl Outcome {
             session::Outcome::Refused(code) => Self::Refused(*code),
             session::Outcome::Sent => Self::Sent,
             session::Outcome::Cancelled => Self::Cancelled,
+            session::Outcome::Expired => Self::Expired,
+            session::Outcome::Abandoned => Self::Abandoned,
             session::Outcome::Dropped => Self::Dropped,
             session::Outcome::Lost => Self::Lost,
             session::Outcome::Violated => Self::Violated,
@@ -326,7 +351,9 @@ impl fmt::Display for Outcome {
             }
             Self::Refused(code) => write!(f, "the server refused it: {code}"),
             Self::Cancelled => f.write_str("it was cancelled before it was sent"),
+            Self::Expired => f.write_str("its time to live ran out before it was sent"),
             Self::Dropped => f.write_str("it was dropped"),
+            Self::Abandoned => f.write_str("the server closed the connection on it again and again"),
             Self::Lost => f.write_str("it was lost with the connection or the server's session"),
             Self::Unknown => f.write_str("the server lost the session; whether it was delivered is unknown"),
             Self::Violated => f.write_str("the server broke the exchange"),

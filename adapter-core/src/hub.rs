@@ -198,7 +198,7 @@ impl<T: Transport> State<T> {
         let flushed = self.driver.flush_or_gather();
         self.told(wake);
         match flushed {
-            Flush::Done => {}
+            Flush::Done => self.rearm(wake),
             Flush::Gathered => {
                 self.gathers = self.gathers.saturating_add(1);
                 if self.rest == Rest::Asleep {
@@ -206,6 +206,13 @@ impl<T: Transport> State<T> {
                 }
             }
             Flush::Stuck => wake.extend(self.rouse()),
+        }
+    }
+
+    /// Wakes the worker if it would sleep over a deadline.
+    fn rearm(&mut self, wake: &mut Vec<Waker>) {
+        if self.rest == Rest::Asleep && self.driver.is_due_earlier() {
+            wake.extend(self.rouse());
         }
     }
 
@@ -244,7 +251,7 @@ impl<T: Transport> State<T> {
         if core::mem::take(&mut self.tell.changed) {
             self.changes.take(wake);
         }
-        if !self.idle.is_empty() && self.driver.session().stats().open == 0 {
+        if !self.idle.is_empty() && self.driver.session().pending() == 0 {
             self.idle.take(wake);
         }
         if self.ended.is_none()
@@ -324,6 +331,8 @@ impl<T: Transport> Handle<T> {
         let mut state = self.0.lock();
         let result = match state.driver.publish(publish) {
             Ok(token) => {
+                // Outcomes of messages that were dropped for this one, whose token may have the same index.
+                state.told(&mut wake);
                 let watched = publish.qos != Qos::AtMostOnce || self.0.options.engine().qos0_receipts;
                 let id = watched.then(|| state.waiters.watch(token));
                 state.sent(&mut wake);
@@ -400,6 +409,7 @@ impl<T: Transport> Handle<T> {
         let mut state = self.0.lock();
         let result = match ask(&mut state.driver) {
             Ok(token) => {
+                state.told(&mut wake);
                 let id = state.waiters.watch(token);
                 state.sent(&mut wake);
                 Ok(Watch(Watched::Open { hub: Arc::clone(&self.0), token, id }))
@@ -510,7 +520,7 @@ impl<T: Transport> Handle<T> {
     /// Waits until every operation that was accepted has ended, or the client has.
     pub fn poll_idle(&self, context: &Context<'_>) -> Poll<()> {
         let mut state = self.0.lock();
-        if state.ended.is_some() || state.driver.session().stats().open == 0 {
+        if state.ended.is_some() || state.driver.session().pending() == 0 {
             return Poll::Ready(());
         }
         let mut wake = Vec::new();
@@ -607,7 +617,7 @@ impl<T: Transport> Handle<T> {
     /// Operations accepted and not ended.
     #[must_use]
     pub fn pending(&self) -> u32 {
-        self.0.lock().driver.session().stats().open
+        self.0.lock().driver.session().pending()
     }
 
     /// How the last connection, or attempt at one, ended.
@@ -856,7 +866,7 @@ impl<T: Transport> Drop for Worker<T> {
     fn drop(&mut self) {
         let mut state = self.hub.lock();
         if state.ended.is_none() {
-            let left = state.driver.session().stats().open;
+            let left = state.driver.session().pending();
             state.driver.abandon();
             state.end(left, &mut self.wake);
         }

@@ -78,8 +78,8 @@ pub use mqtt_session::proto::{
     TopicError, TopicFilter, TopicName, Version,
 };
 pub use mqtt_session::{
-    AckError, AckMode, AckToken, Anomaly, Backoff, Config, LocalState, Oversize, ServerLimits, SessionLost,
-    Stats, Stop, Token, Why,
+    AckError, AckMode, AckToken, Anomaly, Backoff, Config, LocalState, Oversize, ServerLimits, ServerOrder,
+    SessionLost, Stats, Stop, Suspect, Token, WhenFull, Why,
 };
 
 pub use crate::dial::{Addresses, literal, resolve};

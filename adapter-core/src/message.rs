@@ -1,6 +1,8 @@
 //! Messages on their way in and out.
 
 use core::fmt;
+use core::num::NonZeroU64;
+use core::time::Duration;
 
 use bytes::Bytes;
 use mqtt_session::proto::{PacketId, Properties, Qos, TopicError, TopicName};
@@ -114,6 +116,8 @@ pub struct Publish<'a> {
     pub(crate) qos: Qos,
     pub(crate) retain: bool,
     pub(crate) properties: Properties<'a>,
+    pub(crate) ttl: Option<Duration>,
+    pub(crate) key: Option<NonZeroU64>,
     pub(crate) tag: u64,
 }
 
@@ -127,6 +131,8 @@ impl<'a> Publish<'a> {
             qos: Qos::AtMostOnce,
             retain: false,
             properties: Properties::EMPTY,
+            ttl: None,
+            key: None,
             tag: 0,
         }
     }
@@ -152,6 +158,22 @@ impl<'a> Publish<'a> {
         self
     }
 
+    /// Drops the message, as [`Outcome::Expired`](crate::Outcome::Expired), if no byte of it was sent within this time. A
+    /// Message Expiry Interval among the properties does the same, and tells the server too. Default: never.
+    #[must_use]
+    pub const fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(ttl);
+        self
+    }
+
+    /// Latest value: takes the place of a message with the same key of which no byte was sent yet, which then ends as
+    /// [`Outcome::Dropped`](crate::Outcome::Dropped). Default: none.
+    #[must_use]
+    pub const fn key(mut self, key: NonZeroU64) -> Self {
+        self.key = Some(key);
+        self
+    }
+
     /// A mark of the caller's own, given back in [`Event::Done`](crate::Event::Done). Default 0.
     #[must_use]
     pub const fn tag(mut self, tag: u64) -> Self {
@@ -161,11 +183,14 @@ impl<'a> Publish<'a> {
 
     /// What the engine takes.
     pub(crate) fn message(&self) -> Result<session::Message<'a>, TopicError> {
-        Ok(session::Message::new(TopicName::new(self.topic)?)
+        let mut message = session::Message::new(TopicName::new(self.topic)?)
             .qos(self.qos)
             .retain(self.retain)
             .properties(self.properties)
-            .tag(self.tag))
+            .tag(self.tag);
+        message.ttl = self.ttl;
+        message.key = self.key;
+        Ok(message)
     }
 }
 

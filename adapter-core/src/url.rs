@@ -285,7 +285,11 @@ impl fmt::Display for UrlError {
         match self {
             Self::NoScheme => f.write_str("the address has no scheme: write mqtt://host or mqtt://host:port"),
             Self::SchemeNotSupported { scheme } => {
-                write!(f, "{scheme}:// is not supported by this build: use mqtt:// (TCP, not encrypted) or mqtts:// (TLS)")
+                let when = match scheme.as_str() {
+                    "mqtts" | "ssl" | "tls" | "unix" => "by this build",
+                    _ => "yet",
+                };
+                write!(f, "{scheme}:// is not supported {when}: use mqtt:// (TCP, not encrypted) or mqtts:// (TLS)")
             }
             Self::SchemeUnknown { scheme } => {
                 write!(f, "{scheme}:// is not a scheme of MQTT: write mqtt://host or mqtt://host:port")

@@ -220,7 +220,8 @@ impl Connection {
         match self.driver.publish(&mut publish) {
             Ok(token) => {
                 // What is gathered leaves with the next poll.
-                self.touched |= self.driver.flush_or_gather() == Flush::Gathered;
+                let flushed = self.driver.flush_or_gather();
+                self.touched |= flushed == Flush::Gathered || self.driver.is_due_earlier();
                 Ok(token)
             }
             Err(error) => Err(with_payload(error, publish)),
@@ -307,7 +308,7 @@ impl Connection {
     /// Operations accepted and not ended.
     #[must_use]
     pub fn pending(&self) -> u32 {
-        self.driver.session().stats().open
+        self.driver.session().pending()
     }
 
     /// The engine's counters.

@@ -3,13 +3,14 @@
 #[path = "../../adapter-core/tests/peer/mod.rs"]
 mod peer;
 
+use core::num::NonZeroU64;
 use core::time::Duration;
 use std::io::ErrorKind;
 use std::thread;
 
 use mqtt_adapter_std::{
     AckMode, Bytes, Cause, Client, ConnectError, Event, Failed, Options, Outcome, Properties, Publish,
-    PublishError, Qos, ReasonCode, RecvError, RequestError, Version, Why,
+    PublishError, Qos, ReasonCode, RecvError, RequestError, Version, WhenFull, Why,
 };
 use mqtt_proto::Connack;
 use peer::{Got, PATIENCE, Server};
@@ -478,6 +479,81 @@ fn what_was_not_sent_can_be_cancelled() {
     assert!(client.cancel(receipt.token().unwrap()));
     assert_eq!(receipt.wait(), Err(Failed(Outcome::Cancelled)));
     assert_eq!(client.pending(), 0);
+}
+
+#[test]
+fn a_message_that_waits_beyond_its_time_to_live_ends_although_nothing_else_happens() {
+    let server = Server::new();
+    let client = Client::start(options(&server)).unwrap();
+    // The server accepts the connection and never answers.
+    let _link = server.accept();
+    thread::sleep(Duration::from_millis(20));
+    let publish = Publish::new("a", "x").qos(Qos::AtLeastOnce).ttl(Duration::from_millis(50));
+    let mut receipt = client.publish(publish).unwrap();
+    assert_eq!(receipt.wait_timeout(Duration::from_secs(5)), Some(Err(Failed(Outcome::Expired))));
+}
+
+#[test]
+fn messages_dropped_for_others_end_their_own_receipts() {
+    let server = Server::new();
+    let mut options = options(&server);
+    options.engine_mut().max_operations = 10;
+    options.engine_mut().when_full = WhenFull::DropOldest;
+    let client = Client::start(options).unwrap();
+    let publish = |number: u8| client.publish(Publish::new("a", vec![number]).qos(Qos::AtLeastOnce)).unwrap();
+    let receipts: Vec<_> = (0..100).map(publish).collect();
+    let mut link = server.welcome(false);
+    let script = thread::spawn(move || link.serve());
+    for (number, receipt) in receipts.into_iter().enumerate() {
+        let outcome = receipt.wait();
+        if number < 90 {
+            assert_eq!(outcome, Err(Failed(Outcome::Dropped)), "message {number}");
+        } else {
+            assert_eq!(outcome, Ok(Outcome::Acked(ReasonCode::Success)), "message {number}");
+        }
+    }
+    client.stop(PATIENCE);
+    script.join().unwrap();
+}
+
+#[test]
+fn the_latest_value_replaces_one_that_waits() {
+    let server = Server::new();
+    let client = Client::start(options(&server)).unwrap();
+    let key = NonZeroU64::new(7).unwrap();
+    let publish =
+        |text: &'static str| client.publish(Publish::new("a", text).qos(Qos::AtLeastOnce).key(key)).unwrap();
+    let (old, new) = (publish("old"), publish("new"));
+    let mut link = server.welcome(false);
+    let Got::Publish { payload, id, .. } = link.next() else { panic!("no publish") };
+    assert_eq!(payload, b"new");
+    link.puback(id);
+    assert_eq!(old.wait(), Err(Failed(Outcome::Dropped)));
+    assert_eq!(new.wait(), Ok(Outcome::Acked(ReasonCode::Success)));
+}
+
+#[test]
+fn subscriptions_are_made_again_when_the_server_has_lost_the_session() {
+    let (client, server, mut link) = pair(|options| options);
+    let subscriber = thread::spawn({
+        let client = client.clone();
+        move || client.subscribe("a", Qos::AtLeastOnce)
+    });
+    let Got::Subscribe { id, .. } = link.next() else { panic!("no subscribe") };
+    link.suback(id, &[ReasonCode::GrantedQos1]);
+    assert_eq!(subscriber.join().unwrap(), Ok(ReasonCode::GrantedQos1));
+    assert!(client.wait_idle(PATIENCE));
+    link.cut();
+    let mut link = server.welcome(false);
+    let Got::Subscribe { id, filters } = link.next() else { panic!("no subscribe") };
+    assert_eq!(filters, ["a"]);
+    link.suback(id, &[ReasonCode::GrantedQos1]);
+    loop {
+        if let Event::Resubscribed { codes, .. } = client.next_event(Some(PATIENCE)).unwrap() {
+            assert_eq!(codes, [ReasonCode::GrantedQos1]);
+            break;
+        }
+    }
 }
 
 #[test]

@@ -194,6 +194,25 @@ impl Link {
         self.send(&Pubrec::new(PacketId::new(id).unwrap()));
     }
 
+    /// As `puback`, to a client that may be gone.
+    pub fn try_puback(&mut self, id: u16) {
+        self.try_send(&Puback::new(PacketId::new(id).unwrap()));
+    }
+
+    pub fn try_pubrec(&mut self, id: u16) {
+        self.try_send(&Pubrec::new(PacketId::new(id).unwrap()));
+    }
+
+    pub fn try_pubcomp(&mut self, id: u16) {
+        self.try_send(&Pubcomp::new(PacketId::new(id).unwrap()));
+    }
+
+    fn try_send(&mut self, packet: &impl Encode) {
+        let mut bytes = vec![0; packet.encoded_len(self.version).unwrap()];
+        packet.encode(self.version, &mut bytes).unwrap();
+        let _ = self.stream.write_all(&bytes);
+    }
+
     pub fn pubrel(&mut self, id: u16) {
         self.send(&Pubrel::new(PacketId::new(id).unwrap()));
     }
