@@ -62,13 +62,16 @@ pub(crate) struct Slot {
     pub(crate) ending: Ending,
     /// Where in this connection's outgoing stream its packet begins (`Stage::Sending`: ends).
     pub(crate) position: u64,
+    /// Where it ends.
+    pub(crate) end: u64,
     pub(crate) tag: u64,
     pub(crate) key: Option<NonZeroU64>,
     /// When it is dropped unless a byte was sent; before the time was told, see `Operations::stamp`,
     /// the span in microseconds.
     pub(crate) expires: Instant,
-    /// A SUBSCRIBE that ended well before and is being made again: nobody waits for its end.
-    pub(crate) again: bool,
+    /// Its `Done` was told: a SUBSCRIBE that is made again, a refused PUBLISH whose exchange is being
+    /// ended. Nobody waits for its end.
+    pub(crate) told: bool,
     /// The rest of its time is told to a 5.0 server.
     pub(crate) expiry_on_wire: bool,
 }
@@ -93,10 +96,11 @@ impl Slot {
         filters: 0,
         ending: Ending::Stopped,
         position: 0,
+        end: 0,
         tag: 0,
         key: None,
         expires: Instant::NEVER,
-        again: false,
+        told: false,
         expiry_on_wire: false,
     };
 
@@ -275,7 +279,7 @@ impl Operations {
             if let Some(slot) = slots.get_mut(index as usize) {
                 slot.stage = Stage::Queued;
                 slot.touched = false;
-                slot.again = true;
+                slot.told = true;
             }
             self.order.insert_before(slots, index, behind);
         }

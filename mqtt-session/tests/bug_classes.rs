@@ -146,6 +146,34 @@ scenario!(a_duplicated_ack_does_not_complete_the_next_message, VERSIONS, |t| {
     assert_eq!(t.session.pending(), 1);
 });
 
+scenario!(
+    an_ack_that_comes_before_the_message_has_left_is_not_taken_for_its_answer,
+    VERSIONS,
+    |c| { c.max_in_flight = 1 },
+    |t| {
+        t.connect();
+        let first = t.publish("a", Qos::AtLeastOnce, b"1");
+        let second = t.publish("a", Qos::AtLeastOnce, b"2");
+        t.next_frame();
+        t.send(Puback::new(id(1)));
+        t.done(first, "Acked(Success)");
+        let third = t.publish("a", Qos::AtLeastOnce, b"3");
+        t.drain();
+        t.next_frame();
+        t.writable = false;
+        t.send(Puback::new(id(1)));
+        t.done(second, "Acked(Success)");
+        let frame = t.take(5);
+        assert_eq!(frame[0] & 0xF0, 0x30, "the third message is on its way");
+        t.send(Puback::new(id(1)));
+        t.see(Seen::Anomaly(1));
+        t.writable = true;
+        t.drain();
+        t.send(Puback::new(id(1)));
+        t.done(third, "Acked(Success)");
+    }
+);
+
 scenario!(a_repeated_pubrec_is_answered_again, VERSIONS, |t| {
     t.connect();
     t.publish("a", Qos::ExactlyOnce, b"1");

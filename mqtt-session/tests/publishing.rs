@@ -414,9 +414,29 @@ scenario!(limits_that_come_with_a_later_connack_end_what_they_rule_out, |t| {
     t.done(sent, "Refused(QosNotSupported)");
     let frame = t.next_frame().unwrap();
     assert_eq!(frame[0], 0x32, "only the small one is sent");
+    t.expect(Pubrel::new(id(1)));
     t.expect_silence();
     t.send(Puback::new(id(2)));
     t.done(small, "Acked(Success)");
+});
+
+scenario!(a_refused_resend_at_qos_2_ends_its_exchange_before_its_identifier_is_used_again, |t| {
+    t.options.clean_start = false;
+    t.connect();
+    let sent = t.publish("a", Qos::ExactlyOnce, b"1");
+    t.next_frame();
+    t.cut();
+    t.connect_with(true, &[Property::MaximumQos(Qos::AtLeastOnce)]);
+    t.done(sent, "Refused(QosNotSupported)");
+    t.expect(Pubrel::new(id(1)));
+    for _ in 0..common::OUT as u16 - 1 {
+        t.publish("a", Qos::AtLeastOnce, b"x");
+        let frame = t.next_frame().unwrap();
+        assert_ne!(frame[5..7], [0, 1], "identifier 1 is in use");
+    }
+    t.send(Pubcomp::with(id(1), ReasonCode::PacketIdentifierNotFound, Default::default()));
+    t.see_nothing();
+    assert_eq!(t.session.pending(), common::OUT as u32 - 1);
 });
 
 scenario!(cancel_works_until_a_byte_was_sent, VERSIONS, |t| {

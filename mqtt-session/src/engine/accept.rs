@@ -404,7 +404,7 @@ impl Core {
         slot.shared = !plan.copied;
         slot.touched = false;
         slot.first_time = false;
-        slot.again = false;
+        slot.told = false;
         slot.epoch = self.connection.epoch.wrapping_sub(1);
         let start = at as usize;
         let content = tables.arena.get_mut(start..start.saturating_add(len))?;
@@ -416,7 +416,7 @@ impl Core {
         let queued = tables
             .slots
             .get(index as usize)
-            .is_some_and(|slot| slot.stage == Stage::Queued && !slot.touched && !slot.again);
+            .is_some_and(|slot| slot.stage == Stage::Queued && !slot.touched && !slot.told);
         if queued {
             self.end(tables, index, Ending::Cancelled);
         }

@@ -93,36 +93,36 @@ impl Core {
         if let Some((token, tag)) = self.complete(tables, index)
             && !silent
         {
-            self.ghosts.push(token, tag);
+            self.ghosts.push(token, tag, Ending::Dropped);
         }
         true
     }
 }
 
-/// Dropped operations whose slots were wanted before their `Done` was fetched: a short queue.
+/// Operations that ended while their slot is used on: a short queue of `Done`s to be fetched.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ghosts {
-    waiting: [(Token, u64); 8],
+    waiting: [(Token, u64, Ending); 8],
     len: usize,
 }
 
 impl Ghosts {
     pub(super) const fn new() -> Self {
-        Self { waiting: [(Token::new(0, 0), 0); 8], len: 0 }
+        Self { waiting: [(Token::new(0, 0), 0, Ending::Dropped); 8], len: 0 }
     }
 
-    fn has_room(&self) -> bool {
+    pub(super) fn has_room(&self) -> bool {
         self.len < self.waiting.len()
     }
 
-    fn push(&mut self, token: Token, tag: u64) {
+    pub(super) fn push(&mut self, token: Token, tag: u64, ending: Ending) {
         if let Some(place) = self.waiting.get_mut(self.len) {
-            *place = (token, tag);
+            *place = (token, tag, ending);
             self.len = self.len.saturating_add(1);
         }
     }
 
-    pub(super) fn pop(&mut self) -> Option<(Token, u64)> {
+    pub(super) fn pop(&mut self) -> Option<(Token, u64, Ending)> {
         let first = self.waiting.get(..self.len)?.first().copied()?;
         self.waiting.rotate_left(1);
         self.len = self.len.saturating_sub(1);

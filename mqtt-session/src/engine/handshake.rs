@@ -267,7 +267,7 @@ impl Core {
         let mut ended = 0u32;
         let mut at = self.ops.order.head();
         while let Some(slot) = tables.slots.get_mut(at as usize) {
-            if slot.stage == Stage::Queued && !slot.again {
+            if slot.stage == Stage::Queued && !slot.told {
                 // What was never handed out is behind all that was.
                 break;
             }

@@ -250,22 +250,12 @@ impl Core {
     }
 
     fn next_ended(&mut self, tables: &mut Tables<'_>) -> Option<Event<'static>> {
-        if let Some((token, tag)) = self.ghosts.pop() {
-            return Some(Event::Done { token, tag, outcome: Outcome::Dropped });
+        if let Some((token, tag, ending)) = self.ghosts.pop() {
+            return Some(Event::Done { token, tag, outcome: told(ending) });
         }
         let index = self.ops.ended.pop_front(tables.slots)?;
         let slot = tables.slots.get(index as usize)?;
-        let outcome = match slot.ending {
-            Ending::Refused(code) => Outcome::Refused(code),
-            Ending::Sent => Outcome::Sent,
-            Ending::Expired => Outcome::Expired,
-            Ending::Cancelled => Outcome::Cancelled,
-            Ending::Dropped => Outcome::Dropped,
-            Ending::Lost => Outcome::Lost,
-            Ending::Abandoned => Outcome::Abandoned,
-            Ending::Unknown => Outcome::Unknown,
-            Ending::Stopped => Outcome::Stopped,
-        };
+        let outcome = told(slot.ending);
         let done = Event::Done { token: Token::new(index, slot.generation), tag: slot.tag, outcome };
         self.recycle(tables, index);
         Some(done)
@@ -426,7 +416,7 @@ impl Core {
 
     /// Whether nobody asked how this operation ends.
     fn is_silent(&self, slot: &Slot) -> bool {
-        slot.again || (slot.is_qos0() && !self.config.qos0_receipts)
+        slot.told || (slot.is_qos0() && !self.config.qos0_receipts)
     }
 
     /// Makes a slot that is on no list free.
@@ -552,6 +542,21 @@ impl Core {
                 if self.limits.keep_alive.is_zero() { self.config.ping_timeout } else { self.ping_timeout() };
             self.timers.set_pending(Timer::Ping, timeout);
         }
+    }
+}
+
+/// How an ending is told.
+fn told(ending: Ending) -> Outcome<'static> {
+    match ending {
+        Ending::Refused(code) => Outcome::Refused(code),
+        Ending::Sent => Outcome::Sent,
+        Ending::Expired => Outcome::Expired,
+        Ending::Cancelled => Outcome::Cancelled,
+        Ending::Dropped => Outcome::Dropped,
+        Ending::Lost => Outcome::Lost,
+        Ending::Unknown => Outcome::Unknown,
+        Ending::Abandoned => Outcome::Abandoned,
+        Ending::Stopped => Outcome::Stopped,
     }
 }
 

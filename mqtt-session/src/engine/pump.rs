@@ -16,6 +16,7 @@ use crate::qos::Stage;
 use crate::storage::{Table, Tables};
 use crate::time::Instant;
 use crate::timers::Timer;
+use crate::token::Token;
 
 /// Bytes that are handed out at a time: enough for one large write, few enough to stay in the cache.
 const GATHER: usize = 64 * 1024;
@@ -119,7 +120,8 @@ impl Core {
             }
             self.pump_operation(tables, self.ops.cursor)?;
         }
-        Ok(())
+        // Operations that were refused may have left an exchange to end.
+        self.pump_releases(tables)
     }
 
     fn pump_owed(&mut self, tables: &mut Tables<'_>) -> Result<(), Stop> {
@@ -355,7 +357,21 @@ impl Core {
 
     /// The server told limits that rule the operation out.
     fn refuse(&mut self, tables: &mut Tables<'_>, index: u32, code: ReasonCode) -> Result<(), Stop> {
-        self.end(tables, index, Ending::Refused(code));
+        let ending = Ending::Refused(code);
+        let Some(slot) = tables.slots.get_mut(index as usize) else { return Ok(()) };
+        if slot.qos != Qos::ExactlyOnce || slot.packet_id.is_none() {
+            self.end(tables, index, ending);
+            return Ok(());
+        }
+        // The server may hold the first half of the exchange, and would take the next message of this
+        // identifier for the second: PUBREL and PUBCOMP end it on both sides. [MQTT-4.3.3-10]
+        if !self.ghosts.has_room() {
+            return Err(Stop::Pause);
+        }
+        self.ghosts.push(Token::new(index, slot.generation), slot.tag, ending);
+        slot.told = true;
+        self.release_content(tables, index);
+        self.ops.released(tables.slots, index);
         Ok(())
     }
 
@@ -366,6 +382,7 @@ impl Core {
             }
             slot.stage = stage;
             slot.position = begins;
+            slot.end = self.wire.position();
             slot.first_time = !slot.touched;
             slot.touched = true;
             slot.epoch = self.connection.epoch;

@@ -10,7 +10,7 @@ use crate::event::{Anomaly, Event, Outcome, Received, Topic, Why};
 use crate::inbound::{Owed, OwedKind};
 use crate::link::State;
 use crate::list::NONE;
-use crate::qos::{Answer, Arrival, Phase, Reaction, answered, arrived};
+use crate::qos::{Answer, Arrival, Phase, Reaction, Stage, answered, arrived};
 use crate::storage::{Table, Tables};
 use crate::time::Instant;
 use crate::timers::Timer;
@@ -320,10 +320,9 @@ impl Core {
         answer: Answer,
         code: ReasonCode,
     ) -> Option<Event<'i>> {
-        let holder = self.holder(tables, id);
+        let holder = self.holder(tables, id).filter(|(index, _)| self.has_left(tables, *index));
         let reaction = holder.map_or(Reaction::Unexpected, |(_, stage)| answered(stage, answer));
         let index = holder.map_or(NONE, |(index, _)| index);
-        let lent = self.wire.lent().is_some_and(|lent| lent.slot == index);
         if matches!(reaction, Reaction::Complete | Reaction::Release) {
             self.progressed();
         }
@@ -336,20 +335,15 @@ impl Core {
                 self.unexpected(id);
                 None
             }
-            // An answer to a message of which not all was sent.
-            _ if lent => {
-                let why = Why::Protocol(ReasonCode::ProtocolError, "MQTT-4.3.2-2");
-                self.violated(why, ReasonCode::ProtocolError);
-                None
-            }
             Reaction::Complete => {
                 let outcome = if code.is_error() && answer != Answer::Pubcomp {
                     Outcome::Refused(code)
                 } else {
                     Outcome::Acked(code)
                 };
+                let told = tables.slots.get(index as usize).is_some_and(|slot| slot.told);
                 let (token, tag) = self.complete(tables, index)?;
-                Some(Event::Done { token, tag, outcome })
+                (!told).then_some(Event::Done { token, tag, outcome })
             }
             Reaction::Release => {
                 // From here on the message itself is never needed again.
@@ -369,6 +363,16 @@ impl Core {
                 told.map(|(token, tag)| Event::Done { token, tag, outcome: Outcome::Violated })
             }
         }
+    }
+
+    /// Whether the transport took the whole packet: nothing can answer one that the server cannot have,
+    /// but a duplicate of an answer to an earlier one of the same identifier.
+    fn has_left(&self, tables: &Tables<'_>, index: u32) -> bool {
+        tables.slots.get(index as usize).is_some_and(|slot| {
+            slot.stage == Stage::AwaitPubcomp
+                || slot.epoch != self.connection.epoch
+                || slot.end <= self.wire.taken()
+        })
     }
 
     /// An acknowledgement came: the next one has its time again.

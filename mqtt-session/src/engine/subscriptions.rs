@@ -73,7 +73,7 @@ impl Core {
             }
         }
         let token = Token::new(index, slot.generation);
-        let event = if slot.again {
+        let event = if slot.told {
             Event::Resubscribed { token, codes }
         } else {
             Event::Done { token, tag: slot.tag, outcome: Outcome::Granted(codes) }
