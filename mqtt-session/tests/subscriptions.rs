@@ -169,3 +169,17 @@ scenario!(
         assert_eq!(t.next_frame().unwrap()[0], 0x32);
     }
 );
+
+scenario!(a_granted_subscription_has_ended_and_stop_does_not_end_it_again, VERSIONS, |t| {
+    t.connect();
+    subscribe(t, &[("a", Qos::AtLeastOnce)]);
+    answer(t, &[ONE]);
+    t.events();
+    t.session.stop(mqtt_session::Stop::now());
+    t.drain();
+    t.command();
+    t.close(mqtt_session::Closed::Carried);
+    let events = t.events();
+    assert!(!events.iter().any(|seen| matches!(seen, Seen::Done { .. })), "{events:?}");
+    assert!(matches!(events.last(), Some(Seen::Stopped { left: 0 })));
+});

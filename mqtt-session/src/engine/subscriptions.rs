@@ -85,6 +85,7 @@ impl Core {
             self.ops.unlink(tables.slots, index);
             if let Some(slot) = tables.slots.get_mut(index as usize) {
                 slot.stage = Stage::Held;
+                slot.told = true;
             }
             self.ops.held.push_back(tables.slots, index);
         }

@@ -121,6 +121,10 @@ impl Shared<'_> {
     }
 
     /// Lets go of the payload kept for `slot`.
+    #[cfg_attr(
+        not(feature = "alloc"),
+        expect(clippy::needless_pass_by_ref_mut, reason = "there is nothing to let go of without a heap")
+    )]
     pub(crate) fn drop(&mut self, slot: u32) {
         #[cfg(feature = "alloc")]
         if let Some(payload) = self.payloads.get_mut(slot as usize) {
