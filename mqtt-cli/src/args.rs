@@ -11,7 +11,7 @@ use crate::exit::End;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct Connection {
-    /// The server: mqtt://[user[:password]@]host[:port], port 1883 unless told otherwise
+    /// The server: mqtt://host, mqtt://user:password@host:port, mqtts:// for TLS, or unix:///path of a socket
     pub(crate) url: String,
 
     /// Version of the protocol
@@ -137,11 +137,6 @@ impl Connection {
                 .with_qos(self.will.will_qos)
                 .with_retain(self.will.will_retain);
             options = options.with_will(will);
-        }
-        if version != Version::V5 {
-            // 3.x servers cannot announce how many messages they take at once, and mosquitto closes the connection of
-            // a client that has more than 20 of QoS 2 under way.
-            options.engine_mut().max_in_flight = 20;
         }
         let backoff = &mut options.engine_mut().backoff;
         backoff.attempts = Some(self.attempts);

@@ -13,17 +13,6 @@ use crate::exit::{End, say};
 /// How long a graceful stop goes on sending what was accepted.
 pub(crate) const DRAIN: Duration = Duration::from_secs(5);
 
-/// What a command is told about its connection, on another thread than its own.
-pub(crate) trait Watch: Send + 'static {
-    /// The connection is up again, and the server has forgotten the session.
-    fn forgotten(&mut self, client: &Client) {
-        let _ = client;
-    }
-
-    /// The client has stopped, whatever the reason.
-    fn stopped(self);
-}
-
 /// Where a signal finds what it has to stop.
 #[derive(Default)]
 struct Interrupts {
@@ -40,14 +29,23 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// Connects, and from then on tells what happens.
-    pub(crate) fn connect(options: Options, quiet: bool, watch: impl Watch) -> Result<Self, End> {
+    /// Connects, and from then on tells what happens. `stopped` is called on another thread when the client has stopped,
+    /// whatever the reason.
+    pub(crate) fn connect(
+        options: Options,
+        quiet: bool,
+        stopped: impl FnOnce() + Send + 'static,
+    ) -> Result<Self, End> {
         let interrupts = Arc::new(Mutex::new(Interrupts::default()));
         stop_on_signals(Arc::clone(&interrupts))?;
         let client = Client::connect(options).map_err(|error| not_connected(&error))?;
         lock(&interrupts).client = Some(client.clone());
         let watched = client.clone();
-        let reporter = thread::spawn(move || report(&watched, quiet, watch));
+        let reporter = thread::spawn(move || {
+            let lost = report(&watched, quiet);
+            stopped();
+            lost
+        });
         Ok(Self { client, interrupts, reporter })
     }
 
@@ -87,7 +85,7 @@ fn stop_on_signals(interrupts: Arc<Mutex<Interrupts>>) -> Result<(), End> {
 }
 
 /// Tells the user what happens until the client stops; the loss it stopped for, if that was it.
-fn report(client: &Client, quiet: bool, mut watch: impl Watch) -> Option<Disconnected> {
+fn report(client: &Client, quiet: bool) -> Option<Disconnected> {
     let tell = |line: String| {
         if !quiet {
             say(line);
@@ -99,9 +97,6 @@ fn report(client: &Client, quiet: bool, mut watch: impl Watch) -> Option<Disconn
         match event {
             Event::Connected(connected) => {
                 connections += 1;
-                if connections > 1 && !connected.session_present {
-                    watch.forgotten(client);
-                }
                 tell(up(&connected, connections > 1));
             }
             Event::Disconnected(disconnected) => {
@@ -120,7 +115,6 @@ fn report(client: &Client, quiet: bool, mut watch: impl Watch) -> Option<Disconn
             _ => {}
         }
     }
-    watch.stopped();
     // A stop by the user is an end without an attempt to come, too, but no loss.
     lost.filter(|lost| !matches!(lost.why, mqtt_adapter_std::Why::Stopped))
 }

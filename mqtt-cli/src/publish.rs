@@ -15,7 +15,7 @@ use mqtt_adapter_std::{Bytes, Failed, Outcome, Publish, Qos, Receipt, TopicName}
 use crate::Ended;
 use crate::args::{self, Connection};
 use crate::exit::End;
-use crate::link::{Link, Watch};
+use crate::link::Link;
 
 /// Publish messages
 ///
@@ -64,6 +64,9 @@ pub(crate) struct Arguments {
     timeout: u64,
 }
 
+/// What is to be published, one message after the other.
+type Payloads = Box<dyn Iterator<Item = Result<Bytes, End>>>;
+
 /// What a line reader has to tell.
 enum Input {
     Line(Vec<u8>),
@@ -72,36 +75,30 @@ enum Input {
     Stopped,
 }
 
-/// Wakes a program that waits for a line.
-struct Wake(Option<SyncSender<Input>>);
-
-impl Watch for Wake {
-    fn stopped(self) {
-        if let Some(lines) = self.0 {
-            let _ = lines.send(Input::Stopped);
-        }
-    }
-}
-
 pub(crate) fn run(arguments: &Arguments) -> Ended {
     TopicName::new(&arguments.topic)
         .map_err(|error| End::Usage(format!("cannot publish to {:?}: {error}", arguments.topic)))?;
     let mut options = arguments.connection.options()?;
     options.engine_mut().qos0_receipts = true;
 
-    let (payloads, wake): (Box<dyn Iterator<Item = Result<Bytes, End>>>, Wake) = if arguments.lines {
+    let (payloads, wake): (Payloads, Option<SyncSender<Input>>) = if arguments.lines {
         let (sender, lines) = mpsc::sync_channel(64);
         let reader = sender.clone();
         thread::spawn(move || read_lines(&reader));
         let count = usize::try_from(arguments.count.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
-        (Box::new(taken(lines).take(count)), Wake(Some(sender)))
+        (Box::new(taken(lines).take(count)), Some(sender))
     } else {
         let payload = whole_payload(arguments)?;
         let count = usize::try_from(arguments.count.unwrap_or(1)).unwrap_or(usize::MAX);
-        (Box::new(iter::repeat_n(payload, count).map(Ok)), Wake(None))
+        (Box::new(iter::repeat_n(payload, count).map(Ok)), None)
     };
 
-    let link = Link::connect(options, arguments.connection.quiet, wake)?;
+    let link = Link::connect(options, arguments.connection.quiet, move || {
+        // A program that waits for a line must not wait for ever.
+        if let Some(lines) = wake {
+            let _ = lines.send(Input::Stopped);
+        }
+    })?;
     let mut progress = Progress::default();
     let sent = send(arguments, &link, payloads, &mut progress);
     let interrupted = link.interrupted();
@@ -116,12 +113,7 @@ pub(crate) fn run(arguments: &Arguments) -> Ended {
 }
 
 /// Publishes everything and waits until everything has ended.
-fn send(
-    arguments: &Arguments,
-    link: &Link,
-    payloads: impl Iterator<Item = Result<Bytes, End>>,
-    progress: &mut Progress,
-) -> Ended {
+fn send(arguments: &Arguments, link: &Link, payloads: Payloads, progress: &mut Progress) -> Ended {
     for payload in payloads {
         let payload = payload?;
         let message = Publish::new(&arguments.topic, payload).qos(arguments.qos).retain(arguments.retain);

@@ -5,15 +5,15 @@ use std::io::{self, BufWriter, Write};
 
 use clap::Args;
 use mqtt_adapter_std::{
-    AckMode, Client, Message, Properties, Property, Qos, ReasonCode, RecvError, Subscription,
-    SubscriptionOptions, TopicFilter,
+    AckMode, Message, Properties, Property, Qos, ReasonCode, RecvError, Subscription, SubscriptionOptions,
+    TopicFilter,
 };
 use serde_json::{Map, Value, json};
 
 use crate::Ended;
 use crate::args::{self, Connection};
 use crate::exit::{End, say};
-use crate::link::{Link, Watch};
+use crate::link::Link;
 
 /// Subscribe and print what arrives
 ///
@@ -46,31 +46,13 @@ pub(crate) struct Arguments {
     count: Option<u64>,
 }
 
-/// Subscribes again when the server has forgotten the session.
-struct Resubscribe {
-    filters: Vec<String>,
-    qos: Qos,
-}
-
-impl Watch for Resubscribe {
-    fn forgotten(&mut self, client: &Client) {
-        let Ok(wanted) = wanted(&self.filters, self.qos) else { return };
-        if let Err(error) = client.request_subscribe(&wanted, Properties::EMPTY) {
-            say(format_args!("cannot subscribe again: {error}"));
-        }
-    }
-
-    fn stopped(self) {}
-}
-
 pub(crate) fn run(arguments: &Arguments) -> Ended {
     let wanted = wanted(&arguments.filters, arguments.qos)?;
     let mut options = arguments.connection.options()?;
     options.engine_mut().ack_mode = AckMode::Manual;
 
-    let again = Resubscribe { filters: arguments.filters.clone(), qos: arguments.qos };
     let quiet = arguments.connection.quiet;
-    let link = Link::connect(options, quiet, again)?;
+    let link = Link::connect(options, quiet, || ())?;
     let printed = subscribe(&link, &arguments.filters, &wanted, quiet).and_then(|()| print(arguments, &link));
     let interrupted = link.interrupted();
     let stopped = link.stop();

@@ -1,11 +1,15 @@
 //! `mosquitto_pub` and `mosquitto_sub` on the other end, over mosquitto.
 
+use core::time::Duration;
 use std::process::Command;
+use std::thread;
+use std::time::Instant;
 
 use mqtt_tests::folder::Folder;
 use mqtt_tests::mosquitto::Mosquitto;
+use mqtt_tests::proxy::Proxy;
 
-use crate::run::{Running, mqtt, run};
+use crate::run::{CAP, Running, mqtt, run};
 
 /// The version as our options and mosquitto's have it.
 const VERSIONS: [(&str, &str); 3] = [("3.1", "mqttv31"), ("3.1.1", "mqttv311"), ("5", "mqttv5")];
@@ -23,10 +27,10 @@ pub(crate) fn interrupt(running: &Running) {
 fn subscriber(broker: &Mosquitto, arguments: &[&str]) -> Running {
     let before = broker.log().matches("Sending SUBACK").count();
     let running = Running::start(broker.client("mosquitto_sub").args(arguments));
-    let cap = std::time::Instant::now() + crate::run::CAP;
+    let cap = Instant::now() + CAP;
     while broker.log().matches("Sending SUBACK").count() == before {
-        assert!(std::time::Instant::now() < cap, "mosquitto_sub subscribes\n{}", broker.log());
-        std::thread::sleep(core::time::Duration::from_millis(5));
+        assert!(Instant::now() < cap, "mosquitto_sub subscribes\n{}", broker.log());
+        thread::sleep(Duration::from_millis(5));
     }
     running
 }
@@ -194,6 +198,24 @@ fn a_kept_session_keeps_messages_for_the_next_run() {
         // Leaves nothing behind for the next version.
         run(mqtt(&["sub", &url, "none", "--count", "0", "--client-id", "worker"]).args(["-V", version]));
     }
+}
+
+#[test]
+fn a_subscription_survives_a_cut_that_the_session_does_not() {
+    let broker = logging();
+    let proxy = Proxy::start(broker.address(), &[]);
+    let listener = Running::start(&mut mqtt(&["sub", &proxy.url(), "news", "--count", "1"]));
+    listener.says("subscribed");
+    proxy.cut_now();
+    listener.says("connected again");
+    let cap = Instant::now() + CAP;
+    while broker.log().matches("Sending SUBACK").count() < 2 {
+        assert!(Instant::now() < cap, "the subscription is made again\n{}", broker.log());
+        thread::sleep(Duration::from_millis(5));
+    }
+    run(&mut mqtt(&["pub", &broker.url(), "news", "after the cut"]));
+    assert_eq!(listener.line(), "after the cut");
+    assert_eq!(listener.ended().status, Some(0));
 }
 
 #[test]

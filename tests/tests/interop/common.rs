@@ -13,11 +13,6 @@ pub(crate) const COUNT: u32 = 1_000;
 pub(crate) fn options(url: &str, version: Version) -> Options {
     let mut options = Options::new(url).expect("the harness makes good URLs").with_version(version);
     let engine = options.engine_mut();
-    if version != Version::V5 {
-        // What mosquitto takes without configuration. It closes the connection of a 3.x client that has more QoS 2
-        // messages under way, and only 5.0 can tell the client the number.
-        engine.max_in_flight = 20;
-    }
     engine.backoff =
         Backoff { base: Duration::from_millis(20), cap: Duration::from_millis(200), ..engine.backoff };
     options
