@@ -70,6 +70,8 @@ pub(crate) enum Reaction {
     ReleaseAgain,
     /// The answer belongs to no open exchange: nothing changes.
     Unexpected,
+    /// The peer confused this exchange with another: the connection ends, and a resume repairs it.
+    Confused,
     /// The peer broke the exchange: it ends, and so does the connection.
     Violation,
 }
@@ -89,6 +91,8 @@ pub(crate) const fn answered(stage: Stage, answer: Answer) -> Reaction {
         (Stage::AwaitPubcomp, Answer::Pubrec) => Reaction::ReleaseAgain,
         // A QoS 2 PUBLISH answered by PUBACK: the server took it, but not as promised.
         (Stage::AwaitPubrec, Answer::Puback) => Reaction::Violation,
+        // A QoS 1 PUBLISH is answered by PUBACK and nothing else. [MQTT-4.3.2-3]
+        (Stage::AwaitPuback, Answer::Pubrec | Answer::PubrecFailed) => Reaction::Confused,
         // A SUBACK that answers a PUBLISH, or the other way round, completes nothing.
         (_, Answer::Suback | Answer::Unsuback) => Reaction::Violation,
         _ => Reaction::Unexpected,
@@ -159,13 +163,15 @@ mod tests {
 
     #[test]
     fn every_pair_of_stage_and_answer_has_its_one_reaction() {
-        use Reaction::{Complete as C, Release as R, ReleaseAgain as A, Unexpected as U, Violation as V};
+        use Reaction::{
+            Complete as C, Confused as X, Release as R, ReleaseAgain as A, Unexpected as U, Violation as V,
+        };
         #[rustfmt::skip]
         let table = [
             // PUBACK PUBREC failed PUBCOMP SUBACK UNSUBACK
             [U, U, U, U, V, V], // Queued
             [U, U, U, U, V, V], // Sending
-            [C, U, U, U, V, V], // AwaitPuback
+            [C, X, X, U, V, V], // AwaitPuback
             [V, R, C, U, V, V], // AwaitPubrec
             [U, A, U, C, V, V], // AwaitPubcomp
             [U, U, U, U, C, V], // AwaitSuback

@@ -133,6 +133,23 @@ scenario!(s05_a_puback_for_a_qos_2_message_ends_it_as_violated_and_it_is_not_sen
     t.expect_silence();
 });
 
+scenario!(
+    s05_a_pubrec_for_a_qos_1_message_ends_the_connection_and_the_message_is_sent_again,
+    VERSIONS,
+    |t| {
+        t.options.clean_start = false;
+        t.connect();
+        let token = t.publish("a", Qos::AtLeastOnce, b"x");
+        t.next_frame();
+        t.send(Pubrec::new(id(1)));
+        t.refuses(ReasonCode::ProtocolError);
+        t.resume();
+        assert_eq!(t.next_frame().unwrap()[0], 0x3A);
+        t.send(Puback::new(id(1)));
+        t.done(token, "Acked(Success)");
+    }
+);
+
 scenario!(a_duplicated_ack_does_not_complete_the_next_message, VERSIONS, |t| {
     t.connect();
     let first = t.publish("a", Qos::AtLeastOnce, b"1");

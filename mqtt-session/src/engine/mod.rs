@@ -1,8 +1,10 @@
 //! The engine itself: plain code over plain tables. Nothing here knows which storage holds them.
 
 mod accept;
+mod ending;
 mod expiry;
 mod handshake;
+mod keep_alive;
 mod lifecycle;
 mod pump;
 mod receive;
@@ -16,21 +18,20 @@ use mqtt_proto::{Encode, PacketId, Properties, Puback, Qos, ReasonCode, Version}
 pub(crate) use accept::Filters;
 pub(crate) use receive::Step;
 
-use crate::arena::{Arena, cost};
+use crate::arena::Arena;
 use crate::config::{AckMode, Config};
 use crate::error::AckError;
-use crate::event::{Event, Outcome};
+use crate::event::Event;
 use crate::ids::Ids;
 use crate::inbound::{Exchanges, OwedRing};
 use crate::limits::ServerLimits;
 use crate::link::{Link, Notice, Notices, State};
 use crate::list::NONE;
-use crate::operation::{Ending, Operations, Slot};
-use crate::qos::Stage;
+use crate::operation::Operations;
 use crate::stats::Stats;
 use crate::storage::{Capacity, Table, Tables, View};
 use crate::time::Instant;
-use crate::timers::{Timer, Timers};
+use crate::timers::Timers;
 use crate::token::{AckToken, Token};
 use crate::wire::Wire;
 
@@ -249,18 +250,6 @@ impl Core {
         None
     }
 
-    fn next_ended(&mut self, tables: &mut Tables<'_>) -> Option<Event<'static>> {
-        if let Some((token, tag, ending)) = self.ghosts.pop() {
-            return Some(Event::Done { token, tag, outcome: told(ending) });
-        }
-        let index = self.ops.ended.pop_front(tables.slots)?;
-        let slot = tables.slots.get(index as usize)?;
-        let outcome = told(slot.ending);
-        let done = Event::Done { token: Token::new(index, slot.generation), tag: slot.tag, outcome };
-        self.recycle(tables, index);
-        Some(done)
-    }
-
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         if self.timers.pending() || self.ops.is_unstamped() {
             // A command began a deadline: the time must be told.
@@ -343,96 +332,6 @@ impl Core {
         self.ids.needed(self.bounds.ids).is_some()
     }
 
-    // ---- ending operations -------------------------------------------------------------------
-
-    /// Lets go of what an operation kept and of its packet identifier.
-    fn release_content(&mut self, tables: &mut Tables<'_>, index: u32) {
-        let Some(slot) = tables.slots.get_mut(index as usize) else { return };
-        if slot.at != NONE {
-            let mut len = Arena::len_of(tables.arena, slot.at);
-            if slot.shared {
-                len = len.saturating_add(slot.payload_len as usize);
-            }
-            self.kept = self.kept.saturating_sub(cost(len));
-            self.arena.free(tables.arena, slot.at);
-            slot.at = NONE;
-            if core::mem::take(&mut slot.shared) {
-                tables.shared.drop(index);
-            }
-        }
-    }
-
-    fn release_id(&mut self, tables: &mut Tables<'_>, index: u32) {
-        let Some(slot) = tables.slots.get_mut(index as usize) else { return };
-        if let Some(id) = slot.packet_id.take() {
-            self.ids.give(tables.ids, id);
-        }
-    }
-
-    /// Takes an operation off its list, and its send quota and identifier with it.
-    fn detach(&mut self, tables: &mut Tables<'_>, index: u32) {
-        self.ops.unlink(tables.slots, index);
-        self.give_quota(tables, index);
-        self.release_id(tables, index);
-        self.release_content(tables, index);
-    }
-
-    /// A publish that was handed out on this connection has left the order of acceptance.
-    fn give_quota(&mut self, tables: &Tables<'_>, index: u32) {
-        let Some(slot) = tables.slots.get(index as usize) else { return };
-        if slot.epoch == self.connection.epoch
-            && matches!(slot.stage, Stage::AwaitPuback | Stage::AwaitPubrec)
-        {
-            let connection = &mut self.connection;
-            connection.publishing = connection.publishing.saturating_sub(1);
-            if slot.stage == Stage::AwaitPubrec {
-                connection.publishing_qos2 = connection.publishing_qos2.saturating_sub(1);
-            }
-        }
-    }
-
-    /// Ends an operation; its `Done` waits to be fetched.
-    fn end(&mut self, tables: &mut Tables<'_>, index: u32, ending: Ending) {
-        self.detach(tables, index);
-        let Some(slot) = tables.slots.get_mut(index as usize) else { return };
-        let silent = self.is_silent(slot);
-        slot.stage = Stage::Ended;
-        slot.ending = ending;
-        if silent {
-            self.recycle(tables, index);
-        } else {
-            self.ops.ended.push_back(tables.slots, index);
-        }
-    }
-
-    /// Ends an operation whose `Done` is told right now.
-    fn complete(&mut self, tables: &mut Tables<'_>, index: u32) -> Option<(Token, u64)> {
-        self.detach(tables, index);
-        let slot = tables.slots.get(index as usize)?;
-        let told = (Token::new(index, slot.generation), slot.tag);
-        self.recycle(tables, index);
-        Some(told)
-    }
-
-    /// Whether nobody asked how this operation ends.
-    fn is_silent(&self, slot: &Slot) -> bool {
-        slot.told || (slot.is_qos0() && !self.config.qos0_receipts)
-    }
-
-    /// Makes a slot that is on no list free.
-    fn recycle(&mut self, tables: &mut Tables<'_>, index: u32) {
-        if let Some(slot) = tables.slots.get_mut(index as usize) {
-            slot.stage = Stage::Ended;
-        }
-        self.ops.free.give(tables.slots, index);
-    }
-
-    /// The operation that holds `id`.
-    fn holder(&self, tables: &Tables<'_>, id: PacketId) -> Option<(u32, Stage)> {
-        let index = self.ids.slot(tables.ids, id)?;
-        tables.slots.get(index as usize).map(|slot| (index, slot.stage))
-    }
-
     pub(crate) fn acknowledge(
         &self,
         tables: &mut Tables<'_>,
@@ -468,95 +367,6 @@ impl Core {
             self.squeeze(tables);
         }
         Some(self.arena.live())
-    }
-
-    // ---- keep-alive --------------------------------------------------------------------------
-
-    /// When the next PINGREQ falls due.
-    fn ping_due(&self) -> Option<Instant> {
-        let interval = self.limits.keep_alive;
-        if self.link.state != State::Up || interval.is_zero() || self.connection.ping_owed {
-            return None;
-        }
-        // Nothing sent for the interval [MQTT-3.1.2-20], or nothing received: the link may be half open.
-        // While an answer is awaited, or input is held back, only the sending side counts.
-        let connection = &self.connection;
-        let from = if connection.ping_open || connection.held {
-            connection.last_out
-        } else {
-            connection.last_out.min(connection.last_in)
-        };
-        Some(from.after(interval))
-    }
-
-    /// How long an answer to PINGREQ may take: a half-open link is found within 1.5 intervals.
-    fn ping_timeout(&self) -> Duration {
-        self.config
-            .ping_timeout
-            .min(self.limits.keep_alive.checked_div(2).unwrap_or_default())
-            .max(Duration::from_micros(1))
-    }
-
-    fn ping_if_due(&mut self) {
-        if let Some(due) = self.ping_due()
-            && due <= self.now
-        {
-            self.connection.ping_owed = true;
-            if !self.connection.ping_open && !self.connection.held {
-                self.connection.ping_open = true;
-                self.timers.set(Timer::Ping, due.after(self.ping_timeout()));
-            }
-        }
-    }
-
-    /// Something arrived.
-    #[inline]
-    fn heard(&mut self) {
-        self.connection.last_in = self.now;
-        if self.connection.ping_open {
-            self.connection.ping_open = false;
-            self.timers.clear(Timer::Ping);
-        }
-    }
-
-    pub(crate) fn hold_input(&mut self, held: bool) {
-        if self.connection.held == held {
-            return;
-        }
-        self.connection.held = held;
-        self.connection.last_in = self.now;
-        self.connection.ping_open = false;
-        self.timers.clear(Timer::Ping);
-        if held {
-            self.timers.clear(Timer::Partial);
-        } else if self.connection.partial.is_some() {
-            self.timers.set_pending(Timer::Partial, self.config.partial_timeout);
-        }
-    }
-
-    pub(crate) fn check_link(&mut self) {
-        if self.link.state == State::Up && !self.connection.ping_open {
-            self.connection.ping_owed = true;
-            self.connection.ping_open = true;
-            let timeout =
-                if self.limits.keep_alive.is_zero() { self.config.ping_timeout } else { self.ping_timeout() };
-            self.timers.set_pending(Timer::Ping, timeout);
-        }
-    }
-}
-
-/// How an ending is told.
-fn told(ending: Ending) -> Outcome<'static> {
-    match ending {
-        Ending::Refused(code) => Outcome::Refused(code),
-        Ending::Sent => Outcome::Sent,
-        Ending::Expired => Outcome::Expired,
-        Ending::Cancelled => Outcome::Cancelled,
-        Ending::Dropped => Outcome::Dropped,
-        Ending::Lost => Outcome::Lost,
-        Ending::Unknown => Outcome::Unknown,
-        Ending::Abandoned => Outcome::Abandoned,
-        Ending::Stopped => Outcome::Stopped,
     }
 }
 

@@ -356,6 +356,11 @@ impl Core {
                 self.owe(tables, OwedKind::Pubrel, id, ReasonCode::Success);
                 None
             }
+            Reaction::Confused => {
+                let why = Why::Protocol(ReasonCode::ProtocolError, "MQTT-4.3.2-3");
+                self.violated(why, ReasonCode::ProtocolError);
+                None
+            }
             Reaction::Violation => {
                 let told = self.complete(tables, index);
                 let why = Why::Protocol(ReasonCode::ProtocolError, "MQTT-4.3.3-4");

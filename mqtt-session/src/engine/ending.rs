@@ -1,0 +1,130 @@
+//! How operations end: what they let go of, and who is told.
+
+use mqtt_proto::PacketId;
+
+use super::Core;
+use crate::arena::{Arena, cost};
+use crate::event::{Event, Outcome};
+use crate::list::NONE;
+use crate::operation::{Ending, Slot};
+use crate::qos::Stage;
+use crate::storage::Tables;
+use crate::token::Token;
+
+impl Core {
+    /// The next `Done` to be fetched.
+    pub(super) fn next_ended(&mut self, tables: &mut Tables<'_>) -> Option<Event<'static>> {
+        if let Some((token, tag, ending)) = self.ghosts.pop() {
+            return Some(Event::Done { token, tag, outcome: told(ending) });
+        }
+        let index = self.ops.ended.pop_front(tables.slots)?;
+        let slot = tables.slots.get(index as usize)?;
+        let outcome = told(slot.ending);
+        let done = Event::Done { token: Token::new(index, slot.generation), tag: slot.tag, outcome };
+        self.recycle(tables, index);
+        Some(done)
+    }
+
+    /// Lets go of what an operation kept and of its packet identifier.
+    pub(super) fn release_content(&mut self, tables: &mut Tables<'_>, index: u32) {
+        let Some(slot) = tables.slots.get_mut(index as usize) else { return };
+        if slot.at != NONE {
+            let mut len = Arena::len_of(tables.arena, slot.at);
+            if slot.shared {
+                len = len.saturating_add(slot.payload_len as usize);
+            }
+            self.kept = self.kept.saturating_sub(cost(len));
+            self.arena.free(tables.arena, slot.at);
+            slot.at = NONE;
+            if core::mem::take(&mut slot.shared) {
+                tables.shared.drop(index);
+            }
+        }
+    }
+
+    pub(super) fn release_id(&mut self, tables: &mut Tables<'_>, index: u32) {
+        let Some(slot) = tables.slots.get_mut(index as usize) else { return };
+        if let Some(id) = slot.packet_id.take() {
+            self.ids.give(tables.ids, id);
+        }
+    }
+
+    /// Takes an operation off its list, and its send quota and identifier with it.
+    pub(super) fn detach(&mut self, tables: &mut Tables<'_>, index: u32) {
+        self.ops.unlink(tables.slots, index);
+        self.give_quota(tables, index);
+        self.release_id(tables, index);
+        self.release_content(tables, index);
+    }
+
+    /// A publish that was handed out on this connection has left the order of acceptance.
+    pub(super) fn give_quota(&mut self, tables: &Tables<'_>, index: u32) {
+        let Some(slot) = tables.slots.get(index as usize) else { return };
+        if slot.epoch == self.connection.epoch
+            && matches!(slot.stage, Stage::AwaitPuback | Stage::AwaitPubrec)
+        {
+            let connection = &mut self.connection;
+            connection.publishing = connection.publishing.saturating_sub(1);
+            if slot.stage == Stage::AwaitPubrec {
+                connection.publishing_qos2 = connection.publishing_qos2.saturating_sub(1);
+            }
+        }
+    }
+
+    /// Ends an operation; its `Done` waits to be fetched.
+    pub(super) fn end(&mut self, tables: &mut Tables<'_>, index: u32, ending: Ending) {
+        self.detach(tables, index);
+        let Some(slot) = tables.slots.get_mut(index as usize) else { return };
+        let silent = self.is_silent(slot);
+        slot.stage = Stage::Ended;
+        slot.ending = ending;
+        if silent {
+            self.recycle(tables, index);
+        } else {
+            self.ops.ended.push_back(tables.slots, index);
+        }
+    }
+
+    /// Ends an operation whose `Done` is told right now.
+    pub(super) fn complete(&mut self, tables: &mut Tables<'_>, index: u32) -> Option<(Token, u64)> {
+        self.detach(tables, index);
+        let slot = tables.slots.get(index as usize)?;
+        let told = (Token::new(index, slot.generation), slot.tag);
+        self.recycle(tables, index);
+        Some(told)
+    }
+
+    /// Whether nobody asked how this operation ends.
+    pub(super) fn is_silent(&self, slot: &Slot) -> bool {
+        slot.told || (slot.is_qos0() && !self.config.qos0_receipts)
+    }
+
+    /// Makes a slot that is on no list free.
+    pub(super) fn recycle(&mut self, tables: &mut Tables<'_>, index: u32) {
+        if let Some(slot) = tables.slots.get_mut(index as usize) {
+            slot.stage = Stage::Ended;
+        }
+        self.ops.free.give(tables.slots, index);
+    }
+
+    /// The operation that holds `id`.
+    pub(super) fn holder(&self, tables: &Tables<'_>, id: PacketId) -> Option<(u32, Stage)> {
+        let index = self.ids.slot(tables.ids, id)?;
+        tables.slots.get(index as usize).map(|slot| (index, slot.stage))
+    }
+}
+
+/// How an ending is told.
+fn told(ending: Ending) -> Outcome<'static> {
+    match ending {
+        Ending::Refused(code) => Outcome::Refused(code),
+        Ending::Sent => Outcome::Sent,
+        Ending::Expired => Outcome::Expired,
+        Ending::Cancelled => Outcome::Cancelled,
+        Ending::Dropped => Outcome::Dropped,
+        Ending::Lost => Outcome::Lost,
+        Ending::Unknown => Outcome::Unknown,
+        Ending::Abandoned => Outcome::Abandoned,
+        Ending::Stopped => Outcome::Stopped,
+    }
+}

@@ -1,0 +1,82 @@
+//! Pings: when one falls due, and how long its answer may take.
+
+use core::time::Duration;
+
+use super::Core;
+use crate::link::State;
+use crate::time::Instant;
+use crate::timers::Timer;
+
+impl Core {
+    /// When the next PINGREQ falls due.
+    pub(super) fn ping_due(&self) -> Option<Instant> {
+        let interval = self.limits.keep_alive;
+        if self.link.state != State::Up || interval.is_zero() || self.connection.ping_owed {
+            return None;
+        }
+        // Nothing sent for the interval [MQTT-3.1.2-20], or nothing received: the link may be half open.
+        // While an answer is awaited, or input is held back, only the sending side counts.
+        let connection = &self.connection;
+        let from = if connection.ping_open || connection.held {
+            connection.last_out
+        } else {
+            connection.last_out.min(connection.last_in)
+        };
+        Some(from.after(interval))
+    }
+
+    /// How long an answer to PINGREQ may take: a half-open link is found within 1.5 intervals.
+    pub(super) fn ping_timeout(&self) -> Duration {
+        self.config
+            .ping_timeout
+            .min(self.limits.keep_alive.checked_div(2).unwrap_or_default())
+            .max(Duration::from_micros(1))
+    }
+
+    pub(super) fn ping_if_due(&mut self) {
+        if let Some(due) = self.ping_due()
+            && due <= self.now
+        {
+            self.connection.ping_owed = true;
+            if !self.connection.ping_open && !self.connection.held {
+                self.connection.ping_open = true;
+                self.timers.set(Timer::Ping, due.after(self.ping_timeout()));
+            }
+        }
+    }
+
+    /// Something arrived.
+    #[inline]
+    pub(super) fn heard(&mut self) {
+        self.connection.last_in = self.now;
+        if self.connection.ping_open {
+            self.connection.ping_open = false;
+            self.timers.clear(Timer::Ping);
+        }
+    }
+
+    pub(crate) fn hold_input(&mut self, held: bool) {
+        if self.connection.held == held {
+            return;
+        }
+        self.connection.held = held;
+        self.connection.last_in = self.now;
+        self.connection.ping_open = false;
+        self.timers.clear(Timer::Ping);
+        if held {
+            self.timers.clear(Timer::Partial);
+        } else if self.connection.partial.is_some() {
+            self.timers.set_pending(Timer::Partial, self.config.partial_timeout);
+        }
+    }
+
+    pub(crate) fn check_link(&mut self) {
+        if self.link.state == State::Up && !self.connection.ping_open {
+            self.connection.ping_owed = true;
+            self.connection.ping_open = true;
+            let timeout =
+                if self.limits.keep_alive.is_zero() { self.config.ping_timeout } else { self.ping_timeout() };
+            self.timers.set_pending(Timer::Ping, timeout);
+        }
+    }
+}
