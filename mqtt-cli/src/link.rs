@@ -111,6 +111,11 @@ fn report(client: &Client, quiet: bool) -> Option<Disconnected> {
                     "the server has lost the session: {republished} messages sent again, {ended} given up"
                 ));
             }
+            Event::Resubscribed { codes, .. } => {
+                if let Some(code) = codes.iter().find(|code| code.is_error()) {
+                    tell(format!("the server refused a subscription it had granted before: {code}"));
+                }
+            }
             Event::Stopped { .. } => break,
             _ => {}
         }
