@@ -191,15 +191,14 @@ impl<'a, K: AckKind> Ack<'a, K> {
         Ok((section_len(properties)?.saturating_add(3), properties))
     }
 
+    /// Writes a packet that has a reason code at least.
     #[inline(never)]
     fn encode_long(&self, version: Version, out: &mut [u8]) -> Result<usize, EncodeError> {
         let (remaining, properties) = self.measure(version)?;
         let whole = packet_len(remaining)?;
         write_packet(out, whole, K::FIRST_BYTE, remaining, |writer| {
             writer.u16(self.packet_id.get())?;
-            if remaining > 2 {
-                writer.u8(self.reason_code as u8)?;
-            }
+            writer.u8(self.reason_code as u8)?;
             if remaining > 3 {
                 self.properties.write_section(properties, writer)?;
             }

@@ -21,18 +21,19 @@ fn plain<const WILDCARDS: bool>(bytes: &[u8]) -> bool {
         }
         found | (word ^ HASH).wrapping_sub(ONES) | (word ^ PLUS).wrapping_sub(ONES)
     };
-    let (words, tail) = bytes.as_chunks::<8>();
-    let mut found = 0;
-    for word in words {
-        found |= suspicious(u64::from_le_bytes(*word));
-    }
-    if !tail.is_empty() {
-        // Where there are eight bytes at all, the last eight overlap what was seen already: cheaper than byte by byte.
-        found |= suspicious(match bytes.last_chunk::<8>() {
-            Some(last) => u64::from_le_bytes(*last),
-            None => short(tail),
-        });
-    }
+    // The last eight bytes overlap what was seen already: cheaper than byte by byte.
+    let found = match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+        (Some(first), Some(last)) => {
+            let mut found = suspicious(u64::from_le_bytes(*first)) | suspicious(u64::from_le_bytes(*last));
+            if bytes.len() > 16 {
+                for word in bytes.as_chunks::<8>().0.iter().skip(1) {
+                    found |= suspicious(u64::from_le_bytes(*word));
+                }
+            }
+            found
+        }
+        _ => suspicious(short(bytes)),
+    };
     found & HIGH == 0
 }
 

@@ -181,6 +181,21 @@ fn c06_every_truncation() {
     assert!(cuts > 7000 && accepted > 400);
 }
 
+/// Every packet of the corpus with one more byte behind it: refused, where the packet ends. [U-04] [C7]
+#[test]
+fn c07_a_byte_behind_every_packet() {
+    for Entry { version, from, mut frame } in corpus() {
+        let len = frame.len();
+        for byte in [0, 0xC0, 0xFF] {
+            frame.push(byte);
+            assert_eq!(frame_len(&frame, usize::MAX), Ok(Some(len)));
+            let why = decode(&frame, version, from).expect_err("one byte too many");
+            assert_eq!((why.rule, why.at as usize), ("U-04", len), "{frame:02X?}");
+            frame.pop();
+        }
+    }
+}
+
 /// Every single-byte replacement in every packet of the corpus, read in its own version.
 #[test]
 fn every_single_byte_replacement() {

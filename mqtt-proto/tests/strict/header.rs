@@ -265,6 +265,9 @@ fn c07_trailing_bytes() {
         malformed(V5, Server, &[first, 0x05, 0x00, 0x01, 0x00, 0x00, 0x00], "U-04");
     }
     malformed(V3_1_1, Server, &[0x20, 0x03, 0x00, 0x00, 0x00], "U-04");
+    // What follows a PUBLISH is not its payload.
+    malformed(V3_1_1, Server, b"\x30\x04\x00\x01tp+", "U-04");
+    malformed(V5, Client, b"\x30\x05\x00\x01t\x00p+", "U-04");
     malformed(V5, Server, &[0x20, 0x04, 0x00, 0x00, 0x00, 0x00], "U-04");
     malformed(V3_1_1, Server, &[0xB0, 0x03, 0x00, 0x01, 0x00], "U-04");
     malformed(V3_1_1, Client, &[0xE0, 0x01, 0x00], "U-04");

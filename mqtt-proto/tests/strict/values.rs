@@ -259,6 +259,15 @@ fn packets_print_their_names_and_convert() {
         let over = Err(EncodeError::OverLimit { needed: frame.len() });
         assert_eq!(packet.encode_within(version, frame.len() - 1, &mut [0; 9]), over);
     }
+    let texts = [
+        format!("{:?}", Puback::new(id(9))),
+        format!("{:?}", Pubrec::new(id(9))),
+        format!("{:?}", Pubrel::new(id(9))),
+        format!("{:?}", Pubcomp::new(id(9))),
+    ];
+    for (text, name) in texts.iter().zip(names) {
+        assert!(text.starts_with(name), "{text}");
+    }
     let text = format!("{:?}", Puback::new(id(9)));
     assert!(text.contains("9") && text.contains("Success") && text.contains("[]"), "{text}");
     let text = format!("{:?}", Publish { retain: true, ..Publish::new(topic("a/b"), b"xyz") });
