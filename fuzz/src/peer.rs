@@ -48,7 +48,7 @@ fn other(version: Version, first: u8, body: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Statements this decoder enforces and the other does not; each was looked at, and the standard is on this side.
-const ENFORCED: [&str; 44] = [
+const ENFORCED: [&str; 54] = [
     "MQTT-1.5.3-1",
     "MQTT-1.5.3-2",
     "MQTT-1.5.4-1",
@@ -58,15 +58,19 @@ const ENFORCED: [&str; 44] = [
     "MQTT-2.2.1-3",
     "MQTT-2.2.2-2",
     "MQTT-2.3.1-1",
+    "MQTT-3.1.2-1",
     "MQTT-3.1.2-11",
     "MQTT-3.1.2-12",
     "MQTT-3.1.2-13",
     "MQTT-3.1.2-14",
     "MQTT-3.1.2-15",
+    "MQTT-3.1.2-2",
     "MQTT-3.1.2-22",
     "MQTT-3.1.2-3",
+    "MQTT-3.10.1-1",
     "MQTT-3.14.1-1",
     "MQTT-3.14.2-1",
+    "MQTT-3.14.2-2",
     "MQTT-3.15.1-1",
     "MQTT-3.15.2-1",
     "MQTT-3.2.2-1",
@@ -75,13 +79,15 @@ const ENFORCED: [&str; 44] = [
     "MQTT-3.3.1-2",
     "MQTT-3.3.2-14",
     "MQTT-3.3.2-2",
+    "MQTT-3.3.2-8",
     "MQTT-3.3.4-6",
     "MQTT-3.4.2-1",
     "MQTT-3.5.2-1",
     "MQTT-3.6.1-1",
+    "MQTT-3.6.2-1",
+    "MQTT-3.7.2-1",
     "MQTT-3.8.1-1",
     "MQTT-3.8.3-4",
-    "MQTT-3.10.1-1",
     "MQTT-4.7.0-1",
     "MQTT-4.7.1-1",
     "MQTT-4.7.1-2",
@@ -90,9 +96,13 @@ const ENFORCED: [&str; 44] = [
     "U-03",
     "U-04",
     "U-05",
+    "U-06",
     "U-07",
+    "U-08",
+    "U-14",
     "U-15",
     "U-17",
+    "U-18",
 ];
 
 /// How the two decoders compare on a frame.
@@ -112,12 +122,15 @@ pub enum Verdict {
 pub fn compare(version: Version, from: Peer, first: u8, body: &[u8]) -> Verdict {
     let input = frame(first, body);
     let ours = Packet::decode(&input, version, from);
+    // A CONNECT says itself in which version it is written.
+    let version = match ours {
+        Ok(Packet::Connect(connect)) => connect.version,
+        _ => version,
+    };
     let theirs = other(version, first, body);
     match (ours, theirs) {
         (Err(_), None) => Verdict::Same,
-        (Err(why), Some(_)) if ENFORCED.contains(&why.rule) || why.rule == "U-18" => {
-            Verdict::Stricter(why.rule)
-        }
+        (Err(why), Some(_)) if ENFORCED.contains(&why.rule) => Verdict::Stricter(why.rule),
         (Err(why), Some(_)) => Verdict::Unexplained(format!("{why}, but the other accepts {input:02X?}")),
         (Ok(packet), None) => match explain(&packet, version) {
             Some(why) => Verdict::Laxer(why),
@@ -133,6 +146,7 @@ pub fn compare(version: Version, from: Peer, first: u8, body: &[u8]) -> Verdict 
 /// What this decoder accepts and the other does not, with the statement that decides.
 fn explain(packet: &Packet<'_>, version: Version) -> Option<&'static str> {
     match packet {
+        Packet::Connect(connect) if connect.version == Version::V3_1 => Some("3.1 is not known to the other"),
         Packet::Connect(connect) if connect.bridge => {
             Some("the bridge bit is an agreement outside the standard")
         }
