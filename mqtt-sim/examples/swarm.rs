@@ -1,11 +1,12 @@
 //! Runs seeds of the swarm and says what came of them.
 //!
-//! `cargo run --release -p mqtt-sim --example swarm -- [--seeds A..B | --seed N] [--fixed] [--trace]`
+//! `cargo run --release -p mqtt-sim --example swarm -- [--seeds A..B | --seed N] [--fixed] [--version V] [--mood MOOD] [--trace]`
 
 use std::process::ExitCode;
 use std::time::Instant;
 
-use mqtt_sim::swarm::Swarm;
+use mqtt_proto::Version;
+use mqtt_sim::swarm::{Mood, Swarm};
 use mqtt_sim::world::StorageKind;
 
 fn main() -> ExitCode {
@@ -22,6 +23,26 @@ fn main() -> ExitCode {
                 trace = true;
                 Some(())
             }
+            "--mood" => args.next().and_then(|name| {
+                swarm.mood = Some(match name.as_str() {
+                    "faithful" => Mood::Faithful,
+                    "bad-luck" => Mood::BadLuck,
+                    "amnesia" => Mood::Amnesia,
+                    "other-limits" => Mood::OtherLimits,
+                    "noise" => Mood::Noise,
+                    _ => return None,
+                });
+                Some(())
+            }),
+            "--version" => args.next().and_then(|name| {
+                swarm.version = Some(match name.as_str() {
+                    "3.1" => Version::V3_1,
+                    "3.1.1" => Version::V3_1_1,
+                    "5" => Version::V5,
+                    _ => return None,
+                });
+                Some(())
+            }),
             "--seed" => args.next().and_then(|n| n.parse().ok()).map(|n: u64| seeds = n..n + 1),
             "--seeds" => args.next().and_then(|range| {
                 let (from, to) = range.split_once("..")?;
@@ -31,7 +52,9 @@ fn main() -> ExitCode {
             _ => None,
         };
         if parsed.is_none() {
-            eprintln!("usage: swarm [--seeds A..B | --seed N] [--fixed] [--trace]");
+            eprintln!(
+                "usage: swarm [--seeds A..B | --seed N] [--fixed] [--version V] [--mood MOOD] [--trace]"
+            );
             return ExitCode::from(2);
         }
     }

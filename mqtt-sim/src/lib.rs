@@ -42,6 +42,7 @@
 
 pub mod broker;
 pub mod checks;
+mod random;
 pub mod swarm;
 #[cfg(feature = "tcp")]
 pub mod tcp;

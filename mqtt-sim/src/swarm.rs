@@ -23,15 +23,62 @@ use mqtt_session::{LocalState, Message, Why};
 
 use crate::broker::{BrokerConfig, BrokerStats};
 use crate::checks::{Deliveries, Endings, Subscriber, Wire};
-use crate::world::{
-    BrokerId, ClientId, ClientOptions, Fault, Faults, Halt, Observed, Random, StorageKind, World,
-};
+use crate::random::{Random, Rate};
+use crate::world::{BrokerId, ClientId, ClientOptions, Fault, Faults, Halt, Observed, StorageKind, World};
 
 /// Virtual time in which everybody must be connected and subscribed before the faults begin.
 const PEACE: Duration = Duration::from_secs(60);
 /// Virtual time in which everything accepted must have ended and arrived after the world was healed: the longest
 /// backoff, keep-alive and session time-outs of the clients, with room.
 const HEALING: Duration = Duration::from_secs(600);
+
+/// What kind of a world a seed is about: which promises are left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Mood {
+    /// The network fails, brokers come and go, and nobody breaks the protocol. Everything is promised.
+    Faithful,
+    /// The broker loses and doubles acknowledgements, too. Everything is promised, once the connection has been
+    /// renewed: an acknowledgement that never comes is only made up for on a resume.
+    BadLuck,
+    /// The broker forgets its sessions. Deliveries are not checked; all that was accepted still ends.
+    Amnesia,
+    /// The broker comes back with other limits. What no longer fits ends as refused or violated, the rest as promised.
+    OtherLimits,
+    /// Bytes change on their way to the clients. Nothing is promised but that nobody breaks the protocol in turn, and
+    /// that all that was accepted ends.
+    Noise,
+}
+
+impl Mood {
+    /// Seven of ten seeds are faithful. [`OtherLimits`](Self::OtherLimits) is not drawn, only chosen.
+    fn of(seed: u64) -> Self {
+        match Random::new(seed ^ 0x0D00D).below(20) {
+            0..=13 => Self::Faithful,
+            14..=16 => Self::BadLuck,
+            17..=18 => Self::Amnesia,
+            _ => Self::Noise,
+        }
+    }
+
+    fn faults(self, seed: u64) -> Faults {
+        let mut faults = Faults::swarm(seed);
+        let mut random = Random::new(seed ^ 0xBAD);
+        let mut rate = |low, high| Rate::per_million_of(random.between(low, high));
+        match self {
+            Self::Faithful => {}
+            Self::BadLuck => (faults.lost_ack, faults.duplicate) = (rate(1_000, 50_000), rate(1_000, 50_000)),
+            Self::Amnesia => {
+                (faults.broker_restart, faults.broker_amnesia) = (rate(5_000, 60_000), Rate::one_in(2))
+            }
+            Self::OtherLimits => {
+                (faults.broker_restart, faults.other_limits) = (rate(5_000, 60_000), Rate::one_in(2));
+            }
+            Self::Noise => faults.malformed = rate(500, 20_000),
+        }
+        faults
+    }
+}
 
 /// What is the same for all seeds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,15 +87,15 @@ pub struct Swarm {
     pub storage: StorageKind,
     /// The protocol version; none: drawn from the seed, for each client its own. Default: none.
     pub version: Option<Version>,
-    /// The faults; none: drawn from the seed, see [`Faults::swarm`]. Default: none.
-    pub faults: Option<Faults>,
+    /// What the seeds are about; none: drawn from the seed. Default: none.
+    pub mood: Option<Mood>,
     /// Virtual time under faults. Default: 120 s.
     pub duration: Duration,
 }
 
 impl Default for Swarm {
     fn default() -> Self {
-        Self { storage: StorageKind::Heap, version: None, faults: None, duration: Duration::from_secs(120) }
+        Self { storage: StorageKind::Heap, version: None, mood: None, duration: Duration::from_secs(120) }
     }
 }
 
@@ -58,6 +105,8 @@ impl Default for Swarm {
 pub struct Report {
     /// The seed.
     pub seed: u64,
+    /// What it was about.
+    pub mood: Mood,
     /// Digest of everything that happened.
     pub digest: u64,
     /// Steps taken.
@@ -83,6 +132,8 @@ pub struct Report {
 pub struct Failure {
     /// The seed.
     pub seed: u64,
+    /// What it was about.
+    pub mood: Mood,
     /// How the run was set up.
     pub swarm: Swarm,
     /// What was found.
@@ -97,7 +148,11 @@ pub struct Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "seed {} ({:?} storage), {}: {}", self.seed, self.swarm.storage, self.phase, self.halt)?;
+        write!(
+            f,
+            "seed {} ({:?}, {:?} storage), {}: {}",
+            self.seed, self.mood, self.swarm.storage, self.phase, self.halt
+        )?;
         if !self.waiting.is_empty() {
             write!(f, "; not done: {}", self.waiting)?;
         }
@@ -120,6 +175,7 @@ struct Run {
     accepted: u64,
     refused: u64,
     ghosts: usize,
+    mood: Mood,
     phase: &'static str,
 }
 
@@ -134,6 +190,7 @@ impl Swarm {
             Ok(()) => Ok(run.report(seed)),
             Err(halt) => Err(Box::new(Failure {
                 seed,
+                mood: run.mood,
                 swarm: self.clone(),
                 halt,
                 phase: run.phase,
@@ -153,19 +210,33 @@ impl Swarm {
 
     fn set_up(&self, seed: u64) -> Run {
         let mut random = Random::new(seed ^ 0xC0FF_EE00);
+        let mood = self.mood.unwrap_or_else(|| Mood::of(seed));
         let mut world = World::new(seed);
         world.add_check(Box::new(Wire::new()));
         world.add_check(Box::new(Endings::new()));
-        let broker = broker_config(&mut random);
+        let mut broker = broker_config(&mut random);
+        if mood == Mood::BadLuck {
+            // Identifiers must not be scarce, see the clients.
+            broker.receive_maximum = 200;
+        }
         let quota = broker.receive_maximum;
         world.add_broker(broker);
         let count = random.between(1, 3);
         let clients =
-            (0..count).map(|n| world.add_client(self.client_options(n, quota, &mut random))).collect();
-        Run { world, random, clients, accepted: 0, refused: 0, ghosts: 0, phase: "peace" }
+            (0..count).map(|n| world.add_client(self.client_options(n, mood, quota, &mut random))).collect();
+        Run {
+            world,
+            random,
+            clients,
+            accepted: 0,
+            refused: 0,
+            ghosts: 0,
+            mood: self.mood.unwrap_or_else(|| Mood::of(seed)),
+            phase: "peace",
+        }
     }
 
-    fn client_options(&self, n: u64, quota: u16, random: &mut Random) -> ClientOptions {
+    fn client_options(&self, n: u64, mood: Mood, quota: u16, random: &mut Random) -> ClientOptions {
         let drawn = match random.below(4) {
             0 => Version::V3_1,
             1 => Version::V3_1_1,
@@ -174,12 +245,20 @@ impl Swarm {
         let mut options = ClientOptions::new(format!("client-{n}"));
         options.storage = self.storage;
         options.version = self.version.unwrap_or(drawn);
+        if mood == Mood::OtherLimits {
+            // Older clients could not be told.
+            options.version = Version::V5;
+        }
         options.keep_alive = u16::try_from(random.between(5, 60)).unwrap_or(60);
         options.session_expiry = u32::MAX;
         options.clean_start = options.version == Version::V5 && random.below(2) == 0;
         options.local_state = LocalState::Held;
         let config = &mut options.config;
         config.max_in_flight = u16::try_from(random.skewed(63) + 1).unwrap_or(1);
+        if mood == Mood::BadLuck {
+            // An acknowledgement that comes twice is harmless as long as its identifier is not in use again.
+            config.max_in_flight = 64;
+        }
         if options.version != Version::V5 {
             // It is not told what the broker takes.
             config.max_in_flight = config.max_in_flight.min(quota);
@@ -208,11 +287,17 @@ impl Run {
     fn play(&mut self, swarm: &Swarm, seed: u64) -> Result<(), Halt> {
         self.peace()?;
         self.phase = "faults";
-        self.world.set_faults(swarm.faults.unwrap_or_else(|| Faults::swarm(seed)));
+        self.world.set_faults(self.mood.faults(seed));
         self.load(swarm.duration)?;
         self.phase = "healing";
         self.world.heal();
         let clients = self.clients.clone();
+        if matches!(self.mood, Mood::BadLuck | Mood::Noise) {
+            // What was lost on a connection is made up for on the next one.
+            for client in &clients {
+                self.world.cut(*client);
+            }
+        }
         let healed = self.world.run_until(HEALING, |world| {
             clients.iter().all(|client| world.is_connected(*client) && world.pending(*client) == 0)
                 && world.broker(BrokerId::FIRST).is_some_and(|broker| broker.is_idle())
@@ -261,7 +346,9 @@ impl Run {
         self.world.run_until(PEACE, |world| {
             clients.iter().all(|client| world.is_connected(*client) && world.pending(*client) == 0)
         })?;
-        self.world.add_check(Box::new(Deliveries::new(subscribers)));
+        if !matches!(self.mood, Mood::Amnesia | Mood::Noise) {
+            self.world.add_check(Box::new(Deliveries::new(subscribers)));
+        }
         Ok(())
     }
 
@@ -316,6 +403,7 @@ impl Run {
     fn report(&self, seed: u64) -> Report {
         Report {
             seed,
+            mood: self.mood,
             digest: self.world.trace().digest(),
             steps: self.world.steps(),
             time: self.world.now().since(mqtt_session::Instant::ZERO),

@@ -32,6 +32,8 @@ fn run(storage: StorageKind) {
         Fault::BrokerRestart,
         Fault::ClockStep,
         Fault::Stall,
+        Fault::BrokerAmnesia,
+        Fault::Malformed,
     ] {
         assert!(kinds.contains(&fault), "{fault:?} never struck");
     }

@@ -116,6 +116,25 @@ impl Output {
         }
     }
 
+    /// Where the next packet will begin.
+    pub(super) fn mark(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// What was pushed since the mark.
+    pub(super) fn tail(&self, mark: usize) -> &[u8] {
+        self.bytes.get(mark..).unwrap_or(&[])
+    }
+
+    /// Takes back what was pushed since the mark.
+    pub(super) fn cut_tail(&mut self, mark: usize) -> Vec<u8> {
+        self.bytes.split_off(mark.min(self.bytes.len()))
+    }
+
+    pub(super) fn push_raw(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
     pub(super) fn clear(&mut self) {
         self.taken = 0;
         if self.bytes.capacity() > COMPACT {

@@ -27,7 +27,7 @@ impl Broker {
         if connection.stage == Stage::Closing {
             return;
         }
-        let version = connection.version;
+        let (version, start) = (connection.version, connection.output.mark());
         if connection.output.push(packet, version).is_ok() {
             self.active.insert(conn);
         }
@@ -35,8 +35,9 @@ impl Broker {
             // It asks, but does not read the answers.
             self.stats.slow_readers += 1;
             connection.output.clear();
-            self.end(conn, true);
+            return self.end(conn, true);
         }
+        self.tempt(conn, start, None);
     }
 
     /// Hands a message to everybody subscribed; says to how many.
@@ -111,7 +112,8 @@ impl Broker {
         let Some((connection, session)) = self.up(conn) else { return false };
         let room = session.sent() < connection.quota;
         let Some(entry) = session.next_resend() else { return false };
-        let id = entry.id;
+        let (id, start) = (entry.id, connection.output.mark());
+        let mut topic = None;
         match (entry.phase, &entry.delivery) {
             (Phase::Published, Some(delivery)) => {
                 if !room {
@@ -119,6 +121,7 @@ impl Broker {
                 }
                 entry.sent = true;
                 let delivery = delivery.clone();
+                topic = Some(Arc::clone(&delivery.message));
                 // [MQTT-3.3.1-1]
                 if write(connection, &delivery, Some(id), true, now) == Written::TooLarge {
                     session.finish(id);
@@ -134,6 +137,7 @@ impl Broker {
             }
         }
         self.stats.resends += 1;
+        self.tempt(conn, start, topic.as_ref().map(|message| &*message.topic));
         true
     }
 
@@ -149,7 +153,7 @@ impl Broker {
                 return false;
             }
         }
-        let before = session.queued_bytes;
+        let (before, start) = (session.queued_bytes, connection.output.mark());
         let Some(delivery) = session.take_queued(qos0) else { return false };
         let freed = before.saturating_sub(session.queued_bytes);
         let outcome = if delivery.message.expired(now) {
@@ -167,7 +171,10 @@ impl Broker {
         };
         self.sessions.stored_bytes = self.sessions.stored_bytes.saturating_sub(freed);
         match outcome {
-            Some(Written::Yes) => self.stats.messages_out += 1,
+            Some(Written::Yes) => {
+                self.stats.messages_out += 1;
+                self.tempt(conn, start, Some(&delivery.message.topic));
+            }
             // [MQTT-3.1.2-25]: as if it had been delivered.
             Some(Written::TooLarge) => self.stats.dropped += 1,
             None => self.stats.expired += 1,

@@ -71,6 +71,9 @@ impl Broker {
             // [MQTT-3.2.2-14]
             return self.breach(conn, ReasonCode::RetainNotSupported);
         }
+        if self.closes_on(conn, &topic) {
+            return;
+        }
         self.stats.messages_in += 1;
         let publisher = self.connections.get(&conn).and_then(|connection| connection.session);
         let message = Message::published(&topic, publish, publisher, self.now);

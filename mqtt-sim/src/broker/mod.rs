@@ -39,6 +39,7 @@ mod exchange;
 mod handshake;
 mod lifecycle;
 mod message;
+mod misbehave;
 mod retained;
 mod routing;
 mod session;
@@ -52,10 +53,12 @@ use mqtt_proto::{DecodeError, Packet, PacketType, Peer, ReasonCode, frame_len};
 use mqtt_session::Instant;
 
 pub use config::BrokerConfig;
+pub use misbehave::{Chaos, Misdeed, Rule};
 pub use stats::BrokerStats;
 
 use connection::{Connection, Stage};
 use lifecycle::Sessions;
+use misbehave::Mischief;
 use retained::Retained;
 use routing::Routes;
 use timers::{Timer, Timers};
@@ -79,6 +82,8 @@ impl From<ConnId> for u64 {
 ///   [`wants_close`](Self::wants_close), [`poll_timeout`](Self::poll_timeout).
 /// * Commands: [`publish`](Self::publish), [`disconnect`](Self::disconnect), [`forget_sessions`](Self::forget_sessions),
 ///   [`reconfigure`](Self::reconfigure).
+/// * Misdeeds: [`misbehave`](Self::misbehave), [`close_on`](Self::close_on), [`set_chaos`](Self::set_chaos),
+///   [`send_bytes`](Self::send_bytes), [`behave`](Self::behave).
 /// * Questions: [`config`](Self::config), [`stats`](Self::stats), [`client_id`](Self::client_id),
 ///   [`connection_of`](Self::connection_of), [`connections`](Self::connections), [`sessions`](Self::sessions),
 ///   [`retained`](Self::retained), [`is_idle`](Self::is_idle).
@@ -96,6 +101,7 @@ pub struct Broker {
     timers: Timers,
     active: BTreeSet<ConnId>,
     stats: BrokerStats,
+    mischief: Mischief,
 }
 
 impl Broker {
@@ -112,6 +118,7 @@ impl Broker {
             timers: Timers::default(),
             active: BTreeSet::new(),
             stats: BrokerStats::default(),
+            mischief: Mischief::default(),
         }
     }
 
@@ -163,6 +170,7 @@ impl Broker {
         self.tick(now);
         self.end(conn, true);
         self.arm(conn, None);
+        self.forget_mischief(conn);
         self.connections.remove(&conn);
         self.active.remove(&conn);
     }
@@ -206,6 +214,7 @@ impl Broker {
                 Timer::Connection(conn) => self.connection_timeout(conn),
                 Timer::Will(session) => self.will_due(session),
                 Timer::Expiry(session) => self.session_expired(session),
+                Timer::Delayed(number) => self.delayed_due(number),
             }
         }
     }

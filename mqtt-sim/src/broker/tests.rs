@@ -3,6 +3,7 @@
 mod connect;
 mod defence;
 mod delivery;
+mod misbehave;
 mod peer;
 mod qos;
 mod sessions;

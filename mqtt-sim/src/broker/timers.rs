@@ -16,10 +16,12 @@ pub(super) enum Timer {
     Will(SessionKey),
     /// The end of a session.
     Expiry(SessionKey),
+    /// A packet held back on purpose.
+    Delayed(u64),
 }
 
 /// All armed timers. Their owners remember what they armed, so that each is disarmed when it no longer holds: the set
-/// never has more than three entries for a client.
+/// never has more than three entries for a client, beside one for each packet held back.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Timers {
     armed: BTreeSet<(Instant, Timer)>,

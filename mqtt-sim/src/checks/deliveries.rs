@@ -111,6 +111,10 @@ impl Deliveries {
             };
         }
         self.arrived += 1;
+        if qos == Qos::AtMostOnce {
+            // Its first copy may have been lost, and a repetition by its sender is late.
+            return Ok(());
+        }
         let stream = (client, message.client, delivered.topic.clone(), qos);
         if let Some(last) = self.last.insert(stream, index)
             && last > index

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mqtt_proto::{Packet, PacketId, Peer, Publish, PublishHead, Qos, ReasonCode, Version};
+use mqtt_proto::{Encode, Packet, PacketId, Peer, Publish, PublishHead, Qos, ReasonCode, Version};
 
 use crate::world::LinkId;
 
@@ -16,6 +16,8 @@ pub(super) struct Outbound {
     next_place: u64,
     /// The place of the last repetition on this connection.
     repeated: Option<u64>,
+    /// PUBRECs of this connection for identifiers that were not live: each allows a PUBREL.
+    stray: BTreeMap<PacketId, u32>,
     /// A PUBLISH was cut before its identifier was out: one repetition of an unknown one may come.
     headless: bool,
     limits: Limits,
@@ -25,13 +27,20 @@ pub(super) struct Outbound {
 struct Limits {
     receive_maximum: usize,
     max_qos: Qos,
+    max_packet: usize,
     retain: bool,
     aliases: u16,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { receive_maximum: usize::from(u16::MAX), max_qos: Qos::ExactlyOnce, retain: true, aliases: 0 }
+        Self {
+            receive_maximum: usize::from(u16::MAX),
+            max_qos: Qos::ExactlyOnce,
+            max_packet: usize::MAX,
+            retain: true,
+            aliases: 0,
+        }
     }
 }
 
@@ -41,6 +50,8 @@ struct Exchange {
     /// The connection it was last sent on.
     link: Option<LinkId>,
     place: u64,
+    /// The session has given it up, and told its application.
+    abandoned: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,9 +59,14 @@ enum Kind {
     Publish {
         qos: Qos,
         payload: Vec<u8>,
+        /// Its size on the wire.
+        size: usize,
+        retain: bool,
         phase: Phase,
         /// Only a part of it was ever sent, so that it may come with DUP or without.
         partial: bool,
+        /// PUBRECs that arrived on this connection and have had no PUBREL yet.
+        unanswered: u32,
     },
     Request,
 }
@@ -67,12 +83,18 @@ enum Phase {
 impl Outbound {
     pub(super) fn opened(&mut self) {
         self.repeated = None;
+        self.stray.clear();
         self.limits = Limits::default();
     }
 
     pub(super) fn closed(&mut self, version: Version, partial: &[u8]) {
         // SUBSCRIBE and UNSUBSCRIBE are no part of the session's state: their identifiers are free.
         self.live.retain(|_, exchange| exchange.kind != Kind::Request);
+        for exchange in self.live.values_mut() {
+            if let Kind::Publish { unanswered, .. } = &mut exchange.kind {
+                *unanswered = 0;
+            }
+        }
         if partial.first().is_none_or(|first| first >> 4 != 3) {
             return;
         }
@@ -83,9 +105,18 @@ impl Outbound {
                 self.next_place += 1;
                 let qos = head.publish.qos;
                 self.live.entry(id).or_insert(Exchange {
-                    kind: Kind::Publish { qos, payload: Vec::new(), phase: Phase::Published, partial: true },
+                    kind: Kind::Publish {
+                        qos,
+                        payload: Vec::new(),
+                        size: 0,
+                        retain: false,
+                        phase: Phase::Published,
+                        partial: true,
+                        unanswered: 0,
+                    },
                     link: None,
                     place,
+                    abandoned: false,
                 });
             }
             _ => self.headless = true,
@@ -93,6 +124,7 @@ impl Outbound {
     }
 
     pub(super) fn sent(&mut self, link: LinkId, packet: &Packet<'_>) -> Verdict {
+        self.drop_abandoned(packet);
         match packet {
             Packet::Publish(publish) => {
                 self.within_limits(publish)?;
@@ -107,6 +139,47 @@ impl Outbound {
             Packet::Subscribe(packet) => self.request(link, packet.packet_id),
             Packet::Unsubscribe(packet) => self.request(link, packet.packet_id),
             _ => Ok(()),
+        }
+    }
+
+    /// The session gave up a message: it is not sent again.
+    pub(super) fn abandoned(&mut self, given_up: &[u8]) {
+        for exchange in self.live.values_mut() {
+            if matches!(&exchange.kind, Kind::Publish { payload, .. } if payload == given_up) {
+                exchange.abandoned = true;
+            }
+        }
+    }
+
+    /// Whether the message will not be sent again: its session said so, or the server does not take it any more.
+    fn given_up(&self, exchange: &Exchange) -> bool {
+        exchange.abandoned
+            || match &exchange.kind {
+                Kind::Publish { qos, size, retain, .. } => {
+                    *qos > self.limits.max_qos
+                        || *size > self.limits.max_packet
+                        || (*retain && !self.limits.retain)
+                }
+                Kind::Request => false,
+            }
+    }
+
+    /// The identifier of a message that was given up may go to another one, but not if the server may still wait for
+    /// its PUBREL: it would take the next message for the old one.
+    fn drop_abandoned(&mut self, packet: &Packet<'_>) {
+        let id = match packet {
+            Packet::Publish(publish) => publish.packet_id,
+            Packet::Subscribe(packet) => Some(packet.packet_id),
+            Packet::Unsubscribe(packet) => Some(packet.packet_id),
+            _ => None,
+        };
+        if let Some(id) = id
+            && self.live.get(&id).is_some_and(|exchange| {
+                self.given_up(exchange)
+                    && matches!(exchange.kind, Kind::Publish { qos: Qos::AtLeastOnce, .. })
+            })
+        {
+            self.live.remove(&id);
         }
     }
 
@@ -130,7 +203,9 @@ impl Outbound {
         let used = self
             .live
             .values()
-            .filter(|exchange| exchange.link == Some(link) && exchange.kind != Kind::Request)
+            .filter(|exchange| {
+                exchange.link == Some(link) && exchange.kind != Kind::Request && !exchange.abandoned
+            })
             .count();
         let max = self.limits.receive_maximum;
         if used > max { Err(("MQTT-3.3.4-7", format!("{used} in flight of {max}"))) } else { Ok(()) }
@@ -144,6 +219,7 @@ impl Outbound {
         let owed = self.live.iter().find(|(_, exchange)| {
             matches!(exchange.kind, Kind::Publish { phase: Phase::Published, partial: false, .. })
                 && exchange.link != Some(link)
+                && !self.given_up(exchange)
         });
         if let Some((owed, _)) = owed {
             return Err(("MQTT-4.6.0-1", format!("PUBLISH {id:?} overtakes the repetition of {owed:?}")));
@@ -153,16 +229,19 @@ impl Outbound {
         let kind = Kind::Publish {
             qos: publish.qos,
             payload: publish.payload.to_vec(),
+            size: publish.encoded_len(Version::V5).unwrap_or(0),
+            retain: publish.retain,
             phase: Phase::Published,
             partial: false,
+            unanswered: 0,
         };
-        self.live.insert(id, Exchange { kind, link: Some(link), place });
+        self.live.insert(id, Exchange { kind, link: Some(link), place, abandoned: false });
         Ok(())
     }
 
     fn repeat(&mut self, link: LinkId, id: PacketId, publish: &Publish<'_>) -> Verdict {
         let Some(exchange) = self.live.get_mut(&id) else { return Ok(()) };
-        let Kind::Publish { qos, payload, phase, partial } = &mut exchange.kind else {
+        let Kind::Publish { qos, payload, phase, partial, .. } = &mut exchange.kind else {
             return Err(("MQTT-2.2.1-3", format!("PUBLISH {id:?} while a request has it")));
         };
         if exchange.link == Some(link) {
@@ -195,18 +274,32 @@ impl Outbound {
     }
 
     fn release(&mut self, link: LinkId, id: PacketId, reason: ReasonCode) -> Verdict {
-        match self.live.get_mut(&id) {
-            Some(exchange) => match &mut exchange.kind {
-                Kind::Publish { qos: Qos::ExactlyOnce, phase, .. } if *phase != Phase::Published => {
-                    if *phase == Phase::Released && exchange.link == Some(link) {
-                        return Err(("MQTT-4.4.0-1", format!("PUBREL {id:?} twice on one connection")));
-                    }
-                    *phase = Phase::Released;
-                    exchange.link = Some(link);
-                    Ok(())
-                }
-                _ => Err(("MQTT-4.3.3-4", format!("PUBREL {id:?} without PUBREC"))),
-            },
+        if let Some(exchange) = self.live.get_mut(&id)
+            && let Kind::Publish { qos: Qos::ExactlyOnce, phase, unanswered, .. } = &mut exchange.kind
+        {
+            if exchange.abandoned {
+                // Ends on both sides what was given up.
+                return Ok(());
+            }
+            if *phase == Phase::Published {
+                return Err(("MQTT-4.3.3-4", format!("PUBREL {id:?} without PUBREC")));
+            }
+            let repeated = *phase == Phase::Released && exchange.link == Some(link);
+            if repeated && *unanswered == 0 {
+                return Err(("MQTT-4.4.0-1", format!("PUBREL {id:?} twice on one connection")));
+            }
+            *unanswered = unanswered.saturating_sub(1);
+            *phase = Phase::Released;
+            exchange.link = Some(link);
+            return Ok(());
+        }
+        // The answer to a PUBREC that had no business to come; 3.x cannot say so.
+        let asked = self.stray.get_mut(&id).filter(|owed| **owed > 0);
+        match asked {
+            Some(owed) => {
+                *owed -= 1;
+                Ok(())
+            }
             None if reason == ReasonCode::PacketIdentifierNotFound => Ok(()),
             None => Err(("MQTT-4.3.3-4", format!("PUBREL {id:?} for nothing"))),
         }
@@ -215,7 +308,10 @@ impl Outbound {
     fn request(&mut self, link: LinkId, id: PacketId) -> Verdict {
         let place = self.next_place;
         self.next_place += 1;
-        match self.live.insert(id, Exchange { kind: Kind::Request, link: Some(link), place }) {
+        match self
+            .live
+            .insert(id, Exchange { kind: Kind::Request, link: Some(link), place, abandoned: false })
+        {
             None => Ok(()),
             Some(Exchange { kind: Kind::Publish { partial: true, .. }, .. }) => Ok(()),
             Some(old) => {
@@ -236,6 +332,10 @@ impl Outbound {
                 self.limits = Limits {
                     receive_maximum: usize::from(properties.receive_maximum().unwrap_or(u16::MAX)),
                     max_qos: properties.maximum_qos().unwrap_or(Qos::ExactlyOnce),
+                    max_packet: properties
+                        .maximum_packet_size()
+                        .and_then(|max| usize::try_from(max).ok())
+                        .unwrap_or(usize::MAX),
                     retain: properties.retain_available().unwrap_or(true),
                     aliases: properties.topic_alias_maximum().unwrap_or(0),
                 };
@@ -244,11 +344,15 @@ impl Outbound {
             Packet::Pubrec(ack) if ack.reason_code.is_error() => self.end(ack.packet_id, Qos::ExactlyOnce),
             Packet::Pubrec(ack) => {
                 if let Some(exchange) = self.live.get_mut(&ack.packet_id)
-                    && let Kind::Publish { qos: Qos::ExactlyOnce, phase, .. } = &mut exchange.kind
-                    && *phase == Phase::Published
+                    && let Kind::Publish { qos: Qos::ExactlyOnce, phase, unanswered, .. } = &mut exchange.kind
                 {
-                    *phase = Phase::Received;
-                    exchange.link = Some(link);
+                    *unanswered += 1;
+                    if *phase == Phase::Published {
+                        *phase = Phase::Received;
+                        exchange.link = Some(link);
+                    }
+                } else {
+                    *self.stray.entry(ack.packet_id).or_insert(0) += 1;
                 }
             }
             Packet::Pubcomp(ack) => self.end(ack.packet_id, Qos::ExactlyOnce),
@@ -260,8 +364,12 @@ impl Outbound {
 
     fn end(&mut self, id: PacketId, of: Qos) {
         let fits = |exchange: &Exchange| matches!(exchange.kind, Kind::Publish { qos, .. } if qos == of);
-        if self.live.get(&id).is_some_and(fits) {
-            self.live.remove(&id);
+        if self.live.get(&id).is_some_and(fits)
+            && let Some(exchange) = self.live.remove(&id)
+            && let Kind::Publish { unanswered, .. } = exchange.kind
+        {
+            // The answer to a second PUBREC may follow.
+            *self.stray.entry(id).or_insert(0) += unanswered;
         }
     }
 

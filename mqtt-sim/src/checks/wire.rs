@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use mqtt_proto::{Encode, Packet, Version};
 use mqtt_session::Instant;
 
-use crate::world::{ClientId, LinkId};
+use crate::world::{ClientId, Ended, LinkId, Observed};
 
 use super::inbound::Inbound;
 use super::outbound::Outbound;
-use super::{Check, Observation, Violation};
+use super::{Check, Observation, Operation, Violation};
 
-/// Follows every connection of every client, packet by packet.
+/// Follows every connection of every client, packet by packet. Payloads that are published must be unique.
 #[derive(Clone, Debug, Default)]
 pub struct Wire {
     clients: BTreeMap<ClientId, Peer>,
@@ -23,6 +23,8 @@ struct Peer {
     link: Option<Line>,
     outbound: Outbound,
     inbound: Inbound,
+    /// Payloads of the messages that were accepted and have not ended.
+    payloads: BTreeMap<u64, Vec<u8>>,
 }
 
 /// Its connection.
@@ -121,6 +123,19 @@ impl Check for Wire {
                 let peer = self.clients.entry(client).or_default();
                 if let Some(line) = peer.link.take_if(|line| line.id == link) {
                     peer.outbound.closed(line.version, partial);
+                }
+                Ok(())
+            }
+            Observation::Accepted { client, token, operation: Operation::Publish { payload, .. } } => {
+                let peer = self.clients.entry(client).or_default();
+                peer.payloads.insert(token.into(), payload.to_vec());
+                Ok(())
+            }
+            Observation::Event { client, event: Observed::Done { token, outcome, .. } } => {
+                let peer = self.clients.entry(client).or_default();
+                let payload = peer.payloads.remove(&u64::from(*token));
+                if let Some(payload) = payload.filter(|_| !matches!(outcome, Ended::Acked(_))) {
+                    peer.outbound.abandoned(&payload);
                 }
                 Ok(())
             }

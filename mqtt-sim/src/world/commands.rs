@@ -12,7 +12,7 @@ use super::client::Client;
 use super::clock::Planned;
 use super::engine::engine;
 use super::server::Server;
-use super::{BrokerId, ClientId, ClientOptions, Direction, Happening, LinkId, Observed, World};
+use super::{BrokerId, ClientId, ClientOptions, Direction, Fault, Happening, LinkId, Observed, World};
 
 /// A subscription that could not be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -252,12 +252,36 @@ impl World {
             self.server_learns(link_id);
             self.break_link(link_id);
         }
+        if self.random.happens(self.faults.other_limits) {
+            self.fault(Fault::OtherLimits);
+            self.change_limits(broker);
+        }
         if amnesia {
             self.observe(&Observation::SessionsForgotten { broker });
         }
         self.agenda.arm_server(broker, None);
         if let Some(outage) = outage {
             self.plan_after(outage, Planned::BrokerBack { broker, outage: number });
+        }
+    }
+
+    /// Draws new limits for a broker: those that 5.0 clients are told.
+    fn change_limits(&mut self, broker: BrokerId) {
+        let receive_maximum = u16::try_from(self.random.skewed(200) + 1).unwrap_or(1);
+        let max_packet_size = u32::try_from(self.random.between(100, 2_000)).unwrap_or(100);
+        let topic_alias_maximum = u16::try_from(self.random.below(4)).unwrap_or(0);
+        let max_qos = if self.random.below(3) == 0 { Qos::AtLeastOnce } else { Qos::ExactlyOnce };
+        let retain_available = self.random.below(2) == 0;
+        if let Some(server) = self.server(broker) {
+            let config = server.broker.config().clone();
+            server.broker.reconfigure(BrokerConfig {
+                receive_maximum,
+                max_packet_size,
+                topic_alias_maximum,
+                max_qos,
+                retain_available,
+                ..config
+            });
         }
     }
 

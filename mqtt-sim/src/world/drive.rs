@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use mqtt_proto::Peer;
+use mqtt_proto::{Peer, frame_len};
 use mqtt_session::{Closed, Command};
 
 use crate::checks::Observation;
@@ -120,7 +120,6 @@ impl World {
                 now,
                 Happening::Delivered { link: link_id, direction: Direction::Down, bytes: bytes.clone() },
             );
-            self.listen(link_id, Peer::Server, &bytes);
             if let Some(client) = self.client(id) {
                 client.inbox.extend_from_slice(&bytes);
             }
@@ -139,20 +138,42 @@ impl World {
     /// Gives the session what was read, also what it did not want before.
     fn feed(&mut self, id: ClientId) -> bool {
         let now = self.now;
+        // Where brokers break the protocol, a session that closes on a packet passes over those behind it: one by one,
+        // the checks see which those were.
+        let one_by_one = self.lawless;
         let mut any = false;
         loop {
             let Some(client) = self.client(id) else { return any };
             let local = client.local(now);
+            let link = client.link;
             let mut inbox = core::mem::take(&mut client.inbox);
-            let mut input = &inbox[..];
+            let offered = if one_by_one { first_packet(&inbox) } else { &inbox[..] };
+            let mut input = offered;
+            let was_up = client.engine.is_connected();
             let event = client.engine.receive(&mut input, local);
-            let used = inbox.len() - input.len();
+            let closing = was_up && !client.engine.is_connected();
+            let used = offered.len() - input.len();
             any |= used > 0;
+            let more = one_by_one && used > 0 && used < inbox.len();
+            if let Some(link) = link.filter(|_| used > 0) {
+                // What was read but not consumed has not reached the session.
+                self.listen(link, Peer::Server, inbox.get(..used).unwrap_or(&[]));
+                if closing && let Some(link) = self.links.get_mut(&link) {
+                    link.down.tap.ignore();
+                }
+            }
             inbox.drain(..used);
-            client.inbox = inbox;
-            let Some(event) = event else { return any };
-            any = true;
-            self.tell(id, event);
+            if let Some(client) = self.client(id) {
+                client.inbox = inbox;
+            }
+            match event {
+                Some(event) => {
+                    any = true;
+                    self.tell(id, event);
+                }
+                None if more => {}
+                None => return any,
+            }
         }
     }
 
@@ -310,4 +331,10 @@ impl World {
         self.trace.add(now, Happening::Closed { link: link_id, client_side: false });
         self.forget_link(link_id);
     }
+}
+
+/// The first packet of `bytes`, or all of them if it is not whole.
+fn first_packet(bytes: &[u8]) -> &[u8] {
+    let len = frame_len(bytes, usize::MAX).ok().flatten().unwrap_or(bytes.len());
+    bytes.get(..len).unwrap_or(bytes)
 }

@@ -2,43 +2,7 @@
 
 use core::time::Duration;
 
-use super::random::Random;
-
-/// How often something happens, in millionths of the occasions it has.
-///
-/// ```
-/// use mqtt_sim::world::Rate;
-/// assert!(Rate::one_in(4) > Rate::per_mille(100));
-/// assert_eq!(Rate::default(), Rate::NEVER);
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Rate(u32);
-
-impl Rate {
-    /// Not at all. This is the default.
-    pub const NEVER: Self = Self(0);
-    /// On every occasion.
-    pub const ALWAYS: Self = Self(1_000_000);
-
-    /// `n` times in a thousand, at most always.
-    pub const fn per_mille(n: u32) -> Self {
-        let millionths = n.saturating_mul(1_000);
-        if millionths > 1_000_000 { Self::ALWAYS } else { Self(millionths) }
-    }
-
-    /// Once in `n` occasions; never for 0.
-    pub const fn one_in(n: u32) -> Self {
-        match 1_000_000_u32.checked_div(n) {
-            Some(rate) => Self(rate),
-            None => Self::NEVER,
-        }
-    }
-
-    /// In millionths.
-    pub const fn per_million(self) -> u32 {
-        self.0
-    }
-}
+use crate::random::{Random, Rate};
 
 /// The kinds of faults a [`World`](super::World) can inject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -130,9 +94,9 @@ pub struct Faults {
     pub outage_max: Duration,
     /// Each stop of a broker: it comes back with other limits.
     pub other_limits: Rate,
-    /// Each packet of a broker but CONNACK and PUBLISH: it is sent twice.
+    /// Each acknowledgement of a broker (PUBACK to PUBCOMP, SUBACK, UNSUBACK, PINGRESP): it is sent twice.
     pub duplicate: Rate,
-    /// Each acknowledgement of a broker: it is not sent.
+    /// Each of them: it is not sent.
     pub lost_ack: Rate,
     /// Each chunk towards a client: one byte is changed.
     pub malformed: Rate,
@@ -172,17 +136,18 @@ impl Faults {
         [self.broker_restart, self.clock_step, self.stall].iter().any(|rate| *rate > Rate::NEVER)
     }
 
+    /// Whether clients may get what a broker must not send.
+    pub(super) fn breaks_protocol(&self) -> bool {
+        [self.duplicate, self.lost_ack, self.malformed].iter().any(|rate| *rate > Rate::NEVER)
+    }
+
     /// A swarm member: each kind of fault that leaves the promises of QoS 1 and 2 intact is off in about half the
     /// seeds, and has a rate of its own in the others. Faults that a broker must not commit (lost acknowledgements,
     /// forgotten sessions, changed bytes) are never drawn here; add them where the checks allow for them.
     pub fn swarm(seed: u64) -> Self {
         let mut random = Random::new(seed ^ 0x5EED_0F5A_17E5);
         let mut draw = |low: u64, high: u64| {
-            if random.below(2) == 0 {
-                Rate::NEVER
-            } else {
-                Rate(u32::try_from(random.between(low, high)).unwrap_or(0))
-            }
+            if random.below(2) == 0 { Rate::NEVER } else { Rate::per_million_of(random.between(low, high)) }
         };
         Self {
             split_read: draw(50_000, 900_000),

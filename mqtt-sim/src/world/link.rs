@@ -7,8 +7,8 @@ use mqtt_proto::{Peer, Version};
 use mqtt_session::{Closed, Instant};
 
 use crate::broker::ConnId;
+use crate::random::Random;
 
-use super::random::Random;
 use super::tap::Tap;
 use super::{BrokerId, ClientId, Direction, Fault, Faults};
 

@@ -42,7 +42,6 @@ mod link;
 mod network;
 mod observed;
 mod options;
-mod random;
 mod server;
 mod tap;
 mod trace;
@@ -53,15 +52,16 @@ use std::collections::BTreeMap;
 
 use mqtt_session::Instant;
 
+use crate::broker::Chaos;
 use crate::checks::{Check, Observation, Violation};
+use crate::random::Random;
 
+pub use crate::random::Rate;
 pub use commands::CannotSubscribe;
-pub use faults::{Fault, Faults, Rate};
+pub use faults::{Fault, Faults};
 pub use observed::{Delivered, Ended, Observed};
 pub use options::{ClientOptions, StorageKind};
 pub use trace::{Direction, Happening, Trace};
-
-pub(crate) use random::Random;
 
 use client::Client;
 use clock::{Agenda, Planned, Wakeup};
@@ -140,6 +140,8 @@ pub struct World {
     now: Instant,
     random: Random,
     faults: Faults,
+    /// Some broker may have sent what it must not.
+    lawless: bool,
     clients: Vec<Client>,
     servers: Vec<Server>,
     links: BTreeMap<LinkId, Link>,
@@ -172,6 +174,7 @@ impl World {
             now: Instant::ZERO,
             random: Random::new(seed),
             faults: Faults::NONE,
+            lawless: false,
             clients: Vec::new(),
             servers: Vec::new(),
             links: BTreeMap::new(),
@@ -190,6 +193,8 @@ impl World {
     pub fn set_faults(&mut self, faults: Faults) {
         let ticking = self.faults.has_ticks();
         self.faults = faults;
+        self.lawless |= faults.breaks_protocol();
+        self.tempt_brokers();
         if faults.has_ticks() && !ticking {
             self.plan_after(Duration::from_secs(1), Planned::Second);
         }
@@ -203,7 +208,7 @@ impl World {
     /// From now on nothing goes wrong any more: planned cuts are off, brokers that are down come back, stalled
     /// clients go on. What was lost stays lost, and who has not learnt of it still has to find out.
     pub fn heal(&mut self) {
-        self.faults = Faults::NONE;
+        self.set_faults(Faults::NONE);
         self.note("healed");
         for link in self.links.values_mut() {
             link.heal();
@@ -347,6 +352,18 @@ impl World {
     fn fault(&mut self, fault: Fault) {
         *self.injected.entry(fault).or_insert(0) += 1;
         self.trace.add(self.now, Happening::Fault { fault });
+    }
+
+    /// Has the brokers misbehave as the faults say.
+    fn tempt_brokers(&mut self) {
+        for index in 0..self.servers.len() {
+            let (lost_ack, duplicate) = (self.faults.lost_ack, self.faults.duplicate);
+            let harmless = lost_ack == Rate::NEVER && duplicate == Rate::NEVER;
+            let seed = if harmless { 0 } else { self.random.next() };
+            if let Some(server) = self.servers.get_mut(index) {
+                server.broker.set_chaos(Chaos { seed, lost_ack, duplicate });
+            }
+        }
     }
 
     fn plan_after(&mut self, span: Duration, what: Planned) {

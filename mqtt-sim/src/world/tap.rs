@@ -55,6 +55,11 @@ impl Tap {
         self.held.drain(..used);
     }
 
+    /// Nobody minds any more what comes.
+    pub(super) fn ignore(&mut self) {
+        self.lost = true;
+    }
+
     /// What has been sent of a packet that was not finished.
     pub(super) fn partial(&self) -> &[u8] {
         &self.held

@@ -40,7 +40,7 @@ impl Random {
     }
 
     /// True `rate.0` times in a million.
-    pub(crate) fn happens(&mut self, rate: super::Rate) -> bool {
+    pub(crate) fn happens(&mut self, rate: Rate) -> bool {
         rate.per_million() > 0 && self.below(1_000_000) < u64::from(rate.per_million())
     }
 
@@ -55,4 +55,45 @@ impl Random {
 
 pub(crate) fn micros(span: Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// How often something happens, in millionths of the occasions it has.
+///
+/// ```
+/// use mqtt_sim::world::Rate;
+/// assert!(Rate::one_in(4) > Rate::per_mille(100));
+/// assert_eq!(Rate::default(), Rate::NEVER);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Rate(u32);
+
+impl Rate {
+    /// Not at all. This is the default.
+    pub const NEVER: Self = Self(0);
+    /// On every occasion.
+    pub const ALWAYS: Self = Self(1_000_000);
+
+    /// `n` times in a thousand, at most always.
+    pub const fn per_mille(n: u32) -> Self {
+        let millionths = n.saturating_mul(1_000);
+        if millionths > 1_000_000 { Self::ALWAYS } else { Self(millionths) }
+    }
+
+    /// Once in `n` occasions; never for 0.
+    pub const fn one_in(n: u32) -> Self {
+        match 1_000_000_u32.checked_div(n) {
+            Some(rate) => Self(rate),
+            None => Self::NEVER,
+        }
+    }
+
+    /// `n` times in a million.
+    pub(crate) fn per_million_of(n: u64) -> Self {
+        Self(u32::try_from(n).unwrap_or(u32::MAX).min(Self::ALWAYS.0))
+    }
+
+    /// In millionths.
+    pub const fn per_million(self) -> u32 {
+        self.0
+    }
 }
