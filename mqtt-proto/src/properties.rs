@@ -191,12 +191,14 @@ impl<'a> Properties<'a> {
     }
 
     /// Checks as [`check`](Self::check) does, and tells the size.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn checked_len(&self, place: PropertyPlace) -> Result<usize, EncodeError> {
+        if self.is_empty() { Ok(0) } else { self.checked_len_of_some(place) }
+    }
+
+    #[inline(never)]
+    fn checked_len_of_some(&self, place: PropertyPlace) -> Result<usize, EncodeError> {
         let mut len = 0_usize;
-        if self.is_empty() {
-            return Ok(0);
-        }
         let mut seen = 0_u64;
         let (list, encoded) = self.parts();
         for property in list {
