@@ -188,7 +188,7 @@ impl<'a, K: AckKind> Ack<'a, K> {
         if properties == 0 {
             return Ok((3, 0));
         }
-        Ok((section_len(properties)?.saturating_add(3), properties))
+        Ok((section_len(properties).saturating_add(3), properties))
     }
 
     /// Writes a packet that has a reason code at least.

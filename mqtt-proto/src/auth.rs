@@ -78,7 +78,7 @@ impl<'a> Auth<'a> {
             };
         }
         let properties = self.properties.checked_len(PropertyPlace::Auth)?;
-        Ok((section_len(properties)?.saturating_add(1), properties))
+        Ok((section_len(properties).saturating_add(1), properties))
     }
 }
 

@@ -102,7 +102,7 @@ impl<'a> Connack<'a> {
             return Err(refused);
         }
         let properties = self.properties.checked_len(PropertyPlace::Connack)?;
-        Ok((self.reason_code as u8, section_len(properties)?.saturating_add(2), properties))
+        Ok((self.reason_code as u8, section_len(properties).saturating_add(2), properties))
     }
 }
 

@@ -195,13 +195,13 @@ impl<'a> Connect<'a> {
         size.add(version.protocol_name().len().saturating_add(6));
         if version.has_properties() {
             size.properties = self.properties.checked_len(PropertyPlace::Connect)?;
-            size.add(section_len(size.properties)?);
+            size.add(section_len(size.properties));
         }
         size.add(string_len(self.client_id)?);
         if let Some(will) = &self.will {
             if version.has_properties() {
                 size.will_properties = will.properties.checked_len(PropertyPlace::Will)?;
-                size.add(section_len(size.will_properties)?);
+                size.add(section_len(size.will_properties));
             }
             size.add(string_len(will.topic.as_str())?);
             size.add(binary_len(will.payload)?);

@@ -75,7 +75,7 @@ impl<'a> Disconnect<'a> {
         let remaining = match (self.reason_code, properties) {
             (ReasonCode::Success, 0) => 0, // U-21
             (_, 0) => 1,
-            _ => section_len(properties)?.saturating_add(1),
+            _ => section_len(properties).saturating_add(1),
         };
         Ok((remaining, properties))
     }

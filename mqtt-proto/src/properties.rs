@@ -6,7 +6,7 @@ use crate::encode::sealed::KeepReason;
 use crate::error::{DecodeError, EncodeError};
 use crate::property::{Property, PropertyId, PropertyPlace};
 use crate::types::Peer;
-use crate::wire::{MAX_VARINT, Reader, Writer, varint_len};
+use crate::wire::{Reader, Writer, varint_len};
 
 /// The properties of a packet, the same type in both directions.
 ///
@@ -398,13 +398,10 @@ const fn check_auth(seen: u64) -> Result<(), EncodeError> {
     Ok(())
 }
 
-/// Size of a section of properties: the length before them, and they.
+/// Size of a section of properties: the length before them, and they. One that is too long makes a packet that is.
 #[inline(always)]
-pub(crate) const fn section_len(len: usize) -> Result<usize, EncodeError> {
-    if len > MAX_VARINT as usize {
-        return Err(EncodeError::PacketTooLong);
-    }
-    Ok(len.wrapping_add(varint_len(len)))
+pub(crate) const fn section_len(len: usize) -> usize {
+    len.saturating_add(varint_len(len))
 }
 
 impl Default for Properties<'_> {

@@ -160,7 +160,7 @@ impl<'a> Publish<'a> {
         let mut properties = 0;
         if version.has_properties() {
             properties = self.properties.checked_len(PropertyPlace::Publish)?;
-            head = head.wrapping_add(section_len(properties)?);
+            head = head.wrapping_add(section_len(properties));
             if topic == 0 && self.properties.topic_alias().is_none() {
                 return Err(EncodeError::MissingTopic);
             }

@@ -210,7 +210,7 @@ impl<'a> Suback<'a> {
         let mut properties = 0;
         if version.has_properties() {
             properties = self.properties.checked_len(PropertyPlace::Suback)?;
-            remaining = remaining.saturating_add(section_len(properties)?);
+            remaining = remaining.saturating_add(section_len(properties));
         }
         Ok((remaining, properties))
     }

@@ -368,7 +368,7 @@ impl<'a> Subscribe<'a> {
                 return Err(EncodeError::NoLocalOnShared);
             }
             properties = self.properties.checked_len(PropertyPlace::Subscribe)?;
-            remaining = remaining.saturating_add(section_len(properties)?);
+            remaining = remaining.saturating_add(section_len(properties));
         }
         Ok((remaining, properties))
     }

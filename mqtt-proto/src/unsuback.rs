@@ -67,7 +67,7 @@ impl<'a> Unsuback<'a> {
         }
         self.codes.check(allowed)?;
         let properties = self.properties.checked_len(PropertyPlace::Unsuback)?;
-        let remaining = self.codes.len().saturating_add(2).saturating_add(section_len(properties)?);
+        let remaining = self.codes.len().saturating_add(2).saturating_add(section_len(properties));
         Ok((remaining, properties))
     }
 }

@@ -226,7 +226,7 @@ impl<'a> Unsubscribe<'a> {
         let mut properties = 0;
         if version.has_properties() {
             properties = self.properties.checked_len(PropertyPlace::Unsubscribe)?;
-            remaining = remaining.saturating_add(section_len(properties)?);
+            remaining = remaining.saturating_add(section_len(properties));
         }
         Ok((remaining, properties))
     }

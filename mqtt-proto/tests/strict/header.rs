@@ -334,6 +334,30 @@ fn c17_a_packet_or_field_that_cannot_be_written() {
     assert!(matches!(accept(V5, Client, &frame), Packet::Connect(connect) if connect.client_id == fits));
 }
 
+/// Properties that make the packet too long: 2,100 times the longest pair. [C17]
+#[test]
+fn c17_too_many_properties() {
+    let long = "x".repeat(65_535);
+    let list = vec![Property::UserProperty(&long, &long); 2100];
+    for many in [2047, 2048, 2100] {
+        let properties = Properties::List(&list[..many]);
+        assert_eq!(properties.body_len(), many * 131_075);
+        let expected = many * 131_075 + 4 + 3 < 268_435_456;
+        let packets: [Packet<'_>; 5] = [
+            Puback::with(id(1), ReasonCode::Success, properties).into(),
+            Publish { properties, ..Publish::new(topic("a"), b"") }.into(),
+            Connack { properties, ..Connack::accepted(false) }.into(),
+            Disconnect { reason_code: ReasonCode::Success, properties }.into(),
+            Connect { properties, ..Connect::new(V5, "c") }.into(),
+        ];
+        for packet in packets {
+            let len = packet.encoded_len(V5);
+            assert_eq!(len.is_ok(), expected, "{many}: {len:?}");
+            assert!(expected || len == Err(EncodeError::PacketTooLong));
+        }
+    }
+}
+
 /// Asking for one packet type and meeting another is an error of its own. [U-03]
 #[test]
 fn another_packet_than_asked_for() {
