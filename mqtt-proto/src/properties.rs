@@ -190,6 +190,19 @@ impl<'a> Properties<'a> {
         self.checked_len(place).map(drop)
     }
 
+    /// As [`check`](Self::check), and whether it is `from` who may send them: a client sends no Subscription
+    /// Identifier with a message, for instance. Encoding does not know who sends, so it does not ask.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn check_from(&self, place: PropertyPlace, from: Peer) -> Result<(), EncodeError> {
+        self.check(place)?;
+        match self.iter().find(|property| !property.id().allowed_in(place, from)) {
+            Some(property) => Err(EncodeError::PropertyNotAllowed(property.id())), // [MQTT-3.3.4-6], [MQTT-3.14.2-2]
+            None => Ok(()),
+        }
+    }
+
     /// Checks as [`check`](Self::check) does, and tells the size.
     #[inline(always)]
     pub(crate) fn checked_len(&self, place: PropertyPlace) -> Result<usize, EncodeError> {

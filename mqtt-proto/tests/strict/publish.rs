@@ -98,6 +98,10 @@ fn subscription_identifiers() {
     protocol(V5, Client, frame, "MQTT-3.3.4-6");
     assert!(!PropertyId::SubscriptionIdentifier.allowed_in(PropertyPlace::Publish, Client));
     assert!(PropertyId::SubscriptionIdentifier.allowed_in(PropertyPlace::Publish, Server));
+    let not_here = EncodeError::PropertyNotAllowed(PropertyId::SubscriptionIdentifier);
+    assert_eq!(found.properties.check_from(PropertyPlace::Publish, Server), Ok(()));
+    assert_eq!(found.properties.check_from(PropertyPlace::Publish, Client), Err(not_here));
+    assert_eq!(found.properties.check_from(PropertyPlace::Will, Client), Err(not_here));
 }
 
 /// Before 5.0 properties are not written, and what looks like them is payload. [5.0 MQTT-2.2.2-1]
