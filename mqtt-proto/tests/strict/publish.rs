@@ -166,6 +166,14 @@ fn head_and_payload_apart() {
     let why = PublishHead::decode(&[0x40, 2, 0, 1], V5, Server, 100).expect_err("a PUBACK");
     assert_eq!(why.kind, DecodeErrorKind::OtherPacket);
     assert!(PublishHead::decode(b"\x30\x06\x00\x01t\x80\x00x", V5, Server, 100).is_err());
+    // An empty payload: the head is the whole packet.
+    for (version, frame) in [(V3_1_1, &b"\x30\x03\x00\x01t"[..]), (V5, b"\x32\x06\x00\x01t\x00\x05\x00")] {
+        let head = PublishHead::decode(frame, version, Server, 100).expect("a good head").expect("whole");
+        assert_eq!(
+            (head.head_len, head.total_len, head.publish.payload),
+            (frame.len(), frame.len(), &b""[..])
+        );
+    }
     // Two packets in a row: the payload ends where the first does.
     let two = b"\x30\x04\x00\x01tp\x30\x04\x00\x01tp";
     let head = PublishHead::decode(two, V3_1_1, Server, 100).expect("a good head").expect("whole");
