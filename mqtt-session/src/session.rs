@@ -3,7 +3,7 @@
 use mqtt_proto::{Properties, Qos, ReasonCode, Subscription, TopicFilter};
 
 use crate::config::Config;
-use crate::engine::{Core, Filters, Step};
+use crate::engine::{Core, Direct, Filters, Step};
 use crate::error::{AckError, Refused, StartError, SubscribeError};
 use crate::event::{Closed, Command, Event, Received, Topic};
 use crate::limits::ServerLimits;
@@ -127,6 +127,13 @@ impl<S: Storage> Session<S> {
         payload: S::Payload<'p>,
     ) -> Result<Token, Refused<S::Payload<'p>>> {
         self.bind();
+        loop {
+            match self.core.publish_direct(&mut self.store.tables(), message, payload.as_ref()) {
+                Direct::Taken(token) => return Ok(token),
+                Direct::Need((table, len)) => self.store.reserve(table, len),
+                Direct::No => break,
+            }
+        }
         let shared = S::can_share(&payload);
         let len = payload.as_ref().len();
         let plan = match self.core.plan_publish(&mut self.store.tables(), message, len, !shared) {

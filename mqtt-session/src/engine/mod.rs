@@ -1,6 +1,7 @@
 //! The engine itself: plain code over plain tables. Nothing here knows which storage holds them.
 
 mod accept;
+mod direct;
 mod ending;
 mod expiry;
 mod handshake;
@@ -16,6 +17,7 @@ use core::time::Duration;
 use mqtt_proto::{Encode, PacketId, Properties, Puback, Qos, ReasonCode, Version};
 
 pub(crate) use accept::Filters;
+pub(crate) use direct::Direct;
 pub(crate) use receive::Step;
 
 use crate::arena::Arena;

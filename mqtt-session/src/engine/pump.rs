@@ -19,14 +19,14 @@ use crate::timers::Timer;
 use crate::token::Token;
 
 /// Bytes that are handed out at a time: enough for one large write, few enough to stay in the cache.
-const GATHER: usize = 64 * 1024;
+pub(super) const GATHER: usize = 64 * 1024;
 
 /// The most bytes a PUBLISH has beside its topic, its stored properties and its payload: fixed header,
 /// topic length, identifier, property length, Message Expiry Interval.
 pub(super) const OWN_HEAD: usize = 5 + 2 + 2 + 4 + 5;
 
 /// Why nothing more is handed out.
-enum Stop {
+pub(super) enum Stop {
     /// The wire buffer, or another table, is too short and may grow.
     Need(Table, usize),
     /// Nothing to do, or no room that could be made.
@@ -95,7 +95,7 @@ impl Core {
 
     /// `needed` bytes do not fit the wire buffer as it is.
     #[cold]
-    fn no_room(&self, wire_len: usize, needed: usize) -> Stop {
+    pub(super) fn no_room(&self, wire_len: usize, needed: usize) -> Stop {
         let wanted = self.wire.pending().saturating_add(needed);
         if wire_len < self.bounds.wire {
             let len = wanted.max(wire_len.saturating_add(1)).min(self.bounds.wire);

@@ -1,0 +1,91 @@
+//! The short way of a QoS 0 message: straight into the wire buffer.
+//!
+//! Nothing answers it and nothing may send it again, so while the connection is up and nothing waits before
+//! it, there is no reason to keep it first. Whatever is out of the ordinary takes the long way.
+
+use mqtt_proto::{Encode, EncodeError, Property, Publish, Qos};
+
+use super::Core;
+use super::pump::{GATHER, OWN_HEAD};
+use crate::limits::LONGEST_PACKET;
+use crate::link::State;
+use crate::list::NONE;
+use crate::options::Message;
+use crate::storage::{Table, Tables};
+use crate::token::Token;
+
+/// What became of a message on the short way.
+pub(crate) enum Direct {
+    /// It lies in the wire buffer.
+    Taken(Token),
+    /// A table is too short; call again when it has grown.
+    Need((Table, usize)),
+    /// It must take the long way.
+    No,
+}
+
+impl Core {
+    #[inline]
+    pub(crate) fn publish_direct(
+        &mut self,
+        tables: &mut Tables<'_>,
+        message: &Message<'_>,
+        payload: &[u8],
+    ) -> Direct {
+        let plain = message.qos == Qos::AtMostOnce
+            && message.ttl.is_none()
+            && message.key.is_none()
+            && !self.config.qos0_receipts
+            && payload.len() <= self.bounds.lend_above;
+        let idle = self.link.state == State::Up
+            && !self.link.stopping
+            && self.ops.cursor == NONE
+            && self.ops.release_cursor == NONE
+            && self.owed.is_empty()
+            && !self.connection.ping_owed
+            && self.wire.pending() < GATHER;
+        let unlimited = self.limits.maximum_packet_size >= LONGEST_PACKET
+            && (!message.retain || self.limits.retain_available);
+        if !(plain && idle && unlimited) {
+            return Direct::No;
+        }
+        let special =
+            |property| matches!(property, Property::TopicAlias(_) | Property::MessageExpiryInterval(_));
+        if !message.properties.is_empty() && message.properties.iter().any(special) {
+            return Direct::No;
+        }
+        self.encode_direct(tables, message, payload)
+    }
+
+    fn encode_direct(&mut self, tables: &mut Tables<'_>, message: &Message<'_>, payload: &[u8]) -> Direct {
+        // A message that could not be accepted on the long way is refused there, with the reason.
+        if self.room_for(0).is_err() {
+            return Direct::No;
+        }
+        let publish = Publish {
+            dup: false,
+            qos: Qos::AtMostOnce,
+            retain: message.retain,
+            topic: Some(message.topic),
+            packet_id: None,
+            properties: message.properties,
+            payload,
+        };
+        let longest = message.topic.as_str().len().saturating_add(payload.len()).saturating_add(OWN_HEAD);
+        let space = self.wire.space(tables.wire, longest);
+        match publish.encode(self.link.version, space) {
+            Ok(len) => {
+                self.wire.written(len);
+                self.stats.publishes_out = self.stats.publishes_out.wrapping_add(1);
+                // It has ended before it began: the token names nothing that will ever be told.
+                let index = self.ops.free.peek();
+                Direct::Taken(Token::new(index, self.ops.next_generation()))
+            }
+            Err(EncodeError::BufferTooSmall { needed }) => match self.no_room(tables.wire.len(), needed) {
+                super::pump::Stop::Need(table, len) => Direct::Need((table, len)),
+                super::pump::Stop::Pause => Direct::No,
+            },
+            Err(_) => Direct::No,
+        }
+    }
+}
