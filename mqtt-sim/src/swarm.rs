@@ -51,12 +51,13 @@ pub enum Mood {
 }
 
 impl Mood {
-    /// Seven of ten seeds are faithful. [`OtherLimits`](Self::OtherLimits) is not drawn, only chosen.
+    /// Seven of ten seeds are faithful.
     fn of(seed: u64) -> Self {
         match Random::new(seed ^ 0x0D00D).below(20) {
             0..=13 => Self::Faithful,
-            14..=16 => Self::BadLuck,
-            17..=18 => Self::Amnesia,
+            14..=15 => Self::BadLuck,
+            16..=17 => Self::OtherLimits,
+            18 => Self::Amnesia,
             _ => Self::Noise,
         }
     }

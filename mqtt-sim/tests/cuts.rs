@@ -125,7 +125,7 @@ fn cut_handshake(options: ClientOptions, direction: Direction, bytes: u64) {
 
 #[test]
 fn every_handshake_survives_a_cut_at_every_byte() {
-    let states = [(true, LocalState::None), (false, LocalState::Held)];
+    let states = [(true, LocalState::None), (false, LocalState::None), (false, LocalState::Held)];
     for version in VERSIONS {
         for (clean_start, local_state) in states {
             if clean_start && version != Version::V5 {

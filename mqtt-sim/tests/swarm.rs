@@ -33,6 +33,7 @@ fn run(storage: StorageKind) {
         Fault::ClockStep,
         Fault::Stall,
         Fault::BrokerAmnesia,
+        Fault::OtherLimits,
         Fault::Malformed,
     ] {
         assert!(kinds.contains(&fault), "{fault:?} never struck");

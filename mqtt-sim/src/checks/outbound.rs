@@ -274,10 +274,11 @@ impl Outbound {
     }
 
     fn release(&mut self, link: LinkId, id: PacketId, reason: ReasonCode) -> Verdict {
+        let given_up = self.live.get(&id).is_some_and(|exchange| self.given_up(exchange));
         if let Some(exchange) = self.live.get_mut(&id)
             && let Kind::Publish { qos: Qos::ExactlyOnce, phase, unanswered, .. } = &mut exchange.kind
         {
-            if exchange.abandoned {
+            if given_up {
                 // Ends on both sides what was given up.
                 return Ok(());
             }
@@ -301,6 +302,8 @@ impl Outbound {
                 Ok(())
             }
             None if reason == ReasonCode::PacketIdentifierNotFound => Ok(()),
+            // Ends what was given up before its identifier was out.
+            None if core::mem::take(&mut self.headless) => Ok(()),
             None => Err(("MQTT-4.3.3-4", format!("PUBREL {id:?} for nothing"))),
         }
     }
@@ -355,7 +358,16 @@ impl Outbound {
                     *self.stray.entry(ack.packet_id).or_insert(0) += 1;
                 }
             }
-            Packet::Pubcomp(ack) => self.end(ack.packet_id, Qos::ExactlyOnce),
+            Packet::Pubcomp(ack) => {
+                // One that comes before PUBREL was sent belongs to an earlier exchange.
+                let released = self.live.get(&ack.packet_id).is_some_and(|exchange| {
+                    self.given_up(exchange)
+                        || !matches!(exchange.kind, Kind::Publish { phase: Phase::Published, .. })
+                });
+                if released {
+                    self.end(ack.packet_id, Qos::ExactlyOnce);
+                }
+            }
             Packet::Suback(packet) => self.answered(packet.packet_id),
             Packet::Unsuback(packet) => self.answered(packet.packet_id),
             _ => {}

@@ -368,3 +368,34 @@ fn messages_that_arrive_too_often_too_rarely_or_out_of_order_are_found() {
     }
     missing.finish(NOW).unwrap();
 }
+
+#[test]
+fn what_the_server_does_not_take_any_more_is_given_up_and_its_identifier_cleared() {
+    let mut talk = Talk::new();
+    talk.sends(&publish(TWO, 1, "a")).unwrap();
+    talk.sends(&publish(ONE, 2, "b")).unwrap();
+    talk.cut(&[]);
+    talk.connect(true);
+    let less = [Property::MaximumQos(Qos::AtLeastOnce)];
+    talk.gets(&Packet::Connack(Connack {
+        session_present: true,
+        reason_code: ReasonCode::Success,
+        properties: Properties::List(&less),
+    }));
+    // The server may wait for the PUBREL of number 1: it is not free for another message before.
+    assert_eq!(talk.sends(&again(ONE, 1, "c")), Err("MQTT-2.2.1-3"));
+    talk.sends(&Packet::Pubrel(Pubrel::new(id(1)))).unwrap();
+    talk.gets(&Packet::Pubcomp(Pubcomp::new(id(1))));
+    talk.sends(&again(ONE, 2, "b")).unwrap();
+    talk.sends(&publish(ONE, 1, "c")).unwrap();
+}
+
+#[test]
+fn a_pubcomp_of_an_earlier_exchange_ends_nothing() {
+    let mut talk = Talk::new();
+    talk.sends(&publish(TWO, 1, "a")).unwrap();
+    talk.gets(&Packet::Pubcomp(Pubcomp::new(id(1))));
+    talk.cut(&[]);
+    talk.connect(true);
+    talk.sends(&again(TWO, 1, "a")).unwrap();
+}
