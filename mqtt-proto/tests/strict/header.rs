@@ -358,6 +358,35 @@ fn c17_too_many_properties() {
     }
 }
 
+/// Each error names the byte at which the packet goes wrong.
+#[test]
+fn errors_name_the_byte() {
+    let long = frame(0x30, &[b"\x00\x01t\x00", &[0; 200][..]].concat());
+    let mut long_flags = long.clone();
+    long_flags[6] = 0x05; // five bytes of properties, the first of them 0
+    let cases: [(Version, Peer, &[u8], u32); 14] = [
+        (V3_1_1, Server, &[0x36, 2, 0, 0], 0),
+        (V3_1_1, Server, &[0xD0, 0x80, 0x00], 1),
+        (V3_1_1, Server, b"\x30\x05\x00\x04abc", 4),
+        (V3_1_1, Server, b"\x30\x03\x00\x01\xFF", 2),
+        (V3_1_1, Server, b"\x32\x05\x00\x01t\x00\x00", 5),
+        (V3_1_1, Server, &[0x90, 5, 0, 1, 0, 1, 3], 6),
+        (V3_1_1, Client, b"\x82\x0A\x00\x01\x00\x01a\x00\x00\x01b\x03", 11),
+        (V5, Server, &[0x40, 3, 0, 1, 0x77], 4),
+        (V5, Server, b"\x30\x07\x00\x01t\x03\x23\x00\x00", 7),
+        (V5, Server, b"\x30\x07\x00\x01t\x03\x24\x00\x00", 6),
+        (V5, Server, b"\x30\x0A\x00\x01t\x06\x23\x00\x01\x23\x00\x01", 9),
+        (V5, Server, b"\x30\x05\x00\x01t\x09\x23", 6),
+        (V5, Client, b"\x10\x0E\x00\x04MQTT\x05\x03\x00\x00\x00\x00\x01c", 9),
+        (V5, Server, &long_flags, 7),
+    ];
+    accept(V5, Server, &long);
+    for (version, from, frame, at) in cases {
+        let why = refuse(version, from, frame);
+        assert_eq!(why.at, at, "{why}: {frame:02X?}");
+    }
+}
+
 /// Asking for one packet type and meeting another is an error of its own. [U-03]
 #[test]
 fn another_packet_than_asked_for() {
