@@ -2,12 +2,13 @@
 //!
 //! `cargo run --release -p mqtt-sim --example swarm -- [--seeds A..B | --seed N] [--fixed] [--version V] [--mood MOOD] [--trace]`
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use mqtt_proto::Version;
 use mqtt_sim::swarm::{Mood, Swarm};
-use mqtt_sim::world::StorageKind;
+use mqtt_sim::world::{Fault, StorageKind};
 
 fn main() -> ExitCode {
     let mut swarm = Swarm::default();
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
     }
     let begin = Instant::now();
     let (mut runs, mut failures, mut hours, mut messages, mut resumes) = (0_u64, 0, 0.0, 0, 0);
+    let mut injected: BTreeMap<Fault, u64> = BTreeMap::new();
     for seed in seeds {
         if trace {
             let (world, result) = swarm.record(seed);
@@ -75,12 +77,18 @@ fn main() -> ExitCode {
                 hours += report.time.as_secs_f64() / 3_600.0 * report.clients as f64;
                 messages += report.accepted;
                 resumes += report.broker.resumes;
+                for (fault, count) in report.injected {
+                    *injected.entry(fault).or_insert(0) += count;
+                }
             }
             Err(failure) => {
                 failures += 1;
                 println!("{failure}");
             }
         }
+    }
+    for (fault, count) in &injected {
+        println!("{count:>10} {fault:?}");
     }
     let took = begin.elapsed().as_secs_f64();
     println!(

@@ -21,21 +21,7 @@ fn run(storage: StorageKind) {
     // The seeds are worth something: much was under way, and much was cut.
     assert!(resumes > 2 * SEEDS, "{resumes}");
     assert!(accepted > 100 * SEEDS, "{accepted}");
-    for fault in [
-        Fault::SplitRead,
-        Fault::PartialWrite,
-        Fault::Delay,
-        Fault::Reset,
-        Fault::HalfOpen,
-        Fault::BlackHole,
-        Fault::DialLost,
-        Fault::BrokerRestart,
-        Fault::ClockStep,
-        Fault::Stall,
-        Fault::BrokerAmnesia,
-        Fault::OtherLimits,
-        Fault::Malformed,
-    ] {
+    for fault in Fault::ALL {
         assert!(kinds.contains(&fault), "{fault:?} never struck");
     }
 }

@@ -212,8 +212,9 @@ impl Broker {
         let Some(connection) = self.connections.get_mut(&conn) else { return };
         let packet = connection.output.cut_tail(start);
         match deed {
-            Misdeed::Drop => {}
+            Misdeed::Drop => self.stats.withheld += 1,
             Misdeed::Duplicate => {
+                self.stats.doubled += 1;
                 self.append(conn, &packet);
                 self.append(conn, &packet);
             }

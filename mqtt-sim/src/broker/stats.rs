@@ -40,4 +40,8 @@ pub struct BrokerStats {
     pub unknown_acks: u64,
     /// Sessions that ended.
     pub sessions_ended: u64,
+    /// Packets not sent on purpose, see [`Misdeed::Drop`](super::Misdeed::Drop).
+    pub withheld: u64,
+    /// Packets sent twice on purpose, see [`Misdeed::Duplicate`](super::Misdeed::Duplicate).
+    pub doubled: u64,
 }
