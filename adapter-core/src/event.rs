@@ -219,6 +219,13 @@ pub enum Cause {
         /// What was wrong.
         detail: String,
     },
+    /// The peer at this address did not open a WebSocket.
+    WebSocket {
+        /// The address.
+        address: SocketAddr,
+        /// What was wrong.
+        detail: String,
+    },
     /// Reading or writing failed.
     Transport {
         /// The kind of error.
@@ -252,6 +259,12 @@ impl Cause {
         Self::Tls { address, detail: error.to_string() }
     }
 
+    /// A WebSocket that was not opened.
+    #[must_use]
+    pub fn web_socket(address: SocketAddr, error: &io::Error) -> Self {
+        Self::WebSocket { address, detail: error.to_string() }
+    }
+
     /// A read or write that failed.
     #[must_use]
     pub fn transport(error: &io::Error) -> Self {
@@ -265,6 +278,7 @@ impl fmt::Display for Cause {
             Self::Resolve { host, detail } => write!(f, "no address for {host}: {detail}"),
             Self::Dial { address, detail, .. } => write!(f, "{address}: {detail}"),
             Self::DialPath { path, detail, .. } => write!(f, "{path}: {detail}"),
+            Self::WebSocket { address, detail } => write!(f, "{address}: WebSocket: {detail}"),
             Self::Tls { address, detail } => write!(f, "{address}: TLS: {detail}"),
             Self::Transport { detail, .. } => f.write_str(detail),
         }

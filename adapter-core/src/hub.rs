@@ -81,7 +81,7 @@ const GUARD: Duration = Duration::from_millis(1);
 #[derive(Debug, Default)]
 struct Tell {
     events: VecDeque<Event>,
-    ever_connected: bool,
+    connections: u64,
     failures: usize,
     given_up: bool,
     last: Option<Disconnected>,
@@ -123,7 +123,7 @@ impl Sink for Sorter<'_> {
             event => {
                 self.tell.changed = true;
                 match &event {
-                    Event::Connected(_) => self.tell.ever_connected = true,
+                    Event::Connected(_) => self.tell.connections += 1,
                     Event::Disconnected(end) => {
                         self.tell.given_up |= end.retry.is_none();
                         // A version the server does not speak is followed by an older one, if at all.
@@ -483,24 +483,36 @@ impl<T: Transport> Handle<T> {
         }
     }
 
-    /// Waits for the first connection: an error after one failed attempt for each server, or when the client
-    /// gives up.
-    pub fn poll_first_connection(&self, context: &Context<'_>) -> Poll<Result<(), ConnectError>> {
-        self.poll_connection(context, self.0.options.servers().len())
+    /// How many connections there were. Who waits for one begins by asking this.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        self.0.lock().tell.connections
     }
 
-    /// Waits until there is a connection: an error only when the client gives up or is stopped.
-    pub fn poll_connected(&self, context: &Context<'_>) -> Poll<Result<(), ConnectError>> {
-        self.poll_connection(context, usize::MAX)
+    /// Waits until there is a connection, or was one `since` that count of [`connections`](Self::connections) (it may have
+    /// been lost again at once). If there never was any: an error after one failed attempt for each server. Always: an
+    /// error when the client gives up or is stopped.
+    pub fn poll_first_connection(&self, since: u64, context: &Context<'_>) -> Poll<Result<(), ConnectError>> {
+        self.poll_connection(context, since, self.0.options.servers().len())
     }
 
-    fn poll_connection(&self, context: &Context<'_>, attempts: usize) -> Poll<Result<(), ConnectError>> {
+    /// As [`poll_first_connection`](Self::poll_first_connection), whatever number of attempts it takes.
+    pub fn poll_connected(&self, since: u64, context: &Context<'_>) -> Poll<Result<(), ConnectError>> {
+        self.poll_connection(context, since, usize::MAX)
+    }
+
+    fn poll_connection(
+        &self,
+        context: &Context<'_>,
+        since: u64,
+        attempts: usize,
+    ) -> Poll<Result<(), ConnectError>> {
         let mut state = self.0.lock();
-        if state.driver.is_connected() {
+        if state.driver.is_connected() || state.tell.connections > since {
             return Poll::Ready(Ok(()));
         }
         let tell = &state.tell;
-        let failed = tell.given_up || (!tell.ever_connected && tell.failures >= attempts);
+        let failed = tell.given_up || (tell.connections == 0 && tell.failures >= attempts);
         if failed && let Some(last) = &tell.last {
             return Poll::Ready(Err(match last.why {
                 Why::Stopped => ConnectError::Stopped,

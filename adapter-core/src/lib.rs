@@ -69,6 +69,8 @@ mod transport;
 mod url;
 mod waiters;
 mod wakers;
+#[cfg(feature = "ws")]
+mod ws;
 
 pub use mqtt_session::{self as session, proto};
 

@@ -13,8 +13,6 @@ use crate::error::ConnectError;
 use crate::properties::OwnedProperties;
 #[cfg(feature = "tls")]
 use crate::tls::Tls;
-#[cfg(feature = "tls")]
-use crate::url::Scheme;
 use crate::url::{ServerUrl, UrlError};
 
 /// How to reach the server, who to be there, and the limits of the client. The same for every adapter.
@@ -53,6 +51,8 @@ pub struct Options {
     engine: Config,
     inbox_bytes: usize,
     linger: Duration,
+    #[cfg(feature = "ws")]
+    ws_headers: Vec<(String, String)>,
     #[cfg(feature = "tls")]
     tls: Option<Tls>,
 }
@@ -91,6 +91,8 @@ impl Options {
             engine: Config::new(random()),
             inbox_bytes: Self::INBOX_BYTES,
             linger: Self::LINGER,
+            #[cfg(feature = "ws")]
+            ws_headers: Vec::new(),
             #[cfg(feature = "tls")]
             tls: None,
         }
@@ -229,6 +231,21 @@ impl Options {
         self.tls.as_ref()
     }
 
+    /// Adds a header to the request that opens a WebSocket, such as `Authorization`. Default none. `Debug` does not show
+    /// its value.
+    #[cfg(feature = "ws")]
+    #[must_use]
+    pub fn with_ws_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.ws_headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Headers added to the request that opens a WebSocket.
+    #[cfg(feature = "ws")]
+    pub fn ws_headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.ws_headers.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// The servers, in the order they are tried; at least one.
     #[must_use]
     pub fn servers(&self) -> &[ServerUrl] {
@@ -340,7 +357,7 @@ impl Options {
     )]
     pub(crate) fn prepare(&mut self) -> Result<(), ConnectError> {
         #[cfg(feature = "tls")]
-        if self.tls.is_none() && self.servers.iter().any(|server| server.scheme() == Scheme::Tls) {
+        if self.tls.is_none() && self.servers.iter().any(|server| server.scheme().is_encrypted()) {
             self.tls = Some(Tls::platform().map_err(ConnectError::Tls)?);
         }
         Ok(())

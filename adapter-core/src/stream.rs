@@ -1,42 +1,79 @@
 //! Transports over a socket.
 
 use core::fmt;
+use core::net::SocketAddr;
 use std::io::{self, IoSlice};
 
+use crate::event::Cause;
 use crate::options::Options;
 use crate::transport::Transport;
 use crate::url::{Scheme, ServerUrl};
 
-/// What the engine's bytes go through: the socket itself, or TLS over it. Never blocks if the socket does not.
-pub struct Stream<S>(Kind<S>);
+/// What the engine's bytes go through: the socket itself, TLS over it, or WebSocket over either. Never blocks if the
+/// socket does not.
+pub struct Stream<S: Transport>(Kind<S>);
 
-enum Kind<S> {
+enum Kind<S: Transport> {
     Plain(S),
     #[cfg(feature = "tls")]
     Tls(Box<crate::tls::TlsStream<S>>),
+    #[cfg(feature = "ws")]
+    Ws(Box<crate::ws::WsStream<S>>),
+}
+
+/// Runs the same code for each kind.
+macro_rules! each {
+    ($stream:expr, $inner:ident => $code:expr) => {
+        match &$stream.0 {
+            Kind::Plain($inner) => $code,
+            #[cfg(feature = "tls")]
+            Kind::Tls($inner) => $code,
+            #[cfg(feature = "ws")]
+            Kind::Ws($inner) => $code,
+        }
+    };
 }
 
 impl<S: Transport> Stream<S> {
-    /// What the server asks for, over a connected socket to it. TLS is not agreed on before
+    /// What the server asks for, over a connected socket to it. Nothing is agreed on before
     /// [`handshake`](Self::handshake) says so.
     ///
     /// # Errors
-    /// The host cannot be a name in a certificate, or TLS is not set up.
+    /// The host cannot be a name in a certificate, a header is not one, or the scheme is not part of this build: nothing
+    /// falls back to another.
     pub fn new(socket: S, server: &ServerUrl, options: &Options) -> io::Result<Self> {
+        let stream = if server.scheme().is_encrypted() {
+            Self::encrypted(socket, server, options)?
+        } else {
+            Self(Kind::Plain(socket))
+        };
         match server.scheme() {
-            #[cfg(feature = "tls")]
-            Scheme::Tls => match options.tls() {
-                Some(tls) => Ok(Self(Kind::Tls(Box::new(tls.stream(socket, server.host())?)))),
-                None => Err(io::Error::new(io::ErrorKind::InvalidInput, "TLS is not set up")),
-            },
-            // A scheme this build does not know has no address: nothing falls back to plaintext.
-            #[cfg(not(feature = "tls"))]
-            Scheme::Tls => {
-                let _ = options;
-                Err(io::ErrorKind::Unsupported.into())
-            }
-            Scheme::Tcp | Scheme::Unix => Ok(Self(Kind::Plain(socket))),
+            Scheme::Tcp | Scheme::Tls | Scheme::Unix => Ok(stream),
+            Scheme::Ws | Scheme::Wss => stream.framed(server, options),
         }
+    }
+
+    #[cfg(feature = "tls")]
+    fn encrypted(socket: S, server: &ServerUrl, options: &Options) -> io::Result<Self> {
+        match options.tls() {
+            Some(tls) => Ok(Self(Kind::Tls(Box::new(tls.stream(socket, server.host())?)))),
+            None => Err(io::Error::new(io::ErrorKind::InvalidInput, "TLS is not set up")),
+        }
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn encrypted(_: S, _: &ServerUrl, _: &Options) -> io::Result<Self> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    #[cfg(feature = "ws")]
+    fn framed(self, server: &ServerUrl, options: &Options) -> io::Result<Self> {
+        Ok(Self(Kind::Ws(Box::new(crate::ws::WsStream::new(self, server, options)?))))
+    }
+
+    #[cfg(not(feature = "ws"))]
+    fn framed(self, _: &ServerUrl, _: &Options) -> io::Result<Self> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     /// Goes on with the handshake; true: done. False: to be called again when the socket is ready.
@@ -48,6 +85,21 @@ impl<S: Transport> Stream<S> {
             Kind::Plain(_) => Ok(true),
             #[cfg(feature = "tls")]
             Kind::Tls(tls) => tls.handshake(),
+            #[cfg(feature = "ws")]
+            Kind::Ws(ws) => ws.handshake(),
+        }
+    }
+
+    /// What a failed handshake with the peer at this address is told as.
+    pub fn cause(&self, address: SocketAddr, error: &io::Error) -> Cause {
+        match &self.0 {
+            Kind::Plain(_) => Cause::dial(address, error),
+            #[cfg(feature = "tls")]
+            Kind::Tls(_) => Cause::tls(address, error),
+            #[cfg(feature = "ws")]
+            Kind::Ws(ws) if ws.is_under_failed() => ws.under().cause(address, error),
+            #[cfg(feature = "ws")]
+            Kind::Ws(_) => Cause::web_socket(address, error),
         }
     }
 
@@ -57,6 +109,8 @@ impl<S: Transport> Stream<S> {
             Kind::Plain(_) => false,
             #[cfg(feature = "tls")]
             Kind::Tls(tls) => tls.is_writing(),
+            #[cfg(feature = "ws")]
+            Kind::Ws(ws) => ws.under().is_writing(),
         }
     }
 
@@ -66,15 +120,19 @@ impl<S: Transport> Stream<S> {
             Kind::Plain(_) => {}
             #[cfg(feature = "tls")]
             Kind::Tls(tls) => tls.finish(),
+            #[cfg(feature = "ws")]
+            Kind::Ws(ws) => ws.finish(),
         }
     }
 
     /// The socket.
-    pub const fn socket(&self) -> &S {
+    pub fn socket(&self) -> &S {
         match &self.0 {
             Kind::Plain(socket) => socket,
             #[cfg(feature = "tls")]
             Kind::Tls(tls) => tls.socket(),
+            #[cfg(feature = "ws")]
+            Kind::Ws(ws) => ws.under().socket(),
         }
     }
 
@@ -86,44 +144,30 @@ impl<S: Transport> Stream<S> {
 
 impl<S: Transport> Transport for Stream<S> {
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        match &self.0 {
-            Kind::Plain(socket) => socket.read(buffer),
-            #[cfg(feature = "tls")]
-            Kind::Tls(tls) => tls.read(buffer),
-        }
+        each!(self, stream => stream.read(buffer))
     }
 
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        match &self.0 {
-            Kind::Plain(socket) => socket.write(bytes),
-            #[cfg(feature = "tls")]
-            Kind::Tls(tls) => tls.write(bytes),
-        }
+        each!(self, stream => stream.write(bytes))
     }
 
     fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        match &self.0 {
-            Kind::Plain(socket) => socket.write_vectored(slices),
-            #[cfg(feature = "tls")]
-            Kind::Tls(tls) => tls.write_vectored(slices),
-        }
+        each!(self, stream => stream.write_vectored(slices))
     }
 
     fn flush(&self) -> io::Result<()> {
-        match &self.0 {
-            Kind::Plain(socket) => socket.flush(),
-            #[cfg(feature = "tls")]
-            Kind::Tls(tls) => tls.flush(),
-        }
+        each!(self, stream => stream.flush())
     }
 }
 
-impl<S> fmt::Debug for Stream<S> {
+impl<S: Transport> fmt::Debug for Stream<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.0 {
-            Kind::Plain(_) => "Stream::Plain",
+            Kind::Plain(_) => "Stream(plain)",
             #[cfg(feature = "tls")]
-            Kind::Tls(_) => "Stream::Tls",
+            Kind::Tls(_) => "Stream(TLS)",
+            #[cfg(feature = "ws")]
+            Kind::Ws(_) => "Stream(WebSocket)",
         })
     }
 }

@@ -16,6 +16,10 @@ pub enum Scheme {
     Tcp,
     /// `mqtts://`, `ssl://` and `tls://`: TLS over TCP (feature `tls`).
     Tls,
+    /// `ws://`: WebSocket over TCP, not encrypted (feature `ws`).
+    Ws,
+    /// `wss://`: WebSocket over TLS (features `ws` and `tls`).
+    Wss,
     /// `unix://`: a Unix socket of this machine (on Unix).
     Unix,
 }
@@ -25,24 +29,36 @@ impl Scheme {
         match name {
             "mqtt" | "tcp" => Some(Self::Tcp),
             "mqtts" | "ssl" | "tls" if cfg!(feature = "tls") => Some(Self::Tls),
+            "ws" if cfg!(feature = "ws") => Some(Self::Ws),
+            "wss" if cfg!(all(feature = "ws", feature = "tls")) => Some(Self::Wss),
             "unix" if cfg!(unix) => Some(Self::Unix),
             _ => None,
         }
+    }
+
+    /// Whether TLS is part of it.
+    #[must_use]
+    pub const fn is_encrypted(self) -> bool {
+        matches!(self, Self::Tls | Self::Wss)
     }
 
     const fn name(self) -> &'static str {
         match self {
             Self::Tcp => "mqtt",
             Self::Tls => "mqtts",
+            Self::Ws => "ws",
+            Self::Wss => "wss",
             Self::Unix => "unix",
         }
     }
 
-    /// As registered for MQTT; a Unix socket has none.
+    /// As registered for MQTT and HTTP; a Unix socket has none.
     const fn default_port(self) -> u16 {
         match self {
             Self::Tcp => 1883,
             Self::Tls => 8883,
+            Self::Ws => 80,
+            Self::Wss => 443,
             Self::Unix => 0,
         }
     }
@@ -53,6 +69,7 @@ impl Scheme {
 /// Written `mqtt://user:password@host:port` or `tcp://…`, which mean the same: MQTT over TCP. `mqtts://`, `ssl://` and
 /// `tls://` mean TLS. The port may be left out (1883, with TLS 8883), an IPv6 address stands in brackets, and bytes of
 /// user name and password that have a meaning in a URL are percent-encoded (`p%40ss` is `p@ss`).
+/// `ws://` and `wss://` are WebSocket (ports 80 and 443) and may have a path, which many brokers want to be `/mqtt`.
 /// `unix:///run/broker.sock` is a Unix socket. `Display` and `Debug` never show the password.
 ///
 /// ```
@@ -73,6 +90,8 @@ pub struct ServerUrl {
     /// The path of a Unix socket.
     host: String,
     port: u16,
+    /// Of WebSocket, from the first slash on.
+    path: String,
     username: Option<String>,
     password: Option<Vec<u8>>,
 }
@@ -115,9 +134,13 @@ impl ServerUrl {
         if host.contains('%') {
             return Err(UrlError::Host);
         }
-        if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
-            return Err(UrlError::Path);
-        }
+        let path = match (kind, url.query()) {
+            _ if url.fragment().is_some() => return Err(UrlError::Path),
+            (Scheme::Ws | Scheme::Wss, Some(query)) => format!("{}?{query}", url.path()),
+            (Scheme::Ws | Scheme::Wss, None) => url.path().to_owned(),
+            (_, None) if matches!(url.path(), "" | "/") => String::new(),
+            _ => return Err(UrlError::Path),
+        };
         let port = match url.port() {
             Some(0) => return Err(UrlError::Port),
             Some(port) => port,
@@ -133,7 +156,7 @@ impl ServerUrl {
             ),
         };
         let password = url.password().map(percent_decode).transpose()?;
-        Ok(Self { scheme: kind, host, port, username, password })
+        Ok(Self { scheme: kind, host, port, path, username, password })
     }
 
     /// The server at a host name or address (IPv6 without brackets) and a port, without credentials.
@@ -153,7 +176,7 @@ impl ServerUrl {
         if port == 0 {
             return Err(UrlError::Port);
         }
-        Ok(Self { scheme: Scheme::Tcp, host, port, username: None, password: None })
+        Ok(Self { scheme: Scheme::Tcp, host, port, path: String::new(), username: None, password: None })
     }
 
     /// The server at a Unix socket, given by its absolute path. User name and password, if any, are set in
@@ -169,16 +192,25 @@ impl ServerUrl {
         if !path.starts_with('/') || path.contains('\0') {
             return Err(UrlError::SocketPath);
         }
-        Ok(Self { scheme: Scheme::Unix, host: path, port: 0, username: None, password: None })
+        Ok(Self {
+            scheme: Scheme::Unix,
+            host: path,
+            port: 0,
+            path: String::new(),
+            username: None,
+            password: None,
+        })
     }
 
     /// The same server over TLS, at the same port.
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn over_tls(mut self) -> Self {
-        if self.scheme == Scheme::Tcp {
-            self.scheme = Scheme::Tls;
-        }
+        self.scheme = match self.scheme {
+            Scheme::Tcp => Scheme::Tls,
+            Scheme::Ws => Scheme::Wss,
+            other => other,
+        };
         self
     }
 
@@ -198,6 +230,22 @@ impl ServerUrl {
     #[must_use]
     pub const fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Path of a WebSocket, with its query; empty for everything else.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Host and port as HTTP writes them.
+    #[cfg(feature = "ws")]
+    pub(crate) fn authority(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
     }
 
     /// User name, decoded.
@@ -235,10 +283,16 @@ impl fmt::Display for ServerUrl {
             }
         }
         if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
+            write!(f, "[{}]:{}", self.host, self.port)?;
         } else {
-            write!(f, "{}:{}", self.host, self.port)
+            write!(f, "{}:{}", self.host, self.port)?;
         }
+        // A query may hold a token.
+        let (path, query) = match self.path.split_once('?') {
+            Some((path, _)) => (path, "?***"),
+            None => (self.path.as_str(), ""),
+        };
+        write!(f, "{path}{query}")
     }
 }
 
@@ -286,7 +340,7 @@ impl fmt::Display for UrlError {
             Self::NoScheme => f.write_str("the address has no scheme: write mqtt://host or mqtt://host:port"),
             Self::SchemeNotSupported { scheme } => {
                 let when = match scheme.as_str() {
-                    "mqtts" | "ssl" | "tls" | "unix" => "by this build",
+                    "mqtts" | "ssl" | "tls" | "ws" | "wss" | "unix" => "by this build",
                     _ => "yet",
                 };
                 write!(f, "{scheme}:// is not supported {when}: use mqtt:// (TCP, not encrypted) or mqtts:// (TLS)")
@@ -355,6 +409,17 @@ mod tests {
         }
         let server = ServerUrl::new("h", 1).unwrap().over_tls();
         assert_eq!((server.scheme(), server.port()), (Scheme::Tls, 1));
+    }
+
+    #[cfg(all(feature = "ws", feature = "tls"))]
+    #[test]
+    fn websockets_have_a_path_and_hide_their_query() {
+        let server = ServerUrl::parse("wss://me:secret@h/mqtt?token=canary").unwrap();
+        assert_eq!((server.scheme(), server.port(), server.path()), (Scheme::Wss, 443, "/mqtt?token=canary"));
+        assert_eq!(server.to_string(), "wss://me:***@h:443/mqtt?***");
+        let server = ServerUrl::parse("ws://[::1]:8080").unwrap();
+        assert_eq!((server.host(), server.port(), server.path()), ("::1", 8080, "/"));
+        assert_eq!(ServerUrl::parse("ws://h/#a"), Err(UrlError::Path));
     }
 
     #[cfg(unix)]

@@ -233,7 +233,8 @@ impl Client {
     /// # Errors
     /// [`ConnectError::Failed`] or [`ConnectError::Stopped`].
     pub async fn connected(&self) -> Result<(), ConnectError> {
-        poll_fn(|context| self.handle.poll_first_connection(context)).await
+        let since = self.handle.connections();
+        poll_fn(|context| self.handle.poll_first_connection(since, context)).await
     }
 
     /// Whether a server has accepted the connection and it is up.

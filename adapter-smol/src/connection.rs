@@ -219,7 +219,7 @@ async fn connect(
             let failed = |error| Cause::dial(address, &error);
             let socket = Socket::connect(address).await.map_err(failed)?;
             let link = Stream::new(socket, server, options).map_err(failed)?;
-            handshake(&link).await.map_err(|error| Cause::tls(address, &error))?;
+            handshake(&link).await.map_err(|error| link.cause(address, &error))?;
             Ok(Arc::new(link))
         };
         let timeout = async {
@@ -234,7 +234,7 @@ async fn connect(
     Err(last)
 }
 
-/// What goes on between the socket and the first packet: TLS.
+/// What goes on between the socket and the first packet: TLS, WebSocket.
 async fn handshake(link: &Link) -> io::Result<()> {
     while !link.handshake()? {
         // Which of the two it waits for only TLS knows; mostly the socket can be written all along.

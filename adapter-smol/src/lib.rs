@@ -34,7 +34,8 @@
 //! # Sockets
 //!
 //! `mqtt://` and `tcp://` are TCP with `TCP_NODELAY`, `mqtts://`, `ssl://` and `tls://` are TLS (feature `tls`, on by default) with what
-//! `Options::with_tls` says, `unix://` is a Unix socket. None falls back to another. All addresses of a host name are tried in the resolver's order, within
+//! `Options::with_tls` says, `ws://` and `wss://` are WebSocket
+//! (feature `ws`, on by default), `unix://` is a Unix socket. None falls back to another. All addresses of a host name are tried in the resolver's order, within
 //! [`Config::dial_timeout`](Config::dial_timeout). The first message after a pause is written at once by the task that publishes it. What
 //! follows within 50 µs is gathered and leaves in one write: when 32 KiB are there, when a task begins to wait for an
 //! answer or a message, or as soon as the executor polls the [`Connection`].

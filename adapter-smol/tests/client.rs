@@ -345,8 +345,10 @@ fn a_connection_that_is_dropped_ends_whoever_waits() {
     let (client, mut connection) = connect(options(&server)).unwrap();
     let script = thread::spawn(move || {
         let mut link = server.welcome(false);
-        assert!(matches!(link.next(), Got::Publish { .. }));
-        assert_eq!(link.next(), Got::End);
+        // Whether it left or was still gathered with others when the connection was dropped.
+        if matches!(link.next(), Got::Publish { .. }) {
+            assert_eq!(link.next(), Got::End);
+        }
     });
     let receipt = future::block_on(future::or(
         async {

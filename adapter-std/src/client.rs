@@ -56,7 +56,7 @@ impl Client {
     /// [`ConnectError`].
     pub fn connect(options: Options) -> Result<Self, ConnectError> {
         let client = Self::start(options)?;
-        match block(|context| client.handle.poll_first_connection(context)) {
+        match block(|context| client.handle.poll_first_connection(0, context)) {
             Ok(()) => Ok(client),
             Err(error) => {
                 client.stop_with(Stop::now());
@@ -248,7 +248,8 @@ impl Client {
     /// # Errors
     /// [`ConnectError::TimedOut`]; [`ConnectError::Failed`] if the client has given up; [`ConnectError::Stopped`].
     pub fn wait_connected(&self, timeout: Duration) -> Result<(), ConnectError> {
-        match block_for(timeout, |context| self.handle.poll_connected(context)) {
+        let since = self.handle.connections();
+        match block_for(timeout, |context| self.handle.poll_connected(since, context)) {
             Ok(result) => result,
             Err(_) => Err(ConnectError::TimedOut { last: self.handle.last_disconnect() }),
         }

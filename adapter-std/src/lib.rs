@@ -1,6 +1,6 @@
 //! An MQTT client for threads.
 //!
-//! Two ways to use the engine, over TCP, TLS or a Unix socket, with the same [`Options`] and the same [`Event`]s:
+//! Two ways to use the engine, over TCP, TLS, WebSocket or a Unix socket, with the same [`Options`] and the same [`Event`]s:
 //!
 //! * [`Client`]: a handle that any number of threads share. Calls block until there is room or an answer; one thread
 //!   of its own does the input and output.
@@ -33,7 +33,8 @@
 //! # Sockets
 //!
 //! `mqtt://` and `tcp://` are TCP with `TCP_NODELAY`, `mqtts://`, `ssl://` and `tls://` are TLS (feature `tls`, on by default) with what
-//! `Options::with_tls` says, `unix://` is a Unix socket. None falls back to another. All are non-blocking. All addresses of a host name are tried in the resolver's order, within
+//! `Options::with_tls` says, `ws://` and `wss://` are WebSocket
+//! (feature `ws`, on by default), `unix://` is a Unix socket. None falls back to another. All are non-blocking. All addresses of a host name are tried in the resolver's order, within
 //! [`Config::dial_timeout`](Config::dial_timeout). The first message after a pause is written at once by the thread that publishes it. What
 //! follows within 50 µs is gathered and leaves in one write: when 32 KiB are there, when a thread begins to wait for an
 //! answer or a message, with the next publish after the 50 µs, or after 1 ms.

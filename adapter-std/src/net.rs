@@ -68,7 +68,7 @@ enum Peer {
 
 enum Stage {
     Connecting(Socket),
-    /// What goes on between the socket and the first packet: TLS.
+    /// What goes on between the socket and the first packet: TLS, WebSocket.
     Handshake(Link),
 }
 
@@ -328,7 +328,7 @@ fn progress(
     match (link.handshake(), peer) {
         (Ok(true), _) => Ok(Progress::Done(link)),
         (Ok(false), _) => Ok(Progress::Wait(Stage::Handshake(link))),
-        (Err(error), Peer::Address(address)) => Err(Cause::tls(*address, &error)),
+        (Err(error), Peer::Address(address)) => Err(link.cause(*address, &error)),
         (Err(error), Peer::Path(_)) => Err(peer.cause(&error)),
     }
 }

@@ -88,6 +88,22 @@ fn every_server_is_tried_before_connecting_fails() {
 }
 
 #[test]
+fn a_first_connection_that_is_lost_at_once_was_a_connection() {
+    for _ in 0..20 {
+        let server = Server::new();
+        let mut options = options(&server);
+        options.engine_mut().backoff.base = Duration::from_secs(3_600);
+        options.engine_mut().backoff.cap = Duration::from_secs(3_600);
+        let client = thread::spawn(move || Client::connect(options).unwrap());
+        let mut link = server.accept();
+        link.connect();
+        // CONNACK and DISCONNECT in one piece: both are seen before whoever waits for the connection can look.
+        link.send_bytes(&[0x20, 0x03, 0x00, 0x00, 0x00, 0xE0, 0x01, 0x89]);
+        drop(client.join().unwrap());
+    }
+}
+
+#[test]
 fn broken_bytes_are_an_error_and_end_only_the_connection() {
     let (client, server, mut link) = pair(|options| options);
     // A PUBLISH with QoS 3.
