@@ -208,7 +208,8 @@ impl<T> Default for Router<T> {
 
 impl<T: fmt::Debug> fmt::Debug for Router<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Router").field("len", &self.len).finish_non_exhaustive()
+        let levels = self.nodes.len().saturating_sub(self.free.len());
+        f.debug_struct("Router").field("len", &self.len).field("levels", &levels).finish_non_exhaustive()
     }
 }
 

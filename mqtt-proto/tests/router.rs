@@ -128,3 +128,24 @@ fn c16_a_deep_filter() {
     drop(router.clone());
     drop(router);
 }
+
+/// Levels no filter needs any longer are freed, and used again for others.
+#[test]
+fn levels_are_freed() {
+    let filter = |text| TopicFilter::new(text).expect("a filter");
+    let mut router = Router::new();
+    for text in ["a/b/c", "a/x", "a/b/#"] {
+        router.insert(filter(text), text);
+    }
+    // The root, a, b, c, x.
+    assert_eq!(format!("{router:?}"), "Router { len: 3, levels: 5, .. }");
+    assert_eq!(router.remove(filter("a/b/c"), |_| true), 1);
+    assert_eq!(format!("{router:?}"), "Router { len: 2, levels: 4, .. }");
+    assert_eq!(router.remove(filter("a/b/#"), |_| true), 1);
+    assert_eq!(format!("{router:?}"), "Router { len: 1, levels: 3, .. }");
+    router.insert(filter("y/z"), "y/z");
+    assert_eq!(format!("{router:?}"), "Router { len: 2, levels: 5, .. }");
+    assert!(format!("{:?}", router.matches(TopicName::new("y/z").expect("a name"))).starts_with("Matches"));
+    assert_eq!(router.remove(filter("y/z"), |_| true) + router.remove(filter("a/x"), |_| true), 2);
+    assert_eq!(format!("{router:?}"), "Router { len: 0, levels: 0, .. }");
+}
