@@ -22,7 +22,7 @@ fn wrong_url() {
     for (url, words) in [
         ("localhost:1883", &["mqtt://"][..]),
         ("http://localhost", &["http", "mqtt://"]),
-        ("ws://localhost", &["ws", "not supported yet"]),
+        ("quic://localhost", &["quic", "not supported yet"]),
         ("mqtt://", &["host"]),
         ("mqtt://localhost:99999", &["port"]),
         ("mqtt://[::g]", &["IPv6"]),
