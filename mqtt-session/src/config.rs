@@ -43,7 +43,8 @@ pub struct Config {
     /// Default 1,024; 0 counts as 1.
     pub receive_maximum: u16,
     /// Largest inbound packet in bytes; announced as Maximum Packet Size in 5.0. The driver's read
-    /// buffer must be able to hold one such packet. Default 1 MiB.
+    /// buffer must be able to hold one such packet. Default 1 MiB; less than 64 counts as 64, so that
+    /// CONNACK and acknowledgements fit.
     pub max_packet_in: u32,
     /// What happens to an inbound packet over `max_packet_in`.
     pub oversize: Oversize,
@@ -57,7 +58,8 @@ pub struct Config {
     pub servers: u8,
     /// Whether granted subscriptions are made again, before anything else is sent, whenever the server
     /// has lost the session (and on 3.1, which cannot tell, on every connection). They are kept among
-    /// the operations until an UNSUBSCRIBE takes them back. Default true.
+    /// the operations until an UNSUBSCRIBE takes them back; one that would take the last free one is not
+    /// kept. Default true.
     pub resubscribe: bool,
     /// In which order the servers are tried.
     pub server_order: ServerOrder,

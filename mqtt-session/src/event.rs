@@ -88,6 +88,13 @@ pub enum Event<'i> {
         /// The server's answer for each filter that was still subscribed, in order.
         codes: ReasonCodes<'i>,
     },
+    /// A subscription could not be made again on a new session: the server's limits rule it out.
+    SubscriptionLost {
+        /// The token `subscribe` gave.
+        token: Token,
+        /// What the server does not support.
+        code: ReasonCode,
+    },
     /// The connection was lost several times in a row with this operation the first one not
     /// acknowledged, and without any other progress: it may be what the server cannot bear
     /// (`Config::suspect`).

@@ -206,8 +206,9 @@ impl Exchanges {
         is(self.first.head(), Phase::Acked1) || is(self.second.head(), Phase::Acked2)
     }
 
-    /// The next acknowledgement whose turn it is, taken off its list.
-    pub(crate) fn next_acknowledged(&mut self, table: &mut [Exchange]) -> Option<Owed> {
+    /// The next acknowledgement whose turn it is, taken off its list. `refusable`: the version has a way to
+    /// refuse a message (5.0).
+    pub(crate) fn next_acknowledged(&mut self, table: &mut [Exchange], refusable: bool) -> Option<Owed> {
         let head = self.first.head();
         if let Some(entry) = table.get(head as usize).filter(|entry| entry.phase == Phase::Acked1) {
             let owed = Owed::new(OwedKind::Puback, PacketId::new(entry.id)?, entry.reason);
@@ -217,7 +218,7 @@ impl Exchanges {
         let head = self.second.head();
         if let Some(entry) = table.get_mut(head as usize).filter(|entry| entry.phase == Phase::Acked2) {
             let owed = Owed::new(OwedKind::Pubrec, PacketId::new(entry.id)?, entry.reason);
-            if entry.reason.is_error() {
+            if refusable && entry.reason.is_error() {
                 // A PUBREC of 0x80 or above ends the exchange; no PUBREL follows.
                 self.remove(table, head);
             } else {
@@ -389,10 +390,10 @@ mod tests {
         let first = open.add(&mut table, id(1), Phase::Delivered1).unwrap();
         let second = open.add(&mut table, id(2), Phase::Delivered1).unwrap();
         assert!(open.acknowledge(&mut table, second, ReasonCode::Success));
-        assert_eq!(open.next_acknowledged(&mut table), None);
+        assert_eq!(open.next_acknowledged(&mut table, true), None);
         assert!(open.acknowledge(&mut table, first, ReasonCode::Success));
         let given: Vec<u16> =
-            core::iter::from_fn(|| open.next_acknowledged(&mut table)).map(|owed| owed.id).collect();
+            core::iter::from_fn(|| open.next_acknowledged(&mut table, true)).map(|owed| owed.id).collect();
         assert_eq!(given, [1, 2]);
         assert!(!open.acknowledge(&mut table, first, ReasonCode::Success), "used twice");
     }

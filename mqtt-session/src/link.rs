@@ -41,6 +41,8 @@ pub(crate) struct Link {
     pub(crate) state: State,
     /// `Command::Open` is to be fetched.
     pub(crate) open_wanted: bool,
+    /// The next attempt fell due while notices were waiting to be fetched.
+    pub(crate) attempt_due: bool,
     /// `Command::Close` was fetched.
     pub(crate) close_given: bool,
     /// Closing: nothing more is waited for.
@@ -73,6 +75,7 @@ impl Link {
         Self {
             state: State::Idle,
             open_wanted: false,
+            attempt_due: false,
             close_given: false,
             flushed: false,
             disconnect: None,
@@ -200,6 +203,11 @@ impl Notices {
 
     pub(crate) const fn is_calm(&self) -> bool {
         self.len <= Self::CALM
+    }
+
+    /// Whether the end of a run was not fetched yet.
+    pub(crate) fn has_stopped(&self) -> bool {
+        self.ring.iter().take(self.len).any(|notice| matches!(notice, Notice::Stopped { .. }))
     }
 
     pub(crate) fn push(&mut self, notice: Notice) {

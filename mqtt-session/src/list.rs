@@ -132,11 +132,6 @@ impl FreeList {
         self.head != NONE || (self.fresh as usize) < len
     }
 
-    /// The slot that would be taken next.
-    pub(crate) fn peek(&self) -> u32 {
-        if self.head == NONE { self.fresh } else { self.head }
-    }
-
     pub(crate) fn take<T: Linked>(&mut self, table: &[T]) -> Option<u32> {
         if self.head != NONE {
             let index = self.head;

@@ -31,6 +31,8 @@ pub(crate) enum Ending {
     Lost,
     Unknown,
     Abandoned,
+    /// A subscription that was granted before and cannot be made again.
+    Forgotten(ReasonCode),
     Stopped,
 }
 
@@ -51,9 +53,13 @@ pub(crate) struct Slot {
     pub(crate) retain: bool,
     /// The payload lies beside the arena, shared with the caller.
     pub(crate) shared: bool,
-    /// A byte of it may have been sent at some time: a resend carries DUP, `cancel` comes too late.
+    /// A byte of it may have been sent at some time, in this session or a lost one: it can be neither
+    /// cancelled nor dropped.
     pub(crate) touched: bool,
-    /// The hand-out on connection `epoch` was its first.
+    /// What `touched` was before the last hand-out.
+    pub(crate) was_touched: bool,
+    /// The hand-out on connection `epoch` gave it its identifier: nothing of it was sent in this session
+    /// before.
     pub(crate) first_time: bool,
     /// The connection it was handed out on last.
     pub(crate) epoch: u32,
@@ -72,8 +78,8 @@ pub(crate) struct Slot {
     /// Its `Done` was told: a SUBSCRIBE that is made again, a refused PUBLISH whose exchange is being
     /// ended. Nobody waits for its end.
     pub(crate) told: bool,
-    /// The rest of its time is told to a 5.0 server.
-    pub(crate) expiry_on_wire: bool,
+    /// When it expires at the server, which a 5.0 one is told; stamped like `expires`.
+    pub(crate) wire_expires: Instant,
 }
 
 impl Slot {
@@ -91,6 +97,7 @@ impl Slot {
         retain: false,
         shared: false,
         touched: false,
+        was_touched: false,
         first_time: false,
         epoch: 0,
         filters: 0,
@@ -101,7 +108,7 @@ impl Slot {
         key: None,
         expires: Instant::NEVER,
         told: false,
-        expiry_on_wire: false,
+        wire_expires: Instant::NEVER,
     };
 
     /// PUBLISH at QoS 0: it holds no identifier and nothing answers it.
@@ -142,6 +149,8 @@ impl Linked for Slot {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Operations {
     pub(crate) free: FreeList,
+    /// Open operations whose `Done` was told already.
+    pub(crate) told: u32,
     /// Operations accepted so far: what tells two tokens of one slot apart.
     accepted: u32,
     /// In order of acceptance: first what was handed out on this connection, from `cursor` on what was
@@ -168,6 +177,7 @@ impl Operations {
     pub(crate) const fn new() -> Self {
         Self {
             free: FreeList::new(),
+            told: 0,
             accepted: 0,
             order: List::new(),
             cursor: NONE,
@@ -181,9 +191,14 @@ impl Operations {
         }
     }
 
-    /// Operations accepted and not ended.
+    /// Operations on the lists of what is under way.
     pub(crate) const fn open(&self) -> u32 {
         self.order.len().saturating_add(self.release.len()).saturating_add(self.sending.len())
+    }
+
+    /// Operations whose `Done` is still to come.
+    pub(crate) const fn pending(&self) -> u32 {
+        self.open().saturating_sub(self.told)
     }
 
     /// Slots in use: open operations, ended ones whose `Done` was not fetched, held subscriptions.
@@ -208,7 +223,9 @@ impl Operations {
         if self.cursor == NONE {
             self.cursor = index;
         }
-        let mortal = slots.get(index as usize).is_some_and(|slot| slot.expires != Instant::NEVER);
+        let mortal = slots
+            .get(index as usize)
+            .is_some_and(|slot| slot.expires.min(slot.wire_expires) != Instant::NEVER);
         if mortal && self.unstamped == NONE {
             self.unstamped = index;
         }
@@ -222,10 +239,12 @@ impl Operations {
     /// The time is told: times to live begin to count.
     pub(crate) fn stamp(&mut self, slots: &mut [Slot], now: Instant) {
         while let Some(slot) = slots.get_mut(self.unstamped as usize) {
-            if slot.expires != Instant::NEVER {
-                slot.expires = now.after(Duration::from_micros(slot.expires.as_micros()));
-                self.next_expiry = self.next_expiry.min(slot.expires);
+            for expires in [&mut slot.expires, &mut slot.wire_expires] {
+                if *expires != Instant::NEVER {
+                    *expires = now.after(Duration::from_micros(expires.as_micros()));
+                }
             }
+            self.next_expiry = self.next_expiry.min(slot.expires);
             self.unstamped = crate::list::next(slots, self.unstamped);
         }
     }
@@ -280,6 +299,7 @@ impl Operations {
                 slot.stage = Stage::Queued;
                 slot.touched = false;
                 slot.told = true;
+                self.told = self.told.saturating_add(1);
             }
             self.order.insert_before(slots, index, behind);
         }

@@ -115,7 +115,9 @@ impl<S: Storage> Session<S> {
     /// Accepts a message for delivery, connected or not. It is copied once (a large shared payload is
     /// not copied at all) and waits for the transport, for the server's quota, or for a connection.
     ///
-    /// At QoS 1 and 2 exactly one `Event::Done` follows; at QoS 0 only with `Config::qos0_receipts`.
+    /// At QoS 1 and 2 exactly one `Event::Done` follows; at QoS 0 only with `Config::qos0_receipts`. A
+    /// QoS 0 message without receipt lies in the outgoing buffer at once where nothing waits before it:
+    /// a cut before it left loses it.
     /// O(length), or O(`Config::queue_bytes`) when the memory has to be squeezed. Allocates only to
     /// grow beyond what was ever in use.
     ///

@@ -84,6 +84,13 @@ impl Timers {
         }
     }
 
+    /// Whether a deadline runs, or begins when the time is told.
+    pub(crate) fn is_set(&self, timer: Timer) -> bool {
+        let index = timer as usize;
+        self.due.get(index).is_some_and(|due| *due != Instant::NEVER)
+            || self.pending.get(index).is_some_and(|span| *span != 0)
+    }
+
     /// The session was told the time: pending spans become deadlines.
     #[inline]
     pub(crate) fn tell(&mut self, now: Instant) {

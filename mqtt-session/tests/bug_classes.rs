@@ -129,7 +129,8 @@ scenario!(s05_a_puback_for_a_qos_2_message_ends_it_as_violated_and_it_is_not_sen
     t.send(Puback::new(id(1)));
     t.done(token, "Violated");
     t.refuses(ReasonCode::ProtocolError);
-    t.resume();
+    // The server may hold a half of the exchange: the next session is a new one.
+    t.connect();
     t.expect_silence();
 });
 

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use mqtt_proto::{Encode, EncodeError, Properties, Property, PropertyPlace, Publish, Qos};
+use mqtt_proto::{Encode, EncodeError, Properties, Property, PropertyId, PropertyPlace, Publish, Qos};
 use mqtt_proto::{Subscribe, Subscription, Subscriptions, TopicFilter, TopicFilters, Unsubscribe, Version};
 
 use super::pump::OWN_HEAD;
@@ -131,6 +131,11 @@ impl Core {
             0
         } else {
             message.properties.check(PropertyPlace::Publish).map_err(PublishError::Invalid)?;
+            if message.properties.subscription_identifiers().next().is_some() {
+                // [MQTT-3.3.4-6]: only a server's PUBLISH carries them.
+                let property = PropertyId::SubscriptionIdentifier;
+                return Err(PublishError::Invalid(EncodeError::PropertyNotAllowed(property)));
+            }
             kept_properties(message.properties)
                 .map(|property| property.encoded_len())
                 .fold(0, usize::saturating_add)
@@ -164,8 +169,8 @@ impl Core {
                 return Err(PublishError::RetainNotSupported);
             }
         }
-        if let Some(key) = message.key {
-            self.drop_older_value(tables, key);
+        if let Some(older) = message.key.and_then(|key| self.older_value(tables, key)) {
+            self.replace(tables, older, cost(plan.all()))?;
         }
         if self.room_for(cost(plan.all())).is_err() {
             self.make_room(tables, cost(plan.all()));
@@ -333,14 +338,9 @@ impl Core {
         slot.key = message.key;
         let told =
             if message.properties.is_empty() { None } else { message.properties.message_expiry_interval() };
-        slot.expiry_on_wire = told.is_some();
-        let told = told.map(|seconds| Duration::from_secs(seconds.into()));
-        slot.expires = match (message.ttl, told) {
-            (None, None) => Instant::NEVER,
-            (ttl, told) => {
-                Instant::ZERO.after(ttl.unwrap_or(Duration::MAX).min(told.unwrap_or(Duration::MAX)))
-            }
-        };
+        let span = |span: Option<Duration>| span.map_or(Instant::NEVER, |span| Instant::ZERO.after(span));
+        slot.wire_expires = span(told.map(|seconds| Duration::from_secs(seconds.into())));
+        slot.expires = span(message.ttl).min(slot.wire_expires);
         let (topic, rest) = content.split_at_mut_checked(plan.head_len)?;
         topic.copy_from_slice(message.topic.as_str().as_bytes());
         let mut rest = rest;
@@ -372,7 +372,7 @@ impl Core {
         slot.tag = 0;
         slot.key = None;
         slot.expires = Instant::NEVER;
-        slot.expiry_on_wire = false;
+        slot.wire_expires = Instant::NEVER;
         let (head, body) = content.split_at_mut_checked(plan.properties_len)?;
         properties.write_body(head).ok()?;
         filters.write_body(body).ok()?;
@@ -426,7 +426,14 @@ impl Core {
     /// The bytes that DISCONNECT properties will keep; 0: they are empty, not valid or find no room.
     pub(crate) fn plan_farewell(&self, properties: Properties<'_>) -> usize {
         let len = properties.body_len();
-        let room = self.kept.saturating_add(cost(len)) <= self.bounds.arena;
+        // The rest of DISCONNECT has at most 12 bytes.
+        let fits = len.saturating_add(12) <= self.bounds.wire;
+        let room = fits && self.kept.saturating_add(cost(len)) <= self.bounds.arena;
+        // U-19: a session that was to end with the connection cannot be made to outlive it.
+        let raises = self.handshake.session_expiry == 0 && properties.session_expiry_interval().is_some();
+        if raises {
+            return 0;
+        }
         if room && self.farewell.is_none() && properties.check(PropertyPlace::Disconnect).is_ok() {
             len
         } else {

@@ -42,6 +42,7 @@ impl Core {
             && self.ops.cursor == NONE
             && self.ops.release_cursor == NONE
             && self.owed.is_empty()
+            && !self.exchanges.has_acknowledged(tables.exchanges)
             && !self.connection.ping_owed
             && self.wire.pending() < GATHER;
         let unlimited = self.limits.maximum_packet_size >= LONGEST_PACKET
@@ -71,15 +72,22 @@ impl Core {
             properties: message.properties,
             payload,
         };
-        let longest = message.topic.as_str().len().saturating_add(payload.len()).saturating_add(OWN_HEAD);
+        // At least what is needed: whether it fits must not depend on how long the table is now.
+        let properties = if message.properties.is_empty() { 0 } else { message.properties.body_len() };
+        let longest = message
+            .topic
+            .as_str()
+            .len()
+            .saturating_add(properties)
+            .saturating_add(payload.len())
+            .saturating_add(OWN_HEAD);
         let space = self.wire.space(tables.wire, longest);
         match publish.encode(self.link.version, space) {
             Ok(len) => {
                 self.wire.written(len);
                 self.stats.publishes_out = self.stats.publishes_out.wrapping_add(1);
                 // It has ended before it began: the token names nothing that will ever be told.
-                let index = self.ops.free.peek();
-                Direct::Taken(Token::new(index, self.ops.next_generation()))
+                Direct::Taken(Token::new(0, self.ops.next_generation()))
             }
             Err(EncodeError::BufferTooSmall { needed }) => match self.no_room(tables.wire.len(), needed) {
                 super::pump::Stop::Need(table, len) => Direct::Need((table, len)),

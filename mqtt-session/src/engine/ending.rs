@@ -15,6 +15,9 @@ impl Core {
     /// The next `Done` to be fetched.
     pub(super) fn next_ended(&mut self, tables: &mut Tables<'_>) -> Option<Event<'static>> {
         if let Some((token, tag, ending)) = self.ghosts.pop() {
+            if let Ending::Forgotten(code) = ending {
+                return Some(Event::SubscriptionLost { token, code });
+            }
             return Some(Event::Done { token, tag, outcome: told(ending) });
         }
         let index = self.ops.ended.pop_front(tables.slots)?;
@@ -27,19 +30,22 @@ impl Core {
 
     /// Lets go of what an operation kept and of its packet identifier.
     pub(super) fn release_content(&mut self, tables: &mut Tables<'_>, index: u32) {
+        let kept = tables.slots.get(index as usize).map_or(0, |slot| self.cost_of(tables, slot));
         let Some(slot) = tables.slots.get_mut(index as usize) else { return };
         if slot.at != NONE {
-            let mut len = Arena::len_of(tables.arena, slot.at);
-            if slot.shared {
-                len = len.saturating_add(slot.payload_len as usize);
-            }
-            self.kept = self.kept.saturating_sub(cost(len));
+            self.kept = self.kept.saturating_sub(kept);
             self.arena.free(tables.arena, slot.at);
             slot.at = NONE;
             if core::mem::take(&mut slot.shared) {
                 tables.shared.drop(index);
             }
         }
+    }
+
+    /// The bytes that count for an operation against the budget.
+    pub(super) fn cost_of(&self, tables: &Tables<'_>, slot: &Slot) -> usize {
+        let beside = if slot.shared { slot.payload_len as usize } else { 0 };
+        cost(Arena::len_of(tables.arena, slot.at).saturating_add(beside))
     }
 
     pub(super) fn release_id(&mut self, tables: &mut Tables<'_>, index: u32) {
@@ -52,6 +58,9 @@ impl Core {
     /// Takes an operation off its list, and its send quota and identifier with it.
     pub(super) fn detach(&mut self, tables: &mut Tables<'_>, index: u32) {
         self.ops.unlink(tables.slots, index);
+        if tables.slots.get(index as usize).is_some_and(|slot| slot.told && slot.stage != Stage::Held) {
+            self.ops.told = self.ops.told.saturating_sub(1);
+        }
         self.give_quota(tables, index);
         self.release_id(tables, index);
         self.release_content(tables, index);
@@ -94,6 +103,20 @@ impl Core {
         Some(told)
     }
 
+    /// Ends a QoS 2 publish whose exchange the server may have begun: PUBREL and PUBCOMP are still to
+    /// end it on both sides, or the next message of its identifier would be taken for it. Its `Done` is
+    /// for the caller to tell. [MQTT-4.3.3-10]
+    pub(super) fn give_up_exchange(&mut self, tables: &mut Tables<'_>, index: u32) -> Option<(Token, u64)> {
+        self.give_quota(tables, index);
+        self.release_content(tables, index);
+        let slot = tables.slots.get_mut(index as usize)?;
+        slot.told = true;
+        let done = (Token::new(index, slot.generation), slot.tag);
+        self.ops.told = self.ops.told.saturating_add(1);
+        self.ops.released(tables.slots, index);
+        Some(done)
+    }
+
     /// Whether nobody asked how this operation ends.
     pub(super) fn is_silent(&self, slot: &Slot) -> bool {
         slot.told || (slot.is_qos0() && !self.config.qos0_receipts)
@@ -117,7 +140,7 @@ impl Core {
 /// How an ending is told.
 fn told(ending: Ending) -> Outcome<'static> {
     match ending {
-        Ending::Refused(code) => Outcome::Refused(code),
+        Ending::Refused(code) | Ending::Forgotten(code) => Outcome::Refused(code),
         Ending::Sent => Outcome::Sent,
         Ending::Expired => Outcome::Expired,
         Ending::Cancelled => Outcome::Cancelled,

@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use super::Core;
 use crate::config::WhenFull;
+use crate::error::PublishError;
 use crate::list::{NONE, next, prev};
 use crate::operation::{Ending, Kind, Slot};
 use crate::qos::Stage;
@@ -45,16 +46,37 @@ impl Core {
             if next_expiry == Instant::NEVER { next_expiry } else { next_expiry.max(self.now.after(GRAIN)) };
     }
 
-    /// Ends the message that waits for the same key, if one does.
-    pub(super) fn drop_older_value(&mut self, tables: &mut Tables<'_>, key: NonZeroU64) {
+    /// The message that waits whole for the same key.
+    pub(super) fn older_value(&self, tables: &Tables<'_>, key: NonZeroU64) -> Option<u32> {
         let mut at = self.ops.cursor;
         while let Some(slot) = tables.slots.get(at as usize) {
             if slot.key == Some(key) && is_whole(slot) {
-                self.end(tables, at, Ending::Dropped);
-                return;
+                return Some(at);
             }
             at = next(tables.slots, at);
         }
+        None
+    }
+
+    /// Ends an older value if there is room for the later one in its place; otherwise nothing changes.
+    pub(super) fn replace(
+        &mut self,
+        tables: &mut Tables<'_>,
+        older: u32,
+        bytes: usize,
+    ) -> Result<(), PublishError> {
+        let freed = tables.slots.get(older as usize).map_or(0, |slot| self.cost_of(tables, slot));
+        if self.kept.saturating_sub(freed).saturating_add(bytes) > self.bounds.arena {
+            self.blocked = Some(bytes);
+            return Err(PublishError::BytesFull);
+        }
+        if self.ops.in_use() < self.bounds.operations {
+            self.end(tables, older, Ending::Dropped);
+        } else if !self.end_without_slot(tables, older) {
+            self.blocked = Some(bytes);
+            return Err(PublishError::QueueFull);
+        }
+        Ok(())
     }
 
     /// Drops what the policy lets go of until `bytes` fit, or nothing more may go.

@@ -1,8 +1,8 @@
 //! CONNECT out, CONNACK in.
 
 use mqtt_proto::{
-    Connack, Connect, DecodeErrorKind, Encode, EncodedProperties, Peer, Properties, Property, PropertyPlace,
-    ReasonCode, Version,
+    Connack, Connect, DecodeErrorKind, Encode, EncodeError, EncodedProperties, Peer, Properties, Property,
+    PropertyPlace, ReasonCode, Version,
 };
 
 use super::{Connection, Core, Need};
@@ -19,20 +19,47 @@ use crate::storage::{Table, Tables};
 use crate::time::Instant;
 use crate::timers::Timer;
 
+/// Whether the session itself says this in CONNECT.
+fn is_own(property: &Property<'_>) -> bool {
+    matches!(
+        property,
+        Property::SessionExpiryInterval(_)
+            | Property::ReceiveMaximum(_)
+            | Property::MaximumPacketSize(_)
+            | Property::TopicAliasMaximum(_)
+    )
+}
+
+/// Tells client identifiers apart (FNV-1a).
+fn fingerprint(client_id: &str) -> u64 {
+    client_id
+        .bytes()
+        .fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3))
+}
+
 /// What CONNECT asked for and CONNACK is judged by.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
     clean: bool,
     local_state: LocalState,
     keep_alive: u16,
-    session_expiry: u32,
+    pub(super) session_expiry: u32,
+    /// Whose session it is: a fingerprint of the client identifier.
+    client: u64,
     /// The options cannot be said in a lower version than 5.0.
     pub(super) needs_5: bool,
 }
 
 impl Asked {
     pub(super) const fn new() -> Self {
-        Self { clean: true, local_state: LocalState::None, keep_alive: 0, session_expiry: 0, needs_5: false }
+        Self {
+            clean: true,
+            local_state: LocalState::None,
+            keep_alive: 0,
+            session_expiry: 0,
+            client: 0,
+            needs_5: false,
+        }
     }
 }
 
@@ -65,7 +92,7 @@ impl Core {
             if self.bounds.inbound != u16::MAX {
                 own.push(Property::ReceiveMaximum(self.bounds.inbound));
             }
-            own.push(Property::MaximumPacketSize(self.config.max_packet_in.max(1)));
+            own.push(Property::MaximumPacketSize(self.max_packet_in()));
         }
         own
     }
@@ -93,6 +120,9 @@ impl Core {
         let own = self.own_properties(options);
         let extra = if options.version.has_properties() {
             options.properties.check(PropertyPlace::Connect).map_err(StartError::Invalid)?;
+            if let Some(property) = options.properties.iter().find(is_own) {
+                return Err(StartError::Invalid(EncodeError::PropertyNotAllowed(property.id())));
+            }
             options.properties.body_len()
         } else {
             0
@@ -111,7 +141,7 @@ impl Core {
     }
 
     pub(crate) fn start(&mut self, options: &ConnectOptions<'_>) -> Result<(), StartError> {
-        if self.link.state != State::Idle || self.link.stopping {
+        if self.link.state != State::Idle || self.link.stopping || self.notices.has_stopped() {
             return Err(StartError::AlreadyStarted);
         }
         self.connect_room(options)?;
@@ -149,6 +179,7 @@ impl Core {
         };
         self.wire.written(connect_len);
         self.link.state = State::Handshake;
+        self.connection.handshaking = true;
         self.timers.set(Timer::Connack, self.now.after(self.config.connack_timeout));
     }
 
@@ -173,6 +204,7 @@ impl Core {
         let properties = Properties::Chain(own.list(), EncodedProperties::from_stored(extra));
         let connect = self.connect(options, properties);
         self.handshake = Asked {
+            client: fingerprint(options.client_id),
             needs_5: options.session_expiry != 0
                 || !options.properties.is_empty()
                 || options.will.is_some_and(|will| !will.properties.is_empty()),
@@ -207,9 +239,12 @@ impl Core {
             self.close(Why::Refused(connack.reason_code), None);
             return None;
         }
-        // 3.1 has no Session Present: a session that was not to be clean is taken as resumed.
+        // A session belongs to its client identifier.
+        let held = self.session_held && self.session_client == self.handshake.client;
+        // 3.1 has no Session Present: where neither the last connection nor this one was to be clean, the
+        // session is taken as resumed.
         let present = match version {
-            Version::V3_1 => self.session_held && !self.handshake.clean,
+            Version::V3_1 => held && self.session_kept && !self.handshake.clean,
             _ => connack.session_present,
         };
         if present && self.handshake.clean {
@@ -220,7 +255,7 @@ impl Core {
             );
             return None;
         }
-        let known = self.session_held || self.session_made;
+        let known = held || self.session_made;
         if present && !known && self.handshake.local_state == LocalState::None {
             // [MQTT-3.2.2-4]
             self.violated(
@@ -229,18 +264,25 @@ impl Core {
             );
             return None;
         }
-        let resumed = present && self.session_held;
-        if !present {
+        let resumed = present && held;
+        if !resumed {
             // [MQTT-3.2.2-5]: the session is gone, on this side too.
-            self.lose_session(tables);
+            self.lose_session(tables, held && self.session_kept && !self.handshake.clean);
         }
-        if !present || version == Version::V3_1 {
+        if resumed && version == Version::V3_1 {
+            self.forget_superseded(tables);
+        }
+        if !resumed || version == Version::V3_1 {
             self.ops.make_again(tables.slots);
         }
+        self.session_client = self.handshake.client;
+        self.connection.handshaking = false;
         self.session_held = true;
         self.session_made = false;
         self.session_torn = false;
         self.limits = ServerLimits::read(&connack, self.handshake.keep_alive, self.handshake.session_expiry);
+        self.session_kept =
+            if version.has_properties() { self.limits.session_expiry != 0 } else { !self.handshake.clean };
         self.ops.rewind();
         self.link.state = State::Up;
         self.link.first = false;
@@ -257,7 +299,7 @@ impl Core {
     }
 
     /// The server has no session any more: its half of every exchange is gone.
-    fn lose_session(&mut self, tables: &mut Tables<'_>) {
+    fn lose_session(&mut self, tables: &mut Tables<'_>, unexpected: bool) {
         self.exchanges.clear(tables.exchanges);
         if !self.session_held {
             return;
@@ -282,7 +324,6 @@ impl Core {
                 self.release_id(tables, at);
                 if let Some(slot) = tables.slots.get_mut(at as usize) {
                     slot.stage = Stage::Queued;
-                    slot.touched = false;
                 }
                 republished = republished.saturating_add(u32::from(counts));
             } else {
@@ -292,10 +333,10 @@ impl Core {
             at = following;
         }
         while self.ops.release.head() != NONE {
+            let told = tables.slots.get(self.ops.release.head() as usize).is_some_and(|slot| slot.told);
             self.end(tables, self.ops.release.head(), self.lost_ending(Ending::Unknown));
-            ended = ended.saturating_add(1);
+            ended = ended.saturating_add(u32::from(!told));
         }
-        let unexpected = !self.handshake.clean;
         if unexpected || republished != 0 || ended != 0 {
             self.notices.push(Notice::SessionLost { republished, ended });
         }

@@ -40,7 +40,12 @@ impl Core {
             self.connection.ping_owed = true;
             if !self.connection.ping_open && !self.connection.held {
                 self.connection.ping_open = true;
-                self.timers.set(Timer::Ping, due.after(self.ping_timeout()));
+                // Told the time so late that the answer would be overdue already (a suspend): the ping is
+                // still to be sent, so its answer has its time from now.
+                let deadline = due.after(self.ping_timeout());
+                let late = deadline <= self.now;
+                self.timers
+                    .set(Timer::Ping, if late { self.now.after(self.ping_timeout()) } else { deadline });
             }
         }
     }
@@ -65,14 +70,35 @@ impl Core {
         self.timers.clear(Timer::Ping);
         if held {
             self.timers.clear(Timer::Partial);
-        } else if self.connection.partial.is_some() {
+            self.timers.clear(Timer::Ack);
+            return;
+        }
+        if self.connection.partial.is_some() {
             self.timers.set_pending(Timer::Partial, self.config.partial_timeout);
+        }
+        if let Some(timeout) = self.config.ack_timeout
+            && self.in_flight() != 0
+        {
+            self.timers.set_pending(Timer::Ack, timeout);
+        }
+    }
+
+    /// Something was handed out that the server must acknowledge: unless a deadline runs, one begins.
+    pub(super) fn await_ack(&mut self) {
+        if let Some(timeout) = self.config.ack_timeout
+            && !self.connection.held
+            && !self.timers.is_set(Timer::Ack)
+        {
+            self.timers.set(Timer::Ack, self.now.after(timeout));
         }
     }
 
     pub(crate) fn check_link(&mut self) {
         if self.link.state == State::Up && !self.connection.ping_open {
             self.connection.ping_owed = true;
+            if self.connection.held {
+                return;
+            }
             self.connection.ping_open = true;
             let timeout =
                 if self.limits.keep_alive.is_zero() { self.config.ping_timeout } else { self.ping_timeout() };

@@ -29,14 +29,22 @@ impl Core {
         self.link.flushed = false;
         self.link.disconnect = None;
         self.link.why = None;
-        self.timers.set_pending(Timer::Dial, self.config.dial_timeout);
         self.notices.push(Notice::Connecting { attempt: self.link.attempt, server: self.link.server });
+    }
+
+    /// Begins the attempt that fell due, unless so many notices wait that there is no room for its own.
+    pub(super) fn attempt_if_calm(&mut self) {
+        if self.link.attempt_due && self.link.state == State::Backoff && self.notices.is_calm() {
+            self.link.attempt_due = false;
+            self.begin_attempt();
+        }
     }
 
     pub(crate) fn poll_command(&mut self) -> Option<Command> {
         match self.link.state {
             State::Opening if self.link.open_wanted && self.notices.is_calm() => {
                 self.link.open_wanted = false;
+                self.timers.set_pending(Timer::Dial, self.config.dial_timeout);
                 Some(Command::Open { attempt: self.link.attempt, server: self.link.server })
             }
             State::Closing if !self.link.close_given && self.is_flushed() => {
@@ -100,11 +108,17 @@ impl Core {
         // What was on its way when the connection broke may still reach the server: a session may come
         // of it, and an end to the connection that follows.
         let sent = self.wire.taken() != 0;
-        self.session_made |= was == State::Handshake && sent;
+        let unanswered = self.connection.handshaking && sent;
+        self.session_made |= unanswered;
         let own_ghost = self.is_own_ghost(&why);
         if own_ghost {
             self.link.ghost = None;
-        } else if sent && self.link.why.is_none() {
+        } else if sent
+            && !matches!(
+                why,
+                Why::Refused(_) | Why::VersionRefused | Why::ServerDisconnected(_) | Why::Stopped
+            )
+        {
             self.link.ghost = Some(self.now);
         }
         let silent =
@@ -187,8 +201,9 @@ impl Core {
             if slot.first_time {
                 self.release_id(tables, at);
                 if let Some(slot) = tables.slots.get_mut(at as usize) {
-                    slot.touched = false;
+                    slot.touched = slot.was_touched;
                     slot.stage = Stage::Queued;
+                    self.ops.next_expiry = self.ops.next_expiry.min(slot.expires);
                 }
             }
             at = before;
@@ -202,14 +217,14 @@ impl Core {
     fn disconnected(&mut self, why: Why, pardoned: bool) {
         let backoff = &self.config.backoff;
         let given_up = (is_fatal(&why, self.link.version) && !pardoned)
-            || self.link.stopping
+            || (self.link.stopping && (self.ops.pending() == 0 || !self.timers.is_set(Timer::Drain)))
             || backoff.attempts.is_some_and(|limit| self.link.attempt >= limit)
             || (self.link.first && !backoff.retry_first);
         if given_up {
             self.link.state = State::Idle;
             self.notices.push(Notice::Disconnected { why, retry: None });
             if !self.link.stopping {
-                self.notices.push(Notice::Stopped { left: self.ops.open() });
+                self.notices.push(Notice::Stopped { left: self.ops.pending() });
             }
             return;
         }
@@ -239,7 +254,11 @@ impl Core {
         if !self.link.stopping {
             return;
         }
-        if self.link.state != State::Idle && self.ops.open() == 0 && self.owed.is_empty() {
+        let delivered = self.ops.pending() == 0
+            && self.owed.is_empty()
+            && !self.exchanges.has_acknowledged(tables.exchanges)
+            && (self.wire.is_empty() || self.link.state == State::Handshake);
+        if delivered && self.link.state != State::Idle {
             self.finish();
         }
         if self.link.state == State::Idle {
@@ -252,6 +271,7 @@ impl Core {
         self.timers.clear(Timer::Drain);
         match self.link.state {
             State::Backoff => {
+                self.link.attempt_due = false;
                 self.timers.clear(Timer::Backoff);
                 self.link.state = State::Idle;
             }
@@ -266,7 +286,7 @@ impl Core {
 
     /// The run is over: what is left ends with it.
     fn end_run(&mut self, tables: &mut Tables<'_>) {
-        let left = self.ops.open();
+        let left = self.ops.pending();
         // An exchange that is given up here may be half done on the server: going on with that session
         // would let the server take a new message for the old one.
         self.session_torn |= self.ids.used() != 0;
@@ -297,7 +317,10 @@ impl Core {
                 Timer::Partial => self.close(Why::PartialTimeout, None),
                 Timer::Ack if self.in_flight() != 0 => self.close(Why::AckTimeout, None),
                 Timer::Ack => {}
-                Timer::Backoff => self.begin_attempt(),
+                Timer::Backoff => {
+                    self.link.attempt_due = true;
+                    self.attempt_if_calm();
+                }
                 Timer::Drain => self.finish(),
                 Timer::Flush => self.link.flushed = true,
             }

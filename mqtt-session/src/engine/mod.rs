@@ -56,6 +56,15 @@ struct Bounds {
     lend_above: usize,
 }
 
+/// A packet at the front of the input of which not all has come.
+#[derive(Clone, Copy, Debug)]
+struct Partial {
+    /// Its length; 0: unknown.
+    whole: usize,
+    /// Bytes of it that were seen.
+    seen: usize,
+}
+
 /// What is kept of a live connection. One function makes it new: `Connection::new`.
 #[derive(Clone, Copy, Debug)]
 struct Connection {
@@ -72,7 +81,9 @@ struct Connection {
     /// PINGREQ fell due and nothing has arrived since.
     ping_open: bool,
     /// The packet at the front of the input is not whole yet; bytes it has in all, 0: unknown.
-    partial: Option<usize>,
+    partial: Option<Partial>,
+    /// CONNECT was handed out and no CONNACK has come.
+    handshaking: bool,
     /// The driver holds input back.
     held: bool,
     skip: Option<skip::Skip>,
@@ -89,6 +100,7 @@ impl Connection {
             ping_owed: false,
             ping_open: false,
             partial: None,
+            handshaking: false,
             held: false,
             skip: None,
         }
@@ -108,6 +120,9 @@ pub(crate) struct Core {
     connection: Connection,
     /// The server may hold a session whose other half is here.
     session_held: bool,
+    /// Whose it is, and whether the server keeps it beyond a connection.
+    session_client: u64,
+    session_kept: bool,
     /// The server may have made a session for a CONNECT of this run whose CONNACK never came.
     session_made: bool,
     /// Exchanges were given up in the middle: the next connection must begin a new session.
@@ -152,6 +167,8 @@ impl Core {
             limits: ServerLimits::unlimited(),
             connection: Connection::new(0, Instant::ZERO),
             session_held: false,
+            session_client: 0,
+            session_kept: false,
             session_made: false,
             session_torn: false,
             ops: Operations::new(),
@@ -226,6 +243,7 @@ impl Core {
             }
             Some(notice) => {
                 self.notices.pop();
+                self.attempt_if_calm();
                 return Some(match notice {
                     Notice::Connecting { attempt, server } => Event::Connecting { attempt, server },
                     Notice::Disconnected { why, retry } => Event::Disconnected { why, retry },
@@ -282,7 +300,7 @@ impl Core {
     }
 
     pub(crate) fn read_hint(&self) -> usize {
-        self.connection.partial.unwrap_or(0)
+        self.connection.partial.map_or(0, |partial| partial.whole)
     }
 
     pub(crate) fn limits(&self) -> &ServerLimits {
@@ -290,7 +308,7 @@ impl Core {
     }
 
     pub(crate) fn open(&self) -> u32 {
-        self.ops.open()
+        self.ops.pending()
     }
 
     pub(crate) fn can_publish(&self, qos: Qos) -> bool {
@@ -304,11 +322,15 @@ impl Core {
 
     pub(crate) fn stats(&self) -> Stats {
         Stats {
-            open: self.ops.open(),
+            open: self.ops.pending(),
             in_flight: u32::from(self.ids.used()),
             bytes_kept: self.kept,
             ..self.stats
         }
+    }
+
+    fn max_packet_in(&self) -> u32 {
+        self.config.max_packet_in.max(64)
     }
 
     fn manual_acks(&self) -> bool {

@@ -15,7 +15,6 @@ use crate::operation::{Ending, Kind, Slot};
 use crate::qos::Stage;
 use crate::storage::{Table, Tables};
 use crate::time::Instant;
-use crate::timers::Timer;
 use crate::token::Token;
 
 /// Bytes that are handed out at a time: enough for one large write, few enough to stay in the cache.
@@ -41,15 +40,15 @@ impl Core {
         let stop = match self.link.state {
             State::Up => {
                 self.ping_if_due();
-                self.settle(tables);
-                self.pump_up(tables).err().or_else(|| {
+                let stop = self.pump_up(tables).err();
+                if stop.is_none() {
                     self.settle(tables);
-                    self.pump_farewell(tables).err()
-                })
+                }
+                stop
             }
-            State::Closing => self.pump_farewell(tables).err(),
             _ => None,
-        };
+        }
+        .or_else(|| self.pump_farewell(tables).err());
         match stop {
             Some(Stop::Need(table, len)) => Some((table, len)),
             _ => None,
@@ -114,14 +113,20 @@ impl Core {
             self.connection.last_out = self.now;
         }
         self.pump_releases(tables)?;
+        let stop = self.pump_operations(tables);
+        // Operations that were refused may have left an exchange to end, whatever stopped the others.
+        self.pump_releases(tables)?;
+        stop
+    }
+
+    fn pump_operations(&mut self, tables: &mut Tables<'_>) -> Result<(), Stop> {
         while self.ops.cursor != NONE {
             if self.wire.pending() >= GATHER {
                 return Err(Stop::Pause);
             }
             self.pump_operation(tables, self.ops.cursor)?;
         }
-        // Operations that were refused may have left an exchange to end.
-        self.pump_releases(tables)
+        Ok(())
     }
 
     fn pump_owed(&mut self, tables: &mut Tables<'_>) -> Result<(), Stop> {
@@ -137,7 +142,9 @@ impl Core {
             if tables.owed.is_empty() {
                 return Err(Stop::Need(Table::Owed, 1));
             }
-            if let Some(owed) = self.exchanges.next_acknowledged(tables.exchanges) {
+            if let Some(owed) =
+                self.exchanges.next_acknowledged(tables.exchanges, self.link.version.has_properties())
+            {
                 self.owed.push(tables.owed, owed);
             }
         }
@@ -168,6 +175,7 @@ impl Core {
                 slot.position = begins;
             }
             self.ops.release_cursor = next(tables.slots, self.ops.release_cursor);
+            self.await_ack();
         }
         Ok(())
     }
@@ -210,7 +218,12 @@ impl Core {
     ) -> Result<(), Stop> {
         let version = self.link.version;
         let payload_len = slot.payload_len as usize;
-        let lends = payload_len > self.bounds.lend_above;
+        // A payload that is large, or that the wire buffer can never hold behind its head.
+        let whole = usize::from(slot.topic_len)
+            .saturating_add(slot.properties_len as usize)
+            .saturating_add(payload_len)
+            .saturating_add(OWN_HEAD);
+        let lends = payload_len > self.bounds.lend_above || (whole > self.bounds.wire && payload_len != 0);
         if lends && self.wire.lent().is_some() {
             return Err(Stop::Pause);
         }
@@ -234,7 +247,7 @@ impl Core {
         let own = self.own_publish_properties(slot, &mut own);
         let publish = Publish {
             // [MQTT-3.3.1-1], [MQTT-3.3.1-2]
-            dup: slot.touched && slot.qos != Qos::AtMostOnce,
+            dup: slot.packet_id.is_some(),
             qos: slot.qos,
             retain: slot.retain,
             topic: TopicName::new(topic).ok(),
@@ -285,11 +298,7 @@ impl Core {
         } else {
             let stage = if slot.qos == Qos::AtLeastOnce { Stage::AwaitPuback } else { Stage::AwaitPubrec };
             self.handed_out(tables, index, stage, begins);
-            if let Some(timeout) = self.config.ack_timeout
-                && self.in_flight() == 0
-            {
-                self.timers.set(Timer::Ack, self.now.after(timeout));
-            }
+            self.await_ack();
             let connection = &mut self.connection;
             connection.publishing = connection.publishing.saturating_add(1);
             if stage == Stage::AwaitPubrec {
@@ -305,13 +314,30 @@ impl Core {
         slot: &Slot,
         place: &'a mut [Property<'a>; 1],
     ) -> &'a [Property<'a>] {
-        if !slot.expiry_on_wire {
+        if slot.wire_expires == Instant::NEVER {
             return &[];
         }
         // What is sent again although its time has run out leaves with the least that can be said.
-        let left = slot.expires.since(self.now).as_millis().div_ceil(1000);
+        let left = slot.wire_expires.since(self.now).as_millis().div_ceil(1000);
         *place = [Property::MessageExpiryInterval(u32::try_from(left).unwrap_or(u32::MAX).max(1))];
         place
+    }
+
+    /// Why the server does not allow these subscriptions, told after they were accepted.
+    fn ruled_out(&self, filters: &Subscriptions<'_>, properties: &Properties<'_>) -> Option<ReasonCode> {
+        let limits = &self.limits;
+        if limits.wildcard_subscriptions && limits.shared_subscriptions && limits.subscription_identifiers {
+            return None;
+        }
+        if !limits.wildcard_subscriptions && filters.iter().any(|item| item.filter.has_wildcards()) {
+            return Some(ReasonCode::WildcardSubscriptionsNotSupported);
+        }
+        if !limits.shared_subscriptions && filters.iter().any(|item| item.filter.share().is_some()) {
+            return Some(ReasonCode::SharedSubscriptionsNotSupported);
+        }
+        let identified = properties.subscription_identifiers().next().is_some();
+        (!limits.subscription_identifiers && identified)
+            .then_some(ReasonCode::SubscriptionIdentifiersNotSupported)
     }
 
     fn pump_filters(
@@ -327,6 +353,11 @@ impl Core {
         let properties =
             if version.has_properties() { Properties::Encoded(stored) } else { Properties::EMPTY };
         let body = slot.body(tables.arena);
+        if slot.kind == Kind::Subscribe
+            && let Some(code) = self.ruled_out(&Subscriptions::from_stored(body), &properties)
+        {
+            return self.refuse(tables, index, code);
+        }
         let begins = self.wire.position();
         let longest =
             (slot.properties_len as usize).saturating_add(slot.payload_len as usize).saturating_add(12);
@@ -359,6 +390,15 @@ impl Core {
     fn refuse(&mut self, tables: &mut Tables<'_>, index: u32, code: ReasonCode) -> Result<(), Stop> {
         let ending = Ending::Refused(code);
         let Some(slot) = tables.slots.get_mut(index as usize) else { return Ok(()) };
+        if slot.told {
+            // A subscription that cannot be made again: its end was told long ago, this was not.
+            if !self.ghosts.has_room() {
+                return Err(Stop::Pause);
+            }
+            self.ghosts.push(Token::new(index, slot.generation), slot.tag, Ending::Forgotten(code));
+            self.end(tables, index, ending);
+            return Ok(());
+        }
         if slot.qos != Qos::ExactlyOnce || slot.packet_id.is_none() {
             self.end(tables, index, ending);
             return Ok(());
@@ -368,22 +408,22 @@ impl Core {
         if !self.ghosts.has_room() {
             return Err(Stop::Pause);
         }
-        self.ghosts.push(Token::new(index, slot.generation), slot.tag, ending);
-        slot.told = true;
-        self.release_content(tables, index);
-        self.ops.released(tables.slots, index);
+        if let Some((token, tag)) = self.give_up_exchange(tables, index) {
+            self.ghosts.push(token, tag, ending);
+        }
         Ok(())
     }
 
     fn handed_out(&mut self, tables: &mut Tables<'_>, index: u32, stage: Stage, begins: u64) {
         if let Some(slot) = tables.slots.get_mut(index as usize) {
-            if slot.packet_id.is_none() {
+            slot.first_time = slot.packet_id.is_none();
+            if slot.first_time {
                 slot.packet_id = self.ids.take(tables.ids, self.bounds.ids, index);
             }
             slot.stage = stage;
             slot.position = begins;
             slot.end = self.wire.position();
-            slot.first_time = !slot.touched;
+            slot.was_touched = slot.touched;
             slot.touched = true;
             slot.epoch = self.connection.epoch;
         }

@@ -5,7 +5,7 @@ use mqtt_proto::{
     ReasonCode, ReasonCodes, Suback, Unsuback, announced_len, frame_len,
 };
 
-use super::Core;
+use super::{Core, Partial};
 use crate::event::{Anomaly, Event, Outcome, Received, Topic, Why};
 use crate::inbound::{Owed, OwedKind};
 use crate::link::State;
@@ -43,6 +43,9 @@ impl Core {
                 return Step::Done;
             }
             if let Some(skip) = self.connection.skip {
+                if skip.is_over() && !self.wants_read() {
+                    return Step::Done;
+                }
                 if let Some(event) = self.go_on_skipping(tables, skip, input) {
                     return Step::Tell(event);
                 }
@@ -59,8 +62,8 @@ impl Core {
                 return Step::Need(table, len);
             }
             let max = match self.link.state {
-                State::Up => self.config.max_packet_in as usize,
-                _ => (self.config.max_packet_in as usize).min(CONNACK_MAX),
+                State::Up => self.max_packet_in() as usize,
+                _ => (self.max_packet_in() as usize).min(CONNACK_MAX),
             };
             let frame = match frame_len(input, max) {
                 Ok(Some(len)) => input.split_at_checked(len),
@@ -125,7 +128,11 @@ impl Core {
         if self.connection.partial.is_none() && !self.connection.held {
             self.timers.set(Timer::Partial, self.now.after(self.config.partial_timeout));
         }
-        self.connection.partial = Some(whole);
+        if self.connection.partial.is_none_or(|before| input.len() > before.seen) {
+            // Bytes of a packet on its way are life too.
+            self.heard();
+        }
+        self.connection.partial = Some(Partial { whole, seen: input.len() });
     }
 
     pub(super) fn too_early(&mut self) {
@@ -362,10 +369,14 @@ impl Core {
                 None
             }
             Reaction::Violation => {
-                let told = self.complete(tables, index);
+                // A server that does this may still hold a half of the exchange, and would take the next
+                // message of this identifier for it; a PUBREL may be one more thing it does not know. A new
+                // session settles both.
+                let done = self.complete(tables, index);
+                self.session_torn = true;
                 let why = Why::Protocol(ReasonCode::ProtocolError, "MQTT-4.3.3-4");
                 self.violated(why, ReasonCode::ProtocolError);
-                told.map(|(token, tag)| Event::Done { token, tag, outcome: Outcome::Violated })
+                done.map(|(token, tag)| Event::Done { token, tag, outcome: Outcome::Violated })
             }
         }
     }
@@ -383,8 +394,11 @@ impl Core {
     /// An acknowledgement came: the next one has its time again.
     fn progressed(&mut self) {
         self.first_unacked = None;
-        if let Some(timeout) = self.config.ack_timeout {
-            self.timers.set(Timer::Ack, self.now.after(timeout));
+        if self.config.ack_timeout.is_some() {
+            self.timers.clear(Timer::Ack);
+            if self.in_flight() != 0 {
+                self.await_ack();
+            }
         }
     }
 
@@ -396,8 +410,9 @@ impl Core {
         codes: ReasonCodes<'i>,
     ) -> Option<Event<'i>> {
         let version = self.link.version;
-        let open =
-            self.holder(tables, id).filter(|(_, stage)| answered(*stage, answer) == Reaction::Complete);
+        let open = self.holder(tables, id).filter(|(index, stage)| {
+            answered(*stage, answer) == Reaction::Complete && self.has_left(tables, *index)
+        });
         let matches = open.filter(|(index, _)| {
             let filters = tables.slots.get(*index as usize).map_or(0, |slot| usize::from(slot.filters));
             // The UNSUBACK of 3.x has no codes.
@@ -409,6 +424,7 @@ impl Core {
             self.violated(Why::Protocol(ReasonCode::ProtocolError, rule), ReasonCode::ProtocolError);
             return None;
         };
+        self.progressed();
         if answer == Answer::Suback && self.config.resubscribe {
             return self.granted(tables, index, codes);
         }

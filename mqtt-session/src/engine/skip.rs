@@ -2,7 +2,7 @@
 
 use mqtt_proto::{PacketId, Peer, PublishHead, Qos, ReasonCode};
 
-use super::Core;
+use super::{Core, Partial};
 use crate::config::Oversize;
 use crate::event::Event;
 use crate::inbound::OwedKind;
@@ -11,6 +11,7 @@ use crate::link::State;
 use crate::qos::{Arrival, Phase, arrived};
 use crate::storage::Tables;
 use crate::timers::Timer;
+use crate::token::AckToken;
 
 /// A packet on its way past.
 #[derive(Clone, Copy, Debug)]
@@ -20,7 +21,23 @@ pub(super) struct Skip {
     /// Bytes in all.
     len: u32,
     /// What its end owes.
-    answer: Option<(OwedKind, PacketId)>,
+    answer: Option<Answer>,
+}
+
+/// How a skipped message is acknowledged.
+#[derive(Clone, Copy, Debug)]
+enum Answer {
+    /// By the session, at once.
+    Owe(OwedKind, PacketId),
+    /// Like a message the application has acknowledged: in its turn.
+    Acknowledge(AckToken),
+}
+
+impl Skip {
+    /// All of it has passed; only its acknowledgement has found no room yet.
+    pub(super) const fn is_over(&self) -> bool {
+        self.left == 0
+    }
 }
 
 impl Core {
@@ -38,11 +55,11 @@ impl Core {
         let head = match PublishHead::decode(input, self.link.version, Peer::Server, LONGEST_PACKET as usize)
         {
             Ok(Some(head)) => head,
-            Ok(None) if input.len() < self.config.max_packet_in as usize => {
+            Ok(None) if input.len() < self.max_packet_in() as usize => {
                 if self.connection.partial.is_none() && !self.connection.held {
                     self.timers.set(Timer::Partial, self.now.after(self.config.partial_timeout));
                 }
-                self.connection.partial = Some(0);
+                self.connection.partial = Some(Partial { whole: 0, seen: 0 });
                 return false;
             }
             Ok(None) => {
@@ -56,17 +73,33 @@ impl Core {
             }
         };
         let (len, head_len, publish) = (head.total_len, head.head_len, head.publish);
+        let manual = self.manual_acks();
         let answer = match (publish.qos, publish.packet_id) {
-            (Qos::AtLeastOnce, Some(id)) => Some((OwedKind::Puback, id)),
+            (Qos::AtLeastOnce, Some(id)) if manual => {
+                if self.over_receive_maximum(Qos::AtLeastOnce) {
+                    return true;
+                }
+                self.exchanges.add(tables.exchanges, id, Phase::Delivered1).map(Answer::Acknowledge)
+            }
+            (Qos::AtLeastOnce, Some(id)) => Some(Answer::Owe(OwedKind::Puback, id)),
             (Qos::ExactlyOnce, Some(id)) => {
                 let phase = self.exchanges.find(tables.exchanges, id).map_or(Phase::Free, |(_, phase)| phase);
-                if arrived(phase) == Arrival::Deliver {
-                    if self.over_receive_maximum(Qos::ExactlyOnce) {
-                        return true;
+                match arrived(phase) {
+                    Arrival::Wait => None,
+                    Arrival::AnswerAgain => Some(Answer::Owe(OwedKind::Pubrec, id)),
+                    Arrival::Deliver => {
+                        if self.over_receive_maximum(Qos::ExactlyOnce) {
+                            return true;
+                        }
+                        let phase = if manual { Phase::Delivered2 } else { Phase::Received };
+                        let token = self.exchanges.add(tables.exchanges, id, phase);
+                        if manual {
+                            token.map(Answer::Acknowledge)
+                        } else {
+                            Some(Answer::Owe(OwedKind::Pubrec, id))
+                        }
                     }
-                    let _ = self.exchanges.add(tables.exchanges, id, Phase::Received);
                 }
-                (arrived(phase) != Arrival::Wait).then_some((OwedKind::Pubrec, id))
             }
             _ => None,
         };
@@ -94,19 +127,26 @@ impl Core {
             self.heard();
             self.stats.bytes_in = self.stats.bytes_in.wrapping_add(count as u64);
         }
+        self.connection.skip = Some(Skip { left, ..skip });
+        if left == 0 && !self.wants_read() {
+            return None;
+        }
         if left != 0 {
-            self.connection.skip = Some(Skip { left, ..skip });
             if count != 0 && !self.connection.held {
                 // Each part that comes gives the rest its time again.
-                self.connection.partial = Some(0);
+                self.connection.partial = Some(Partial { whole: 0, seen: 0 });
                 self.timers.set(Timer::Partial, self.now.after(self.config.partial_timeout));
             }
             return None;
         }
         self.connection.skip = None;
         self.not_partial();
-        if let Some((kind, id)) = skip.answer {
-            self.owe(tables, kind, id, ReasonCode::Success);
+        match skip.answer {
+            Some(Answer::Owe(kind, id)) => self.owe(tables, kind, id, ReasonCode::Success),
+            Some(Answer::Acknowledge(token)) => {
+                self.exchanges.acknowledge(tables.exchanges, token, ReasonCode::Success);
+            }
+            None => {}
         }
         Some(Event::Skipped { len: skip.len })
     }

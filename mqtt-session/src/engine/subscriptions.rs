@@ -78,9 +78,14 @@ impl Core {
         } else {
             Event::Done { token, tag: slot.tag, outcome: Outcome::Granted(codes) }
         };
-        if number == 0 {
+        // One slot stays free for work: what a full table could not be rid of would block it for ever.
+        let room = self.ops.held.len().saturating_add(1) < self.bounds.operations;
+        if number == 0 || !room {
             let _ = self.complete(tables, index);
         } else {
+            if slot.told {
+                self.ops.told = self.ops.told.saturating_sub(1);
+            }
             self.release_id(tables, index);
             self.ops.unlink(tables.slots, index);
             if let Some(slot) = tables.slots.get_mut(index as usize) {
@@ -90,6 +95,20 @@ impl Core {
             self.ops.held.push_back(tables.slots, index);
         }
         Some(event)
+    }
+
+    /// A SUBSCRIBE or UNSUBSCRIBE that is sent again has the last word on its filters: what is held of
+    /// them is not made again behind it. O(in flight · held filters).
+    pub(super) fn forget_superseded(&mut self, tables: &mut Tables<'_>) {
+        let mut at = self.ops.order.head();
+        while let Some(slot) = tables.slots.get(at as usize).copied() {
+            if slot.kind != Kind::Publish && slot.stage != Stage::Queued {
+                for number in 0..usize::from(slot.filters) {
+                    self.forget(tables, at, number);
+                }
+            }
+            at = next(tables.slots, at);
+        }
     }
 
     /// UNSUBACK came: what was taken back is not held any more. O(filters · held filters).

@@ -11,6 +11,7 @@ use crate::operation::Slot;
 /// * `B` holds the outgoing buffer and the content of operations: an array `[u8; N]`, or a `&mut [u8]`
 ///   lent by the caller. `Config::wire_bytes` of it, at most half, are the outgoing buffer.
 /// * `OUT` operations may be open at once, queued and in flight together.
+/// * `OUT` and `IN` are at least 1 (checked when it is compiled).
 /// * `IN` inbound QoS 1 and 2 messages may be unacknowledged at once.
 #[derive(Clone, Debug)]
 pub struct Fixed<B, const OUT: usize, const IN: usize> {
@@ -24,6 +25,7 @@ pub struct Fixed<B, const OUT: usize, const IN: usize> {
 
 impl<B, const OUT: usize, const IN: usize> Fixed<B, OUT, IN> {
     pub(crate) const fn new(bytes: B, wire: usize) -> Self {
+        const { assert!(OUT > 0 && IN > 0, "a session needs room for one operation and one acknowledgement") };
         Self {
             slots: [Slot::EMPTY; OUT],
             ids: [IdEntry::FREE; OUT],

@@ -62,7 +62,12 @@ impl Storage for Heap {
             Table::Ids => grow(&mut self.ids, len, &IdEntry::FREE),
             Table::Exchanges => grow(&mut self.exchanges, len, &Exchange::EMPTY),
             Table::Owed => grow(&mut self.owed, len, &Owed::EMPTY),
-            Table::Arena => grow(&mut self.arena, len.max(256), &0),
+            // The core asks for what it will use, doubling included, and never for more than its budget.
+            Table::Arena => {
+                let len = len.max(256);
+                self.arena.reserve_exact(len.saturating_sub(self.arena.len()));
+                self.arena.resize(len.max(self.arena.len()), 0);
+            }
             Table::Wire => {
                 grow(&mut self.wire, len.max(256), &0);
                 // Doubling must not take the buffer over its bound: what fits is the same on every storage.

@@ -47,6 +47,7 @@ pub enum Seen {
     Skipped(u32),
     Done { token: Token, tag: u64, outcome: String },
     Suspect(Token),
+    SubscriptionLost(Token),
     Resubscribed { token: Token, codes: Vec<ReasonCode> },
     Unblocked,
     Anomaly(u16),
@@ -79,6 +80,7 @@ impl Seen {
             Event::Resubscribed { token, codes } => {
                 Self::Resubscribed { token: *token, codes: codes.iter().collect() }
             }
+            Event::SubscriptionLost { token, .. } => Self::SubscriptionLost(*token),
             Event::Suspect { token } => Self::Suspect(*token),
             Event::Unblocked => Self::Unblocked,
             Event::Anomaly(mqtt_session::Anomaly::UnexpectedAck(id)) => Self::Anomaly(id.get()),
