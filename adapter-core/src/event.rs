@@ -60,6 +60,13 @@ pub enum Event {
         /// The server's answer for each filter that was still subscribed, in order.
         codes: Vec<ReasonCode>,
     },
+    /// A subscription could not be made again on a new session: the server does not support it.
+    SubscriptionLost {
+        /// The token of the subscription.
+        token: Token,
+        /// What the server does not support.
+        code: ReasonCode,
+    },
     /// The connection was lost several times in a row with this operation the first one not acknowledged: it may be
     /// what the server cannot bear ([`Config::suspect`](mqtt_session::Config::suspect)).
     Suspect {
@@ -118,6 +125,9 @@ impl Event {
             }
             session::Event::Resubscribed { token, codes } => {
                 Self::Resubscribed { token: *token, codes: codes.iter().collect() }
+            }
+            session::Event::SubscriptionLost { token, code } => {
+                Self::SubscriptionLost { token: *token, code: *code }
             }
             session::Event::Suspect { token } => Self::Suspect { token: *token },
             session::Event::Unblocked => Self::Unblocked,

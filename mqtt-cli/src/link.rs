@@ -116,6 +116,9 @@ fn report(client: &Client, quiet: bool) -> Option<Disconnected> {
                     tell(format!("the server refused a subscription it had granted before: {code}"));
                 }
             }
+            Event::SubscriptionLost { code, .. } => {
+                tell(format!("a subscription could not be made again: {code}"));
+            }
             Event::Stopped { .. } => break,
             _ => {}
         }

@@ -469,7 +469,7 @@ fn the_arena_stays_within_queue_bytes() {
         let message = Message::new(TopicName::new("a").unwrap()).qos(Qos::AtLeastOnce);
         let payload = vec![7u8; 10_000];
         while session.publish(&message, payload[..].into()).is_ok() {}
-        std::mem::forget(session);
+        core::mem::forget(session);
         drop(payload);
     });
     // About 100 slots of less than 200 bytes beside it.
@@ -705,3 +705,34 @@ fn the_short_way_is_taken_on_both_storages_alike() {
         assert_eq!(heap.1, fixed.1, "what leaves after a cut, wire_bytes {wire}");
     }
 }
+
+scenario!(
+    a_violated_exchange_does_not_leave_its_identifier_to_a_new_qos_2_message,
+    [Version::V3_1_1, Version::V5],
+    |c| { c.max_in_flight = 1 },
+    |t| {
+        t.options.clean_start = false;
+        t.options.session_expiry = if t.version() == Version::V5 { 100 } else { 0 };
+        t.connect();
+        t.publish("a", Qos::ExactlyOnce, b"x");
+        t.next_frame();
+        t.send(Puback::new(id(1)));
+        t.drain();
+        t.next_frame();
+        assert_eq!(t.command(), Some(Command::Close));
+        t.close(Closed::Carried);
+        t.publish("b", Qos::ExactlyOnce, b"y");
+        let connect = t.open();
+        let clean = connect[9] & 2 != 0;
+        t.send(Packet::Connack(mqtt_session::proto::Connack {
+            session_present: !clean,
+            reason_code: ReasonCode::Success,
+            properties: Properties::EMPTY,
+        }));
+        let first = t.next_frame().unwrap();
+        assert!(
+            clean || first[0] >> 4 == 6,
+            "PUBREL first, or a new session; not PUBLISH 1 over a half of an exchange: {first:02x?}"
+        );
+    }
+);
