@@ -15,6 +15,8 @@ pub(crate) struct Exchange {
     /// The next one of the same bucket.
     chain: u32,
     generation: u32,
+    /// The connection on which its PUBLISH came last.
+    connection: u32,
     id: u16,
     phase: Phase,
     reason: ReasonCode,
@@ -26,6 +28,7 @@ impl Exchange {
         bucket: NONE,
         chain: NONE,
         generation: 0,
+        connection: 0,
         id: 0,
         phase: Phase::Free,
         reason: ReasonCode::Success,
@@ -48,6 +51,9 @@ impl Linked for Exchange {
 pub(crate) struct Exchanges {
     free: FreeList,
     open: u32,
+    /// Counts connections; of the open exchanges, those whose PUBLISH came on the present one.
+    connection: u32,
+    open_here: u32,
     /// Exchanges opened so far: what tells two tokens of one entry apart.
     opened: u32,
     /// QoS 1, not yet acknowledged on the wire, in order of arrival. [MQTT-4.6.0-2]
@@ -63,6 +69,8 @@ impl Exchanges {
         Self {
             free: FreeList::new(),
             open: 0,
+            connection: 0,
+            open_here: 0,
             opened: 0,
             first: List::new(),
             second: List::new(),
@@ -72,11 +80,40 @@ impl Exchanges {
 
     /// Nothing is open: the table may be a new one.
     pub(crate) fn renew(&mut self) {
-        *self = Self { opened: self.opened, ..Self::new() };
+        *self = Self { opened: self.opened, connection: self.connection, ..Self::new() };
     }
 
     pub(crate) const fn open(&self) -> u32 {
         self.open
+    }
+
+    /// Those that count against Receive Maximum: its quota starts anew on each connection (4.9).
+    pub(crate) const fn open_here(&self) -> u32 {
+        self.open_here
+    }
+
+    /// A PUBLISH of an exchange that is open already has come again.
+    pub(crate) fn came_again(&mut self, table: &mut [Exchange], index: u32) {
+        if let Some(entry) = table.get_mut(index as usize)
+            && entry.connection != self.connection
+        {
+            entry.connection = self.connection;
+            self.open_here = self.open_here.saturating_add(1);
+        }
+    }
+
+    /// Makes room for a message the server may send although `bound` exchanges are open: one of an
+    /// earlier connection goes that the server has not come back to, though it sends what is unfinished
+    /// before what is new. O(table), only when the table is full.
+    pub(crate) fn make_room(&mut self, table: &mut [Exchange], bound: u32) {
+        if self.open < bound {
+            return;
+        }
+        let stale = |entry: &Exchange| entry.phase != Phase::Free && entry.connection != self.connection;
+        let found = table.iter().position(stale).and_then(|index| u32::try_from(index).ok());
+        if let Some(index) = found {
+            self.remove(table, index);
+        }
     }
 
     /// Whether a table of `len` has room for one more.
@@ -157,6 +194,8 @@ impl Exchanges {
         entry.phase = phase;
         self.opened = self.opened.wrapping_add(1);
         entry.generation = self.opened;
+        entry.connection = self.connection;
+        self.open_here = self.open_here.saturating_add(1);
         let token = AckToken::new(u16::try_from(index).ok()?, entry.generation);
         self.open = self.open.saturating_add(1);
         self.chain_in(table, index);
@@ -170,7 +209,14 @@ impl Exchanges {
 
     /// Ends an exchange.
     pub(crate) fn remove(&mut self, table: &mut [Exchange], index: u32) {
-        let Some(phase) = table.get(index as usize).map(|entry| entry.phase) else { return };
+        let Some((phase, connection)) =
+            table.get(index as usize).map(|entry| (entry.phase, entry.connection))
+        else {
+            return;
+        };
+        if phase != Phase::Free && connection == self.connection {
+            self.open_here = self.open_here.saturating_sub(1);
+        }
         match phase {
             Phase::Free => return,
             Phase::Delivered1 | Phase::Acked1 => self.first.unlink(table, index),
@@ -237,6 +283,8 @@ impl Exchanges {
         while self.first.head() != NONE {
             self.remove(table, self.first.head());
         }
+        self.connection = self.connection.wrapping_add(1);
+        self.open_here = 0;
     }
 
     /// The session is over.

@@ -297,3 +297,51 @@ scenario!(what_follows_a_broken_packet_is_not_taken, VERSIONS, |t| {
         assert_eq!(t.command(), Some(Command::Close));
     }
 });
+
+// 4.9: the quota starts anew on each connection.
+scenario!(receive_maximum_does_not_count_what_the_server_left_behind_on_an_earlier_connection, |t| {
+    t.options.clean_start = false;
+    t.connect();
+    for value in 1..=common::IN as u16 {
+        t.send(message(Qos::ExactlyOnce, value, b"x"));
+        see_message(t, b"x");
+        t.expect(Pubrec::new(id(value)));
+    }
+    t.cut();
+    t.resume();
+    t.events();
+    // The server has forgotten those exchanges, and uses other identifiers.
+    for value in 101..101 + common::IN as u16 {
+        t.send(message(Qos::ExactlyOnce, value, b"y"));
+        see_message(t, b"y");
+        t.expect(Pubrec::new(id(value)));
+    }
+    t.send(message(Qos::ExactlyOnce, 200, b"z"));
+    t.refuses(ReasonCode::ReceiveMaximumExceeded);
+});
+
+scenario!(what_the_server_comes_back_to_counts_and_is_still_known, VERSIONS, |t| {
+    t.options.clean_start = false;
+    t.connect();
+    for value in 1..=common::IN as u16 {
+        t.send(message(Qos::ExactlyOnce, value, b"x"));
+        see_message(t, b"x");
+        t.expect(Pubrec::new(id(value)));
+    }
+    t.cut();
+    t.resume();
+    t.events();
+    for value in 1..=common::IN as u16 {
+        t.send(Publish { dup: true, ..message(Qos::ExactlyOnce, value, b"x") });
+        t.expect(Pubrec::new(id(value)));
+    }
+    t.see_nothing();
+    t.send(Pubrel::new(id(1)));
+    t.expect(Pubcomp::new(id(1)));
+    t.send(message(Qos::ExactlyOnce, 100, b"new"));
+    see_message(t, b"new");
+    t.expect(Pubrec::new(id(100)));
+    t.send(message(Qos::ExactlyOnce, 101, b"one too many"));
+    t.see_nothing();
+    t.refuses(ReasonCode::ReceiveMaximumExceeded);
+});

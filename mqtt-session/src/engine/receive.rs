@@ -236,14 +236,18 @@ impl Core {
                     return None;
                 }
                 if self.manual_acks() {
+                    self.exchanges.make_room(tables.exchanges, self.bounds.inbound.into());
                     ack = self.exchanges.add(tables.exchanges, id, Phase::Delivered1);
                 } else {
                     self.owe(tables, OwedKind::Puback, id, ReasonCode::Success);
                 }
             }
             (Qos::ExactlyOnce, Some(id)) => {
-                let phase = self.exchanges.find(tables.exchanges, id).map_or(Phase::Free, |(_, phase)| phase);
-                match arrived(phase) {
+                let found = self.exchanges.find(tables.exchanges, id);
+                if let Some((index, _)) = found {
+                    self.exchanges.came_again(tables.exchanges, index);
+                }
+                match arrived(found.map_or(Phase::Free, |(_, phase)| phase)) {
                     Arrival::Deliver => {}
                     Arrival::AnswerAgain => {
                         self.stats.duplicates = self.stats.duplicates.wrapping_add(1);
@@ -258,6 +262,7 @@ impl Core {
                 if self.over_receive_maximum(Qos::ExactlyOnce) {
                     return None;
                 }
+                self.exchanges.make_room(tables.exchanges, self.bounds.inbound.into());
                 if self.manual_acks() {
                     ack = self.exchanges.add(tables.exchanges, id, Phase::Delivered2);
                 } else {
@@ -281,7 +286,7 @@ impl Core {
 
     /// Whether one more unacknowledged message is one too many; the connection then ends.
     pub(super) fn over_receive_maximum(&mut self, qos: Qos) -> bool {
-        let mut open = self.exchanges.open();
+        let mut open = self.exchanges.open_here();
         if self.link.version.has_properties() {
             open = open.saturating_add(self.owed.pubacks());
         } else if qos == Qos::AtLeastOnce && !self.manual_acks() {

@@ -79,6 +79,7 @@ impl Core {
                 if self.over_receive_maximum(Qos::AtLeastOnce) {
                     return true;
                 }
+                self.exchanges.make_room(tables.exchanges, self.bounds.inbound.into());
                 self.exchanges.add(tables.exchanges, id, Phase::Delivered1).map(Answer::Acknowledge)
             }
             (Qos::AtLeastOnce, Some(id)) => Some(Answer::Owe(OwedKind::Puback, id)),
@@ -91,6 +92,7 @@ impl Core {
                         if self.over_receive_maximum(Qos::ExactlyOnce) {
                             return true;
                         }
+                        self.exchanges.make_room(tables.exchanges, self.bounds.inbound.into());
                         let phase = if manual { Phase::Delivered2 } else { Phase::Received };
                         let token = self.exchanges.add(tables.exchanges, id, phase);
                         if manual {
