@@ -20,6 +20,10 @@ pub(super) struct Outbound {
     stray: BTreeMap<PacketId, u32>,
     /// A PUBLISH was cut before its identifier was out: one repetition of an unknown one may come.
     headless: bool,
+    /// Whether the last CONNECT asked for a clean session.
+    clean: bool,
+    /// Whether the last connection that was accepted left a session.
+    kept: bool,
     limits: Limits,
 }
 
@@ -85,6 +89,11 @@ impl Outbound {
         self.repeated = None;
         self.stray.clear();
         self.limits = Limits::default();
+    }
+
+    /// CONNECT was sent.
+    pub(super) fn connecting(&mut self, clean: bool) {
+        self.clean = clean;
     }
 
     pub(super) fn closed(&mut self, version: Version, partial: &[u8]) {
@@ -326,8 +335,10 @@ impl Outbound {
     pub(super) fn reached(&mut self, link: LinkId, version: Version, packet: &Packet<'_>) {
         match packet {
             Packet::Connack(connack) if !connack.reason_code.is_error() => {
-                // 3.1 cannot say whether there was a session.
-                if !connack.session_present && version != Version::V3_1 {
+                // 3.1 cannot say whether there was a session: a clean CONNECT neither finds one nor leaves one.
+                let kept = core::mem::replace(&mut self.kept, !self.clean);
+                let resumed = connack.session_present || (version == Version::V3_1 && kept && !self.clean);
+                if !resumed {
                     self.live.clear();
                     self.headless = false;
                 }

@@ -61,6 +61,7 @@ impl Peer {
             }
             line.connect_sent = true;
             line.version = connect.version;
+            self.outbound.connecting(connect.clean_start);
             return Ok(());
         }
         if !line.connect_sent {
