@@ -285,10 +285,12 @@ impl Outbound {
     fn release(&mut self, link: LinkId, id: PacketId, reason: ReasonCode) -> Verdict {
         let given_up = self.live.get(&id).is_some_and(|exchange| self.given_up(exchange));
         if let Some(exchange) = self.live.get_mut(&id)
-            && let Kind::Publish { qos: Qos::ExactlyOnce, phase, unanswered, .. } = &mut exchange.kind
+            && let Kind::Publish { qos: Qos::ExactlyOnce, phase, unanswered, partial, .. } =
+                &mut exchange.kind
         {
-            if given_up {
-                // Ends on both sides what was given up.
+            if given_up || (*partial && *phase == Phase::Published) {
+                // Ends on both sides what was given up; of what left in part nothing tells which message it was.
+                exchange.abandoned = true;
                 return Ok(());
             }
             if *phase == Phase::Published {
