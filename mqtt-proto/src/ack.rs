@@ -207,6 +207,34 @@ impl<'a, K: AckKind> Ack<'a, K> {
     }
 }
 
+/// The acknowledgement at the front of `input`, where it is there as a whole in its shortest form: four bytes that are
+/// the same in every version and say that all went well. `None`: anything else; `frame_len` and `decode` tell.
+///
+/// ```
+/// use mqtt_proto::{PacketType, short_ack};
+///
+/// let input = b"\x40\x02\x00\x0A\x40\x02\x00\x0B";
+/// let (packet_type, id) = short_ack(input).unwrap();
+/// assert_eq!((packet_type, id.get()), (PacketType::Puback, 10));
+/// assert!(short_ack(&input[..3]).is_none());
+/// ```
+#[must_use]
+#[inline]
+pub const fn short_ack(input: &[u8]) -> Option<(PacketType, PacketId)> {
+    let [first, 2, high, low, ..] = *input else { return None };
+    let packet_type = match first {
+        PubackKind::FIRST_BYTE => PacketType::Puback,
+        PubrecKind::FIRST_BYTE => PacketType::Pubrec,
+        PubrelKind::FIRST_BYTE => PacketType::Pubrel,
+        PubcompKind::FIRST_BYTE => PacketType::Pubcomp,
+        _ => return None,
+    };
+    match PacketId::new(u16::from_be_bytes([high, low])) {
+        Some(id) => Some((packet_type, id)),
+        None => None,
+    }
+}
+
 impl<K: AckKind> Sealed for Ack<'_, K> {
     trim!(Ack<'_, K>);
 }

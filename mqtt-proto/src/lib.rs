@@ -78,6 +78,7 @@ mod publish;
 mod reason;
 #[cfg(feature = "alloc")]
 mod router;
+mod stored;
 mod suback;
 mod subscribe;
 mod text;
@@ -88,7 +89,7 @@ mod unsubscribe;
 mod wire;
 
 pub use ack::{
-    Ack, AckKind, Puback, PubackKind, Pubcomp, PubcompKind, Pubrec, PubrecKind, Pubrel, PubrelKind,
+    Ack, AckKind, Puback, PubackKind, Pubcomp, PubcompKind, Pubrec, PubrecKind, Pubrel, PubrelKind, short_ack,
 };
 pub use auth::Auth;
 pub use connack::Connack;
@@ -105,6 +106,7 @@ pub use publish::{Publish, PublishHead};
 pub use reason::{ReasonCode, UnknownReasonCode};
 #[cfg(feature = "alloc")]
 pub use router::{Matches, Router};
+pub use stored::StoredPublish;
 pub use suback::{ReasonCodeIter, ReasonCodes, Suback};
 pub use subscribe::{
     RetainHandling, Subscribe, Subscription, SubscriptionIter, SubscriptionOptions, Subscriptions,

@@ -265,3 +265,29 @@ fn authentication_data_without_method() {
     let connect = Connect { properties: Properties::List(&list), ..Connect::new(V5, "c") };
     assert_eq!(no_encode(&connect, V5), missing);
 }
+
+/// What `short_ack` takes is what `decode` takes for a success without properties, whatever follows it.
+#[test]
+fn the_short_form_is_told_from_its_first_four_bytes() {
+    for first in 0..=255u8 {
+        for (len, low) in [(2, 7), (2, 0), (3, 7), (1, 7)] {
+            let bytes = [first, len, 0, low, 0xFF];
+            let want = match first {
+                0x40 => Some(PacketType::Puback),
+                0x50 => Some(PacketType::Pubrec),
+                0x62 => Some(PacketType::Pubrel),
+                0x70 => Some(PacketType::Pubcomp),
+                _ => None,
+            }
+            .filter(|_| len == 2 && low != 0)
+            .map(|packet_type| (packet_type, id(7)));
+            assert_eq!(short_ack(&bytes), want, "{bytes:?}");
+            if want.is_some() {
+                for version in ALL {
+                    assert!(Packet::decode(&bytes[..4], version, Client).is_ok());
+                }
+            }
+        }
+    }
+    assert_eq!(short_ack(&[0x40, 2, 0]), None);
+}

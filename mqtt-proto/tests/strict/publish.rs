@@ -179,3 +179,69 @@ fn head_and_payload_apart() {
     let head = PublishHead::decode(two, V3_1_1, Server, 100).expect("a good head").expect("whole");
     assert_eq!(head.publish.payload, b"p");
 }
+
+/// A message from checked parts is the same on the wire, with the two properties that are given apart in front.
+#[test]
+fn stored_parts_make_the_same_packet() {
+    let kept = [Property::UserProperty("k", "v"), Property::ContentType("text")];
+    let alias = core::num::NonZeroU16::new(3);
+    for version in ALL {
+        for qos in [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce] {
+            for payload_len in [0, 1, 100, 120, 130, 20_000] {
+                for (expiry, alias, kept) in [
+                    (None, None, &[][..]),
+                    (Some(7), None, &[]),
+                    (None, alias, &kept),
+                    (Some(7), alias, &kept),
+                ] {
+                    let payload = vec![b'p'; payload_len];
+                    let mut list = Vec::new();
+                    list.extend(alias.map(|alias| Property::TopicAlias(alias.get())));
+                    list.extend(expiry.map(Property::MessageExpiryInterval));
+                    list.extend_from_slice(kept);
+                    let packet_id = (qos != Qos::AtMostOnce).then(|| id(0x0102));
+                    let properties =
+                        if version.has_properties() { Properties::List(&list) } else { Properties::EMPTY };
+                    let dup = qos != Qos::AtMostOnce;
+                    let plain = Publish {
+                        dup,
+                        qos,
+                        retain: true,
+                        packet_id,
+                        properties,
+                        ..Publish::new(topic("a/b"), &payload)
+                    };
+                    let mut stored = vec![0; Properties::List(kept).body_len()];
+                    Properties::List(kept).write_body(&mut stored).unwrap();
+                    let parts = StoredPublish {
+                        dup,
+                        qos,
+                        retain: true,
+                        packet_id,
+                        topic_alias: alias,
+                        message_expiry_interval: expiry,
+                        properties: EncodedProperties::from_stored(&stored),
+                        ..StoredPublish::new(b"a/b", &payload)
+                    };
+                    let want = encode(&plain, version);
+                    let mut out = vec![0; want.len()];
+                    assert_eq!(parts.encode(version, payload_len, &mut out), Ok(want.len()));
+                    assert_eq!(out, want);
+                    let short = want.len() - 1;
+                    let too_small = EncodeError::BufferTooSmall { needed: want.len() };
+                    assert_eq!(parts.encode(version, payload_len, &mut out[..short]), Err(too_small));
+                    // Without its payload: the head alone, of the same whole packet.
+                    let head = StoredPublish { payload: &[], ..parts };
+                    let head_len = want.len() - payload_len;
+                    assert_eq!(head.encode(version, payload_len, &mut out), Ok(head_len));
+                    assert_eq!(out[..head_len], want[..head_len]);
+                }
+            }
+        }
+    }
+    let endless = StoredPublish::new(b"a", &[]).encode(V5, usize::MAX, &mut []);
+    assert_eq!(endless, Err(EncodeError::PacketTooLong));
+    let long = vec![b'a'; 65_536];
+    let endless = StoredPublish::new(&long, &[]).encode(V5, 0, &mut []);
+    assert_eq!(endless, Err(EncodeError::StringTooLong));
+}

@@ -1,0 +1,134 @@
+//! PUBLISH from parts that were checked when they were kept: for whoever keeps messages and sends them later.
+
+use core::fmt;
+use core::num::NonZeroU16;
+
+use crate::error::EncodeError;
+use crate::properties::{EncodedProperties, section_len};
+use crate::property::PropertyId;
+use crate::types::{PacketId, Qos, Version};
+use crate::wire::{packet_len, varint_len, write_packet};
+
+/// A PUBLISH whose topic, properties and payload were checked before, and lie somewhere as plain bytes.
+///
+/// It writes what [`Publish`](crate::Publish) writes, but looks at lengths only: keep nothing in it that
+/// [`TopicName::new`](crate::TopicName::new) and [`Properties::check`](crate::Properties::check) did not allow. Two
+/// properties are given apart, because they change from one hand-out to the next: the topic alias, which belongs to a
+/// connection, and the message expiry interval, which runs on.
+///
+/// ```
+/// use mqtt_proto::{PacketId, Qos, StoredPublish, Version};
+///
+/// let message = StoredPublish {
+///     qos: Qos::AtLeastOnce,
+///     packet_id: PacketId::new(10),
+///     message_expiry_interval: Some(60),
+///     ..StoredPublish::new(b"a/b", b"hello")
+/// };
+/// let mut buffer = [0; 64];
+/// let len = message.encode(Version::V5, 5, &mut buffer)?;
+/// assert_eq!(&buffer[..len], b"\x32\x12\x00\x03a/b\x00\x0A\x05\x02\x00\x00\x00\x3Chello");
+/// # Ok::<(), mqtt_proto::EncodeError>(())
+/// ```
+#[derive(Clone, Copy)]
+pub struct StoredPublish<'a> {
+    /// Whether this may have been sent before. Never with QoS 0. `[MQTT-3.3.1-2]`
+    pub dup: bool,
+    /// Quality of service.
+    pub qos: Qos,
+    /// To a server: keep this message for later subscribers.
+    pub retain: bool,
+    /// The bytes of a topic name; empty: the topic alias stands for it.
+    pub topic: &'a [u8],
+    /// Given exactly when the QoS is 1 or 2.
+    pub packet_id: Option<PacketId>,
+    /// Left out before 5.0.
+    pub topic_alias: Option<NonZeroU16>,
+    /// In seconds. Left out before 5.0.
+    pub message_expiry_interval: Option<u32>,
+    /// All other properties. Left out before 5.0.
+    pub properties: EncodedProperties<'a>,
+    /// As much of the payload as is to be written behind the head.
+    pub payload: &'a [u8],
+}
+
+impl<'a> StoredPublish<'a> {
+    /// A message of QoS 0, not retained, without properties.
+    #[must_use]
+    pub const fn new(topic: &'a [u8], payload: &'a [u8]) -> Self {
+        Self {
+            dup: false,
+            qos: Qos::AtMostOnce,
+            retain: false,
+            topic,
+            packet_id: None,
+            topic_alias: None,
+            message_expiry_interval: None,
+            properties: EncodedProperties::from_stored(&[]),
+            payload,
+        }
+    }
+
+    /// Writes the head of a message whose payload has `payload_len` bytes, and behind it
+    /// [`payload`](Self::payload). Where that is less than `payload_len`, the rest is to follow from elsewhere. Returns
+    /// how many bytes were written.
+    ///
+    /// # Errors
+    /// When the packet is longer than a packet can be, or `out` is too short; nothing was written then.
+    #[inline]
+    pub fn encode(&self, version: Version, payload_len: usize, out: &mut [u8]) -> Result<usize, EncodeError> {
+        let topic = u16::try_from(self.topic.len()).map_err(|_| EncodeError::StringTooLong)?;
+        let stored = self.properties.as_bytes();
+        let alias = self.topic_alias.map_or(0, |_| 3usize);
+        let expiry = self.message_expiry_interval.map_or(0, |_| 5usize);
+        // Lengths of slices: their sum does not overflow.
+        let properties = alias.wrapping_add(expiry).wrapping_add(stored.len());
+        let section = if version.has_properties() { section_len(properties) } else { 0 };
+        let fixed = if self.packet_id.is_some() { 4usize } else { 2 };
+        let head = fixed.wrapping_add(usize::from(topic)).wrapping_add(section);
+        let remaining = head.saturating_add(payload_len);
+        packet_len(remaining)?;
+        let whole = head.wrapping_add(varint_len(remaining)).wrapping_add(self.payload.len()).wrapping_add(1);
+        let first = 0x30 | u8::from(self.dup) << 3 | (self.qos as u8) << 1 | u8::from(self.retain);
+        write_packet(out, whole, first, remaining, |writer| {
+            writer.u16(topic)?;
+            writer.put(self.topic)?;
+            if let Some(id) = self.packet_id {
+                writer.u16(id.get())?;
+            }
+            if section != 0 {
+                writer.varint(properties)?;
+                if let Some(alias) = self.topic_alias {
+                    writer.u8(PropertyId::TopicAlias as u8)?;
+                    writer.u16(alias.get())?;
+                }
+                if let Some(interval) = self.message_expiry_interval {
+                    writer.u8(PropertyId::MessageExpiryInterval as u8)?;
+                    writer.u32(interval)?;
+                }
+                if !stored.is_empty() {
+                    writer.put(stored)?;
+                }
+            }
+            if !self.payload.is_empty() {
+                writer.put(self.payload)?;
+            }
+            Some(())
+        })
+    }
+}
+
+impl fmt::Debug for StoredPublish<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoredPublish")
+            .field("dup", &self.dup)
+            .field("qos", &self.qos)
+            .field("retain", &self.retain)
+            .field("topic", &format_args!("{} bytes", self.topic.len()))
+            .field("packet_id", &self.packet_id)
+            .field("topic_alias", &self.topic_alias)
+            .field("message_expiry_interval", &self.message_expiry_interval)
+            .field("payload", &format_args!("{} bytes", self.payload.len()))
+            .finish_non_exhaustive()
+    }
+}
