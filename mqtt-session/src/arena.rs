@@ -39,28 +39,19 @@ impl Arena {
     }
 
     /// Makes an entry and gives its place; its bytes are still to be written.
+    #[inline]
     pub(crate) fn add(&mut self, slice: &mut [u8], owner: u32, len: usize) -> Option<u32> {
-        let at = self.tail.saturating_add(HEADER);
-        let end = at.saturating_add(len);
-        if end > slice.len() {
-            return None;
-        }
         let length = u32::try_from(len).ok()?;
-        let header = slice.get_mut(self.tail..at)?;
-        write_header(header, owner, length);
-        self.tail = end;
-        self.live = self.live.saturating_add(cost(len));
-        u32::try_from(at).ok()
-    }
-
-    /// The length of the entry at `at`.
-    pub(crate) fn len_of(slice: &[u8], at: u32) -> usize {
-        let at = at as usize;
-        let header = slice.get(at.saturating_sub(HEADER)..at).and_then(read_header);
-        header.map_or(0, |(_, length)| length as usize)
+        let at = u32::try_from(self.tail.wrapping_add(HEADER)).ok()?;
+        let entry = slice.get_mut(self.tail..)?.get_mut(..cost(len))?;
+        write_header(entry, owner, length);
+        self.tail = self.tail.wrapping_add(cost(len));
+        self.live = self.live.wrapping_add(cost(len));
+        Some(at)
     }
 
     /// Frees the entry at `at`.
+    #[inline]
     pub(crate) fn free(&mut self, slice: &mut [u8], at: u32) {
         let at = at as usize;
         let start = at.saturating_sub(HEADER);
@@ -73,7 +64,7 @@ impl Arena {
         self.live = self.live.saturating_sub(cost(length as usize));
         if self.live == 0 {
             self.tail = 0;
-        } else if at.saturating_add(length as usize) == self.tail {
+        } else if at.wrapping_add(length as usize) == self.tail {
             self.tail = start;
         }
     }

@@ -13,6 +13,10 @@ pub(crate) struct Links {
 
 impl Links {
     pub(crate) const UNLINKED: Self = Self { next: NONE, prev: NONE };
+
+    pub(crate) const fn next(self) -> u32 {
+        self.next
+    }
 }
 
 /// A slot that can be on a list.

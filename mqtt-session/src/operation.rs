@@ -46,6 +46,8 @@ pub(crate) struct Slot {
     pub(crate) packet_id: Option<PacketId>,
     pub(crate) properties_len: u32,
     pub(crate) payload_len: u32,
+    /// What it counts against the budget.
+    pub(crate) cost: u32,
     pub(crate) generation: u32,
     pub(crate) kind: Kind,
     pub(crate) stage: Stage,
@@ -90,6 +92,7 @@ impl Slot {
         packet_id: None,
         properties_len: 0,
         payload_len: 0,
+        cost: 0,
         generation: 0,
         kind: Kind::Publish,
         stage: Stage::Ended,
@@ -116,22 +119,30 @@ impl Slot {
         self.kind == Kind::Publish && self.qos == Qos::AtMostOnce
     }
 
+    /// The operation behind this one on its list.
+    pub(crate) const fn next(&self) -> u32 {
+        self.links.next()
+    }
+
     /// The topic and encoded properties in the arena.
-    pub(crate) fn head<'a>(&self, arena: &'a [u8]) -> (&'a str, EncodedProperties<'a>) {
+    #[inline]
+    pub(crate) fn head<'a>(&self, arena: &'a [u8]) -> (&'a [u8], EncodedProperties<'a>) {
         let start = self.at as usize;
-        let middle = start.saturating_add(usize::from(self.topic_len));
-        let end = middle.saturating_add(self.properties_len as usize);
+        // Lengths of what lies in the arena: their sum does not overflow.
+        let middle = start.wrapping_add(usize::from(self.topic_len));
+        let end = middle.wrapping_add(self.properties_len as usize);
         let topic = arena.get(start..middle).unwrap_or_default();
         let properties = arena.get(middle..end).unwrap_or_default();
-        (core::str::from_utf8(topic).unwrap_or_default(), EncodedProperties::from_stored(properties))
+        (topic, EncodedProperties::from_stored(properties))
     }
 
     /// What lies behind topic and properties: the payload unless it is shared, or the filters.
+    #[inline]
     pub(crate) fn body<'a>(&self, arena: &'a [u8]) -> &'a [u8] {
         let start = (self.at as usize)
-            .saturating_add(usize::from(self.topic_len))
-            .saturating_add(self.properties_len as usize);
-        arena.get(start..start.saturating_add(self.payload_len as usize)).unwrap_or_default()
+            .wrapping_add(usize::from(self.topic_len))
+            .wrapping_add(self.properties_len as usize);
+        arena.get(start..start.wrapping_add(self.payload_len as usize)).unwrap_or_default()
     }
 }
 
@@ -218,14 +229,14 @@ impl Operations {
     }
 
     /// Puts a new operation at the end of the order.
+    #[inline]
     pub(crate) fn accept(&mut self, slots: &mut [Slot], index: u32) {
         self.order.push_back(slots, index);
         if self.cursor == NONE {
             self.cursor = index;
         }
-        let mortal = slots
-            .get(index as usize)
-            .is_some_and(|slot| slot.expires.min(slot.wire_expires) != Instant::NEVER);
+        // It expires here no later than at the server.
+        let mortal = slots.get(index as usize).is_some_and(|slot| slot.expires != Instant::NEVER);
         if mortal && self.unstamped == NONE {
             self.unstamped = index;
         }

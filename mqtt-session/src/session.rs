@@ -3,7 +3,7 @@
 use mqtt_proto::{Properties, Qos, ReasonCode, Subscription, TopicFilter};
 
 use crate::config::Config;
-use crate::engine::{Core, Direct, Filters, Step};
+use crate::engine::{Accepted, Core, Filters, Step};
 use crate::error::{AckError, Refused, StartError, SubscribeError};
 use crate::event::{Closed, Command, Event, Received, Topic};
 use crate::limits::ServerLimits;
@@ -129,28 +129,20 @@ impl<S: Storage> Session<S> {
         payload: S::Payload<'p>,
     ) -> Result<Token, Refused<S::Payload<'p>>> {
         self.bind();
+        let shared = S::can_share(&payload);
         loop {
-            match self.core.publish_direct(&mut self.store.tables(), message, payload.as_ref()) {
-                Direct::Taken(token) => return Ok(token),
-                Direct::Need((table, len)) => self.store.reserve(table, len),
-                Direct::No => break,
+            match self.core.publish(&mut self.store.tables(), message, payload.as_ref(), !shared) {
+                Accepted::Handed(token) => return Ok(token),
+                Accepted::Kept(token) => {
+                    if shared {
+                        self.store.share(token.index(), payload);
+                    }
+                    return Ok(token);
+                }
+                Accepted::Need(table, len) => self.store.reserve(table, len),
+                Accepted::Refused(reason) => return Err(Refused { reason, payload }),
             }
         }
-        let shared = S::can_share(&payload);
-        let len = payload.as_ref().len();
-        let plan = match self.core.plan_publish(&mut self.store.tables(), message, len, !shared) {
-            Ok(plan) => plan,
-            Err(reason) => return Err(Refused { reason, payload }),
-        };
-        until_roomy!(self, self.core.room_in_tables(&mut self.store.tables(), &plan));
-        let accepted = self.core.accept_publish(&mut self.store.tables(), message, payload.as_ref(), &plan);
-        let Some((token, index)) = accepted else {
-            return Err(Refused { reason: crate::error::PublishError::BytesFull, payload });
-        };
-        if shared {
-            self.store.share(index, payload);
-        }
-        Ok(token)
     }
 
     /// Accepts a SUBSCRIBE; `Event::Done` brings the server's answer for each filter.

@@ -5,6 +5,7 @@ use core::time::Duration;
 use mqtt_proto::{Encode, EncodeError, Properties, Property, PropertyId, PropertyPlace, Publish, Qos};
 use mqtt_proto::{Subscribe, Subscription, Subscriptions, TopicFilter, TopicFilters, Unsubscribe, Version};
 
+use super::direct::Direct;
 use super::pump::OWN_HEAD;
 use super::{ANY_ID, Core};
 use crate::arena::cost;
@@ -25,6 +26,17 @@ pub(super) enum Lack {
     Bytes,
 }
 
+/// What became of a message.
+pub(crate) enum Accepted {
+    /// It was handed out at once.
+    Handed(Token),
+    /// It is kept, in the slot the token names.
+    Kept(Token),
+    /// A table is too short for it; call again when it has grown.
+    Need(Table, usize),
+    Refused(PublishError),
+}
+
 /// What an operation will keep: its parts' lengths, checked and counted.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
@@ -34,16 +46,19 @@ pub(crate) struct Plan {
     body_len: usize,
     filters: u16,
     /// The body goes to the arena (it is not shared).
-    pub(crate) copied: bool,
+    copied: bool,
 }
 
 impl Plan {
+    /// Lengths of what is in memory: their sum does not overflow.
+    #[inline]
     fn all(&self) -> usize {
-        self.head_len.saturating_add(self.properties_len).saturating_add(self.body_len)
+        self.head_len.wrapping_add(self.properties_len).wrapping_add(self.body_len)
     }
 
+    #[inline]
     fn in_arena(&self) -> usize {
-        if self.copied { self.all() } else { self.head_len.saturating_add(self.properties_len) }
+        if self.copied { self.all() } else { self.head_len.wrapping_add(self.properties_len) }
     }
 }
 
@@ -110,14 +125,43 @@ impl Core {
         if self.ops.in_use() >= self.bounds.operations {
             return Err(Lack::Slots);
         }
-        if self.kept.saturating_add(bytes) > self.bounds.arena {
+        if bytes > self.bounds.arena.saturating_sub(self.kept) {
             return Err(Lack::Bytes);
         }
         Ok(())
     }
 
+    /// Accepts a message: it is checked, finds room, and is kept. Called again after `Need`, it goes on.
+    pub(crate) fn publish(
+        &mut self,
+        tables: &mut Tables<'_>,
+        message: &Message<'_>,
+        payload: &[u8],
+        copied: bool,
+    ) -> Accepted {
+        if message.qos == Qos::AtMostOnce {
+            match self.publish_direct(tables, message, payload) {
+                Direct::Taken(token) => return Accepted::Handed(token),
+                Direct::Need(table, len) => return Accepted::Need(table, len),
+                Direct::No => {}
+            }
+        }
+        let plan = match self.plan_publish(tables, message, payload.len(), copied) {
+            Ok(plan) => plan,
+            Err(reason) => return Accepted::Refused(reason),
+        };
+        if let Some((table, len)) = self.room_in_tables(tables, &plan) {
+            return Accepted::Need(table, len);
+        }
+        match self.accept_publish(tables, message, payload, &plan) {
+            Some(token) => Accepted::Kept(token),
+            None => Accepted::Refused(PublishError::BytesFull),
+        }
+    }
+
     /// Checks a message against everything that is known now.
-    pub(crate) fn plan_publish(
+    #[inline]
+    fn plan_publish(
         &mut self,
         tables: &mut Tables<'_>,
         message: &Message<'_>,
@@ -140,20 +184,20 @@ impl Core {
                 .map(|property| property.encoded_len())
                 .fold(0, usize::saturating_add)
         };
-        let topic_len = message.topic.as_str().len();
         let plan = Plan {
             kind: Kind::Publish,
-            head_len: topic_len,
+            head_len: message.topic.as_str().len(),
             properties_len,
             body_len: payload_len,
             filters: 0,
             copied,
         };
-        // A cheap upper bound of the head.
-        let head = topic_len.saturating_add(properties_len).saturating_add(OWN_HEAD);
-        let packet = head.saturating_add(payload_len);
+        // Cheap upper bounds of the head and of the packet.
+        let head = plan.head_len.wrapping_add(properties_len).wrapping_add(OWN_HEAD);
+        let packet = head.wrapping_add(payload_len);
+        let cost = cost(plan.all());
         let tight = head > self.bounds.wire
-            || cost(plan.all()) > self.bounds.arena
+            || cost > self.bounds.arena
             || packet > self.limits.maximum_packet_size as usize
             || packet > LONGEST_PACKET as usize;
         if tight {
@@ -170,13 +214,14 @@ impl Core {
             }
         }
         if let Some(older) = message.key.and_then(|key| self.older_value(tables, key)) {
-            self.replace(tables, older, cost(plan.all()))?;
+            self.replace(tables, older, cost)?;
         }
-        if self.room_for(cost(plan.all())).is_err() {
-            self.make_room(tables, cost(plan.all()));
+        if self.room_for(cost).is_ok() {
+            return Ok(plan);
         }
-        if let Err(lack) = self.room_for(cost(plan.all())) {
-            self.blocked = Some(cost(plan.all()));
+        self.make_room(tables, cost);
+        if let Err(lack) = self.room_for(cost) {
+            self.blocked = Some(cost);
             return Err(match lack {
                 Lack::Slots => PublishError::QueueFull,
                 Lack::Bytes => PublishError::BytesFull,
@@ -324,13 +369,14 @@ impl Core {
     }
 
     /// Accepts a planned message. The caller has made room.
-    pub(crate) fn accept_publish(
+    #[inline]
+    fn accept_publish(
         &mut self,
         tables: &mut Tables<'_>,
         message: &Message<'_>,
         payload: &[u8],
         plan: &Plan,
-    ) -> Option<(Token, u32)> {
+    ) -> Option<Token> {
         let (index, slot, content) = self.insert(tables, plan)?;
         slot.qos = message.qos;
         slot.retain = message.retain;
@@ -355,7 +401,7 @@ impl Core {
         }
         let token = Token::new(index, slot.generation);
         self.ops.accept(tables.slots, index);
-        Some((token, index))
+        Some(token)
     }
 
     /// Accepts a planned SUBSCRIBE or UNSUBSCRIBE. The caller has made room.
@@ -382,6 +428,7 @@ impl Core {
     }
 
     /// Takes a slot and a place in the arena for what is planned.
+    #[inline]
     fn insert<'t>(
         &mut self,
         tables: &'t mut Tables<'_>,
@@ -390,7 +437,7 @@ impl Core {
         let index = self.ops.free.take(tables.slots)?;
         let len = plan.in_arena();
         let at = self.arena.add(tables.arena, index, len)?;
-        self.kept = self.kept.saturating_add(cost(plan.all()));
+        self.kept = self.kept.wrapping_add(cost(plan.all()));
         let slot = tables.slots.get_mut(index as usize)?;
         slot.at = at;
         slot.generation = self.ops.next_generation();
@@ -399,6 +446,7 @@ impl Core {
         slot.topic_len = u16::try_from(plan.head_len).ok()?;
         slot.properties_len = u32::try_from(plan.properties_len).ok()?;
         slot.payload_len = u32::try_from(plan.body_len).ok()?;
+        slot.cost = u32::try_from(cost(plan.all())).ok()?;
         slot.filters = plan.filters;
         slot.packet_id = None;
         slot.shared = !plan.copied;

@@ -15,18 +15,18 @@ use crate::storage::{Table, Tables};
 use crate::token::Token;
 
 /// What became of a message on the short way.
-pub(crate) enum Direct {
+pub(super) enum Direct {
     /// It lies in the wire buffer.
     Taken(Token),
     /// A table is too short; call again when it has grown.
-    Need((Table, usize)),
+    Need(Table, usize),
     /// It must take the long way.
     No,
 }
 
 impl Core {
     #[inline]
-    pub(crate) fn publish_direct(
+    pub(super) fn publish_direct(
         &mut self,
         tables: &mut Tables<'_>,
         message: &Message<'_>,
@@ -90,7 +90,7 @@ impl Core {
                 Direct::Taken(Token::new(0, self.ops.next_generation()))
             }
             Err(EncodeError::BufferTooSmall { needed }) => match self.no_room(tables.wire.len(), needed) {
-                super::pump::Stop::Need(table, len) => Direct::Need((table, len)),
+                super::pump::Stop::Need(table, len) => Direct::Need(table, len),
                 super::pump::Stop::Pause => Direct::No,
             },
             Err(_) => Direct::No,

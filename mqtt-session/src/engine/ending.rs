@@ -3,7 +3,6 @@
 use mqtt_proto::PacketId;
 
 use super::Core;
-use crate::arena::{Arena, cost};
 use crate::event::{Event, Outcome};
 use crate::list::NONE;
 use crate::operation::{Ending, Slot};
@@ -30,22 +29,15 @@ impl Core {
 
     /// Lets go of what an operation kept and of its packet identifier.
     pub(super) fn release_content(&mut self, tables: &mut Tables<'_>, index: u32) {
-        let kept = tables.slots.get(index as usize).map_or(0, |slot| self.cost_of(tables, slot));
         let Some(slot) = tables.slots.get_mut(index as usize) else { return };
         if slot.at != NONE {
-            self.kept = self.kept.saturating_sub(kept);
+            self.kept = self.kept.saturating_sub(slot.cost as usize);
             self.arena.free(tables.arena, slot.at);
             slot.at = NONE;
             if core::mem::take(&mut slot.shared) {
                 tables.shared.drop(index);
             }
         }
-    }
-
-    /// The bytes that count for an operation against the budget.
-    pub(super) fn cost_of(&self, tables: &Tables<'_>, slot: &Slot) -> usize {
-        let beside = if slot.shared { slot.payload_len as usize } else { 0 };
-        cost(Arena::len_of(tables.arena, slot.at).saturating_add(beside))
     }
 
     pub(super) fn release_id(&mut self, tables: &mut Tables<'_>, index: u32) {

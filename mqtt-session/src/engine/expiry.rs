@@ -65,7 +65,7 @@ impl Core {
         older: u32,
         bytes: usize,
     ) -> Result<(), PublishError> {
-        let freed = tables.slots.get(older as usize).map_or(0, |slot| self.cost_of(tables, slot));
+        let freed = tables.slots.get(older as usize).map_or(0, |slot| slot.cost as usize);
         if self.kept.saturating_sub(freed).saturating_add(bytes) > self.bounds.arena {
             self.blocked = Some(bytes);
             return Err(PublishError::BytesFull);

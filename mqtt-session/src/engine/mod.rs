@@ -16,8 +16,7 @@ use core::time::Duration;
 
 use mqtt_proto::{Encode, PacketId, Properties, Puback, Qos, ReasonCode, Version};
 
-pub(crate) use accept::Filters;
-pub(crate) use direct::Direct;
+pub(crate) use accept::{Accepted, Filters};
 pub(crate) use receive::Step;
 
 use crate::arena::Arena;

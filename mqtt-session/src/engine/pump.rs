@@ -1,14 +1,12 @@
 //! Handing out: owed acknowledgements and pings, then PUBRELs, then operations in order of acceptance.
 
 use mqtt_proto::{
-    Disconnect, Encode, EncodeError, EncodedProperties, PacketId, Pingreq, Properties, Property, Puback,
-    Pubcomp, Publish, Pubrec, Pubrel, Qos, ReasonCode, Subscribe, Subscriptions, TopicFilters, TopicName,
-    Unsubscribe,
+    Disconnect, Encode, EncodeError, EncodedProperties, PacketId, Pingreq, Properties, Puback, Pubcomp,
+    Pubrec, Pubrel, Qos, ReasonCode, StoredPublish, Subscribe, Subscriptions, TopicFilters, Unsubscribe,
 };
 
 use super::{Core, Need};
 use crate::inbound::{Owed, OwedKind};
-use crate::limits::LONGEST_PACKET;
 use crate::link::State;
 use crate::list::{NONE, next};
 use crate::operation::{Ending, Kind, Slot};
@@ -182,145 +180,121 @@ impl Core {
 
     /// Hands out the operation at the cursor.
     fn pump_operation(&mut self, tables: &mut Tables<'_>, index: u32) -> Result<(), Stop> {
-        let Some(slot) = tables.slots.get(index as usize).copied() else { return Err(Stop::Pause) };
-        let packet_id = if slot.is_qos0() {
-            None
-        } else {
-            if slot.kind == Kind::Publish && !self.has_quota(slot.qos) {
-                return Err(Stop::Pause);
-            }
-            match slot.packet_id {
-                Some(id) => Some(id),
-                None => Some(self.next_id(tables)?),
-            }
-        };
-        match slot.kind {
-            Kind::Publish => self.pump_publish(tables, index, &slot, packet_id),
-            Kind::Subscribe | Kind::Unsubscribe => self.pump_filters(tables, index, &slot, packet_id),
+        match tables.slots.get(index as usize).map(|slot| slot.kind) {
+            Some(Kind::Publish) => self.pump_publish(tables, index),
+            Some(Kind::Subscribe | Kind::Unsubscribe) => self.pump_filters(tables, index),
+            None => Err(Stop::Pause),
         }
     }
 
     /// The identifier the next operation will have; it is taken when the packet is written.
-    fn next_id(&self, tables: &Tables<'_>) -> Result<PacketId, Stop> {
+    fn next_id(&self, ids_len: usize) -> Result<PacketId, Stop> {
         match self.ids.needed(self.bounds.ids) {
             None => Err(Stop::Pause),
-            Some(len) if len > tables.ids.len() => Err(Stop::Need(Table::Ids, len)),
+            Some(len) if len > ids_len => Err(Stop::Need(Table::Ids, len)),
             Some(_) => self.ids.peek(self.bounds.ids).ok_or(Stop::Pause),
         }
     }
 
-    fn pump_publish(
-        &mut self,
-        tables: &mut Tables<'_>,
-        index: u32,
-        slot: &Slot,
-        packet_id: Option<PacketId>,
-    ) -> Result<(), Stop> {
-        let version = self.link.version;
+    fn pump_publish(&mut self, tables: &mut Tables<'_>, index: u32) -> Result<(), Stop> {
+        let Some(slot) = tables.slots.get(index as usize) else { return Err(Stop::Pause) };
+        let (qos, known_id) = (slot.qos, slot.packet_id);
+        let mut packet_id = known_id;
+        if qos != Qos::AtMostOnce {
+            if !self.has_quota(qos) {
+                return Err(Stop::Pause);
+            }
+            if packet_id.is_none() {
+                packet_id = Some(self.next_id(tables.ids.len())?);
+            }
+        }
         let payload_len = slot.payload_len as usize;
+        // The most the packet can take; lengths of what is kept, so their sum does not overflow.
+        let head =
+            usize::from(slot.topic_len).wrapping_add(slot.properties_len as usize).wrapping_add(OWN_HEAD);
+        let whole = head.wrapping_add(payload_len);
         // A payload that is large, or that the wire buffer can never hold behind its head.
-        let whole = usize::from(slot.topic_len)
-            .saturating_add(slot.properties_len as usize)
-            .saturating_add(payload_len)
-            .saturating_add(OWN_HEAD);
         let lends = payload_len > self.bounds.lend_above || (whole > self.bounds.wire && payload_len != 0);
         if lends && self.wire.lent().is_some() {
             return Err(Stop::Pause);
         }
         // Limits that came with this connection's CONNACK, after the message was accepted.
-        let refusal = if slot.qos > self.limits.maximum_qos {
-            Some(ReasonCode::QosNotSupported)
-        } else if slot.retain && !self.limits.retain_available {
-            Some(ReasonCode::RetainNotSupported)
-        } else {
-            None
-        };
-        if let Some(code) = refusal {
-            return self.refuse(tables, index, code);
+        if qos > self.limits.maximum_qos {
+            return self.refuse(tables, index, ReasonCode::QosNotSupported);
         }
-        if !slot.touched && slot.expires <= self.now {
+        if slot.retain && !self.limits.retain_available {
+            return self.refuse(tables, index, ReasonCode::RetainNotSupported);
+        }
+        if slot.expires <= self.now && !slot.touched {
             self.end(tables, index, Ending::Expired);
             return Ok(());
         }
         let (topic, properties) = slot.head(tables.arena);
-        let mut own = [Property::MessageExpiryInterval(0)];
-        let own = self.own_publish_properties(slot, &mut own);
-        let publish = Publish {
-            // [MQTT-3.3.1-1], [MQTT-3.3.1-2]
-            dup: slot.packet_id.is_some(),
-            qos: slot.qos,
-            retain: slot.retain,
-            topic: TopicName::new(topic).ok(),
-            packet_id,
-            properties: if version.has_properties() {
-                Properties::Chain(own, properties)
-            } else {
-                Properties::EMPTY
-            },
-            payload: &[],
+        let payload = match (lends, slot.shared) {
+            (true, _) => &[],
+            (false, true) => tables.shared.get(index),
+            (false, false) => slot.body(tables.arena),
         };
-        if self.limits.maximum_packet_size < LONGEST_PACKET {
-            let head = publish.head_len(version, payload_len).unwrap_or(usize::MAX);
-            if head.saturating_add(payload_len) > self.limits.maximum_packet_size as usize {
-                // [MQTT-3.1.2-24]
-                return self.refuse(tables, index, ReasonCode::PacketTooLarge);
-            }
-        }
+        let publish = StoredPublish {
+            // [MQTT-3.3.1-1], [MQTT-3.3.1-2]
+            dup: known_id.is_some(),
+            qos,
+            retain: slot.retain,
+            topic,
+            packet_id,
+            topic_alias: None,
+            message_expiry_interval: self.expiry_left(slot),
+            properties,
+            payload,
+        };
+        let version = self.link.version;
         let begins = self.wire.position();
         let behind = if lends { 0 } else { payload_len };
-        let longest = usize::from(slot.topic_len)
-            .saturating_add(slot.properties_len as usize)
-            .saturating_add(behind)
-            .saturating_add(OWN_HEAD);
-        let space = self.wire.space(tables.wire, longest);
-        let head = match publish.encode_head(version, payload_len, space) {
-            Ok(head) => head,
+        let space = self.wire.space(tables.wire, head.wrapping_add(behind));
+        let written = match publish.encode(version, payload_len, space) {
+            Ok(written) => written,
             Err(EncodeError::BufferTooSmall { needed }) => {
-                return Err(self.no_room(tables.wire.len(), needed.saturating_add(behind)));
+                return Err(self.no_room(tables.wire.len(), needed));
             }
             Err(_) => return self.refuse(tables, index, ReasonCode::ImplementationSpecificError),
         };
-        if !lends {
-            let payload = if slot.shared { tables.shared.get(index) } else { slot.body(tables.arena) };
-            match space.get_mut(head..head.saturating_add(payload_len)) {
-                Some(place) if payload.len() == payload_len => place.copy_from_slice(payload),
-                _ => return Err(self.no_room(tables.wire.len(), head.saturating_add(payload_len))),
-            }
+        let packet = written.wrapping_add(payload_len).wrapping_sub(behind);
+        if packet > self.limits.maximum_packet_size as usize {
+            // [MQTT-3.1.2-24]: what lies behind the packets in the buffer was not handed out.
+            return self.refuse(tables, index, ReasonCode::PacketTooLarge);
         }
-        self.wire.written(head.saturating_add(behind));
+        self.wire.written(written);
         if lends {
             self.wire.lend(index, payload_len);
         }
         self.stats.publishes_out = self.stats.publishes_out.wrapping_add(1);
         self.stats.resends = self.stats.resends.wrapping_add(u64::from(publish.dup));
-        if slot.qos == Qos::AtMostOnce {
+        if qos == Qos::AtMostOnce {
             self.sent_qos0(tables, index, lends);
-        } else {
-            let stage = if slot.qos == Qos::AtLeastOnce { Stage::AwaitPuback } else { Stage::AwaitPubrec };
-            self.handed_out(tables, index, stage, begins);
-            self.await_ack();
-            let connection = &mut self.connection;
-            connection.publishing = connection.publishing.saturating_add(1);
-            if stage == Stage::AwaitPubrec {
-                connection.publishing_qos2 = connection.publishing_qos2.saturating_add(1);
-            }
+            return Ok(());
         }
+        let connection = &mut self.connection;
+        connection.publishing = connection.publishing.wrapping_add(1);
+        let stage = if qos == Qos::AtLeastOnce {
+            Stage::AwaitPuback
+        } else {
+            connection.publishing_qos2 = connection.publishing_qos2.wrapping_add(1);
+            Stage::AwaitPubrec
+        };
+        self.handed_out(tables, index, stage, begins);
+        self.await_ack();
         Ok(())
     }
 
-    /// The properties that are not stored but made for each hand-out.
-    fn own_publish_properties<'a>(
-        &self,
-        slot: &Slot,
-        place: &'a mut [Property<'a>; 1],
-    ) -> &'a [Property<'a>] {
+    /// What is left of the message expiry interval, in seconds.
+    #[inline]
+    fn expiry_left(&self, slot: &Slot) -> Option<u32> {
         if slot.wire_expires == Instant::NEVER {
-            return &[];
+            return None;
         }
         // What is sent again although its time has run out leaves with the least that can be said.
         let left = slot.wire_expires.since(self.now).as_millis().div_ceil(1000);
-        *place = [Property::MessageExpiryInterval(u32::try_from(left).unwrap_or(u32::MAX).max(1))];
-        place
+        Some(u32::try_from(left).unwrap_or(u32::MAX).max(1))
     }
 
     /// Why the server does not allow these subscriptions, told after they were accepted.
@@ -340,14 +314,12 @@ impl Core {
             .then_some(ReasonCode::SubscriptionIdentifiersNotSupported)
     }
 
-    fn pump_filters(
-        &mut self,
-        tables: &mut Tables<'_>,
-        index: u32,
-        slot: &Slot,
-        packet_id: Option<PacketId>,
-    ) -> Result<(), Stop> {
-        let Some(packet_id) = packet_id else { return Err(Stop::Pause) };
+    fn pump_filters(&mut self, tables: &mut Tables<'_>, index: u32) -> Result<(), Stop> {
+        let Some(slot) = tables.slots.get(index as usize) else { return Err(Stop::Pause) };
+        let packet_id = match slot.packet_id {
+            Some(id) => id,
+            None => self.next_id(tables.ids.len())?,
+        };
         let version = self.link.version;
         let (_, stored) = slot.head(tables.arena);
         let properties =
@@ -415,19 +387,18 @@ impl Core {
     }
 
     fn handed_out(&mut self, tables: &mut Tables<'_>, index: u32, stage: Stage, begins: u64) {
-        if let Some(slot) = tables.slots.get_mut(index as usize) {
-            slot.first_time = slot.packet_id.is_none();
-            if slot.first_time {
-                slot.packet_id = self.ids.take(tables.ids, self.bounds.ids, index);
-            }
-            slot.stage = stage;
-            slot.position = begins;
-            slot.end = self.wire.position();
-            slot.was_touched = slot.touched;
-            slot.touched = true;
-            slot.epoch = self.connection.epoch;
+        let Some(slot) = tables.slots.get_mut(index as usize) else { return };
+        slot.first_time = slot.packet_id.is_none();
+        if slot.first_time {
+            slot.packet_id = self.ids.take(tables.ids, self.bounds.ids, index);
         }
-        self.ops.cursor = next(tables.slots, index);
+        slot.stage = stage;
+        slot.position = begins;
+        slot.end = self.wire.position();
+        slot.was_touched = slot.touched;
+        slot.touched = true;
+        slot.epoch = self.connection.epoch;
+        self.ops.cursor = slot.next();
     }
 
     /// A QoS 0 message was handed out: it is over, unless its payload is lent or its end is to be told.
