@@ -5,8 +5,9 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::io;
 
+use bytes::Bytes;
 use mqtt_session::proto::{Properties, Property, ReasonCode, Version};
-use mqtt_session::{self as session, Anomaly, Token, Why};
+use mqtt_session::{self as session, AckToken, Anomaly, Token, Why};
 
 use crate::message::Message;
 use crate::properties::OwnedProperties;
@@ -37,6 +38,25 @@ pub enum Event {
     },
     /// A message arrived.
     Message(Message),
+    /// A message over [`Config::max_packet_in`](mqtt_session::Config::max_packet_in) begins to arrive
+    /// ([`Oversize::Chunks`](mqtt_session::Oversize)): its chunks follow, then `End`, or `Aborted`.
+    Start {
+        /// The message, with an empty payload.
+        message: Message,
+        /// Bytes of the payload, as announced.
+        len: u32,
+    },
+    /// The next part of the payload.
+    Chunk(Bytes),
+    /// The message that began with `Start` is complete.
+    End {
+        /// What to acknowledge it with; only at QoS 1 and 2 and with
+        /// [`AckMode::Manual`](mqtt_session::AckMode::Manual).
+        ack: Option<AckToken>,
+    },
+    /// The connection ended in the middle of the message that began with `Start`: what came of it is to be
+    /// forgotten.
+    Aborted,
     /// An inbound message over [`Config::max_packet_in`](mqtt_session::Config::max_packet_in) was let pass.
     Skipped {
         /// Bytes of its packet.
@@ -85,6 +105,16 @@ pub enum Event {
 }
 
 impl Event {
+    /// Bytes of a message, or a part of one, that it holds.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Message(message) | Self::Start { message, .. } => message.size(),
+            Self::Chunk(part) => part.len(),
+            _ => 0,
+        }
+    }
+
     /// An owned form of what the engine tells; `None` for what this crate does not know. A message's
     /// topic is resolved by `topic`.
     pub(crate) fn copy<'e>(
@@ -119,6 +149,10 @@ impl Event {
                 Self::SessionLost { republished: *republished, ended: *ended }
             }
             session::Event::Message(received) => Self::Message(topic(received)),
+            session::Event::Start { message, len } => Self::Start { message: topic(message), len: *len },
+            session::Event::Chunk(part) => Self::Chunk(Bytes::copy_from_slice(part)),
+            session::Event::End { ack, .. } => Self::End { ack: *ack },
+            session::Event::Aborted => Self::Aborted,
             session::Event::Skipped { len } => Self::Skipped { len: *len },
             session::Event::Done { token, tag, outcome } => {
                 Self::Done { token: *token, tag: *tag, outcome: Outcome::copy(outcome) }

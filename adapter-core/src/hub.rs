@@ -10,8 +10,8 @@ use core::task::Waker;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use mqtt_session::Why;
 use mqtt_session::proto::Qos;
+use mqtt_session::{Oversize, Why};
 
 use crate::driver::{Driver, Flush, Sink};
 use crate::error::ConnectError;
@@ -141,7 +141,12 @@ impl Sink for Sorter<'_> {
 ///
 /// # Errors
 /// [`ConnectError::Will`] or [`ConnectError::Options`].
-pub fn client<T: Transport>(options: Options) -> Result<(Handle<T>, Worker<T>), ConnectError> {
+pub fn client<T: Transport>(mut options: Options) -> Result<(Handle<T>, Worker<T>), ConnectError> {
+    let engine = options.engine_mut();
+    if matches!(engine.oversize, Oversize::Chunks { .. }) {
+        // Its messages are whole ones.
+        engine.oversize = Oversize::Refuse;
+    }
     let driver = Driver::new(options)?;
     let options = Arc::clone(driver.options());
     let hub = Arc::new(Hub {

@@ -189,7 +189,9 @@ impl Options {
     }
 
     /// Limits, time-outs, reconnect delays and who acknowledges: see [`Config`]. Default
-    /// [`Config::new`] with a random seed. `servers` is overwritten by the number of servers here.
+    /// [`Config::new`] with a random seed. `servers` is overwritten by the number of servers here. Only a
+    /// connection that its owner polls hands out chunks: for any other client
+    /// [`Oversize::Chunks`](mqtt_session::Oversize) counts as `Refuse`.
     #[must_use]
     pub const fn with_engine(mut self, engine: Config) -> Self {
         self.engine = engine;

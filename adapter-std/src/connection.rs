@@ -70,9 +70,7 @@ struct Queue {
 impl Queue {
     fn pop(&mut self) -> Option<Event> {
         let event = self.events.pop_front()?;
-        if let Event::Message(message) = &event {
-            self.bytes = self.bytes.saturating_sub(message.size());
-        }
+        self.bytes = self.bytes.saturating_sub(event.size());
         Some(event)
     }
 
@@ -87,9 +85,7 @@ impl Sink for Queue {
     }
 
     fn event(&mut self, event: Event) {
-        if let Event::Message(message) = &event {
-            self.bytes += message.size();
-        }
+        self.bytes += event.size();
         self.events.push_back(event);
     }
 }

@@ -42,11 +42,11 @@ pub struct Config {
     /// Inbound QoS 1 and 2 messages that may be unacknowledged; announced as Receive Maximum in 5.0.
     /// Default 1,024; 0 counts as 1.
     pub receive_maximum: u16,
-    /// Largest inbound packet in bytes; announced as Maximum Packet Size in 5.0. The driver's read
-    /// buffer must be able to hold one such packet. Default 1 MiB; less than 64 counts as 64, so that
-    /// CONNACK and acknowledgements fit.
+    /// Largest inbound packet that is taken as a whole, in bytes: what the driver's read buffer must be
+    /// able to hold. Announced as Maximum Packet Size in 5.0, unless [`Oversize::Chunks`] allows more.
+    /// Default 1 MiB; less than 64 counts as 64, so that CONNACK and acknowledgements fit.
     pub max_packet_in: u32,
-    /// What happens to an inbound packet over `max_packet_in`.
+    /// What happens to an inbound packet over `max_packet_in`. Default: it is refused.
     pub oversize: Oversize,
     /// Who acknowledges inbound QoS 1 and 2 messages.
     pub ack_mode: AckMode,
@@ -169,6 +169,39 @@ pub enum Oversize {
     /// announced: it is acknowledged by its quality of service, its payload is never held, and
     /// `Event::Skipped` tells of it. In 5.0 the server was told the limit, so it is refused.
     Skip,
+    /// A PUBLISH is delivered in chunks as it arrives: `Event::Start`, `Event::Chunk`s and `Event::End`, or
+    /// `Event::Aborted` if the connection ends before. It is acknowledged only after its end, in either
+    /// [`AckMode`]. Its topic and properties must fit `max_packet_in`; any other packet over that is
+    /// refused.
+    ///
+    /// ```
+    /// use mqtt_session::{Config, Oversize};
+    ///
+    /// let mut config = Config::new(1);
+    /// config.max_packet_in = 4 * 1024; // the read buffer of this device
+    /// config.oversize = Oversize::Chunks { largest: 16 * 1024 * 1024 }; // a firmware image
+    ///
+    /// # use mqtt_session::Event;
+    /// /// Writes it to flash as it comes; true: it is complete.
+    /// fn write(event: &Event<'_>, flash: &mut Vec<u8>) -> bool {
+    ///     match event {
+    ///         // From the first byte, also after a cut. `len` is a claim: nothing is to be reserved for it.
+    ///         Event::Start { .. } | Event::Aborted => flash.clear(),
+    ///         Event::Chunk(part) => flash.extend_from_slice(part),
+    ///         Event::End { .. } => return true,
+    ///         _ => {}
+    ///     }
+    ///     false
+    /// }
+    /// # let mut flash = Vec::new();
+    /// # assert!(!write(&Event::Chunk(b"ab"), &mut flash) && flash == b"ab");
+    /// # assert!(write(&Event::End { packet_id: None, ack: None }, &mut flash));
+    /// ```
+    Chunks {
+        /// Largest packet in bytes, announced as Maximum Packet Size in 5.0; a larger one is refused. It
+        /// costs no memory. Less than `max_packet_in` counts as that.
+        largest: u32,
+    },
 }
 
 /// What happens to a publish when `Config::max_operations` or `Config::queue_bytes` are in use.

@@ -67,6 +67,28 @@ pub enum Event<'i> {
     },
     /// A message arrived.
     Message(Received<'i>),
+    /// A message over `Config::max_packet_in` begins to arrive (`Oversize::Chunks`): `Chunk`s follow, with
+    /// nothing of another message between them, then `End`, or `Aborted`.
+    Start {
+        /// The message without its payload. `ack` comes with `End`.
+        message: Received<'i>,
+        /// Bytes of the payload, as announced: a server may announce more than it ever sends.
+        len: u32,
+    },
+    /// The next part of the payload. It borrows the input like every event: what is to be kept must be
+    /// copied, or written, before the input is.
+    Chunk(&'i [u8]),
+    /// The message that began with `Start` is complete, and acknowledged from here on like any other.
+    End {
+        /// As in `Start`.
+        packet_id: Option<PacketId>,
+        /// Give it to `Session::acknowledge` (`AckMode::Manual`, QoS 1 and 2).
+        ack: Option<AckToken>,
+    },
+    /// The connection ended in the middle of the message that began with `Start`: what came of it is to be
+    /// forgotten. It was not acknowledged; at QoS 1 and 2 a server that keeps the session sends it again,
+    /// and it starts again from its first byte.
+    Aborted,
     /// An inbound message over `Config::max_packet_in` was let pass (`Oversize::Skip`).
     Skipped {
         /// Bytes of its packet.

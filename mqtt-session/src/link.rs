@@ -178,14 +178,15 @@ pub(crate) enum Notice {
     Connecting { attempt: u32, server: u8 },
     Disconnected { why: Why, retry: Option<Duration> },
     SessionLost { republished: u32, ended: u32 },
+    Aborted,
     Suspect { token: Token },
     Stopped { left: u32 },
 }
 
-const NOTICES: usize = 7;
+const NOTICES: usize = 8;
 
 /// A short queue of notices. It cannot overflow: no new attempt begins while more than
-/// `Notices::CALM` wait, and one attempt makes at most five.
+/// `Notices::CALM` wait, and one attempt makes at most six.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Notices {
     ring: [Notice; NOTICES],

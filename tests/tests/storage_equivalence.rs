@@ -50,7 +50,8 @@ fn config(seed: u64, random: &mut Random) -> Config {
     config.max_in_flight = 1 + random.below(OUT) as u16;
     config.receive_maximum = 1 + random.below(IN) as u16;
     config.max_packet_in = 400;
-    config.oversize = if random.one_in(2) { Oversize::Refuse } else { Oversize::Skip };
+    config.oversize =
+        [Oversize::Refuse, Oversize::Skip, Oversize::Chunks { largest: 10_000 }][random.below(3)];
     config.ack_mode = if random.one_in(3) { AckMode::Manual } else { AckMode::Automatic };
     config.qos0_receipts = random.one_in(2);
     config.when_full = [WhenFull::Reject, WhenFull::DropOldest, WhenFull::DropNewest][random.below(3)];
@@ -76,6 +77,7 @@ struct Run<S: Storage> {
     log: Vec<String>,
     cuts: u32,
     messages: u32,
+    chunked: u32,
 }
 
 impl<S: Storage> Run<S> {
@@ -94,6 +96,7 @@ impl<S: Storage> Run<S> {
             log: Vec::new(),
             cuts: 0,
             messages: 0,
+            chunked: 0,
         }
     }
 
@@ -154,7 +157,8 @@ impl<S: Storage> Run<S> {
             }
             13 => {
                 let qos = [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce][self.random.below(3)];
-                let payload = vec![b'b'; self.random.below(500)];
+                let payload =
+                    vec![b'b'; self.random.below(if self.random.clone().one_in(8) { 2_000 } else { 500 })];
                 let topic = TopicName::new("to/twin").unwrap();
                 self.broker.publish(topic, &payload, qos, false, self.now);
             }
@@ -252,9 +256,16 @@ impl<S: Storage> Run<S> {
         let input = core::mem::take(&mut self.input);
         let mut rest = &input[..];
         while let Some(event) = self.session.receive(&mut rest, self.now) {
-            if let Event::Message(message) = &event {
-                self.messages += 1;
-                self.acks.extend(message.ack);
+            match &event {
+                Event::Message(message) => {
+                    self.messages += 1;
+                    self.acks.extend(message.ack);
+                }
+                Event::End { ack, .. } => {
+                    self.chunked += 1;
+                    self.acks.extend(*ack);
+                }
+                _ => {}
             }
             self.note(format!("{event:?}"));
         }
@@ -314,7 +325,7 @@ impl<S: Storage> Run<S> {
 
 #[test]
 fn a_thousand_seeds_with_cuts_give_identical_bytes_events_and_deadlines_on_both_storages() {
-    let (mut cuts, mut messages, mut lines) = (0, 0, 0);
+    let (mut cuts, mut messages, mut chunked, mut lines) = (0, 0, 0, 0);
     for seed in 0..SEEDS {
         let mut random = Random(seed);
         let config = config(seed, &mut random);
@@ -329,8 +340,10 @@ fn a_thousand_seeds_with_cuts_give_identical_bytes_events_and_deadlines_on_both_
         assert_eq!(heap.log.len(), fixed.log.len(), "seed {seed}");
         cuts += heap.cuts;
         messages += heap.messages;
+        chunked += heap.chunked;
         lines += heap.log.len();
     }
     println!("{SEEDS} seeds: {lines} lines compared, {cuts} cuts, {messages} messages received");
     assert!(cuts > 1_000 && messages > 1_000, "the run did what it is for: {cuts} cuts, {messages} messages");
+    assert!(chunked > 200, "the run did what it is for: {chunked} messages in chunks");
 }

@@ -92,7 +92,7 @@ impl Core {
             if self.bounds.inbound != u16::MAX {
                 own.push(Property::ReceiveMaximum(self.bounds.inbound));
             }
-            own.push(Property::MaximumPacketSize(self.max_packet_in()));
+            own.push(Property::MaximumPacketSize(self.largest_in()));
         }
         own
     }

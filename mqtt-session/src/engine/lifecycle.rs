@@ -69,6 +69,7 @@ impl Core {
         for timer in [Timer::Dial, Timer::Connack, Timer::Ping, Timer::Partial, Timer::Ack] {
             self.timers.clear(timer);
         }
+        self.abort_large();
         self.link.why = Some(why);
         if was == State::Opening && self.link.open_wanted {
             // The driver knows of no transport yet.
@@ -123,6 +124,7 @@ impl Core {
         }
         let silent =
             was == State::Handshake && self.link.why.is_none() && sent && self.connection.partial.is_none();
+        self.abort_large();
         let stepped = was != State::Up
             && self.config.version_ladder
             && !self.handshake.needs_5

@@ -1,15 +1,16 @@
 //! The engine itself: plain code over plain tables. Nothing here knows which storage holds them.
 
 mod accept;
+mod deliver;
 mod direct;
 mod ending;
 mod expiry;
 mod handshake;
 mod keep_alive;
+mod large;
 mod lifecycle;
 mod pump;
 mod receive;
-mod skip;
 mod subscriptions;
 
 use core::time::Duration;
@@ -85,7 +86,8 @@ struct Connection {
     handshaking: bool,
     /// The driver holds input back.
     held: bool,
-    skip: Option<skip::Skip>,
+    /// A message larger than a buffer is on its way in.
+    large: Option<large::Large>,
 }
 
 impl Connection {
@@ -101,7 +103,7 @@ impl Connection {
             partial: None,
             handshaking: false,
             held: false,
-            skip: None,
+            large: None,
         }
     }
 }
@@ -247,6 +249,7 @@ impl Core {
                     Notice::Connecting { attempt, server } => Event::Connecting { attempt, server },
                     Notice::Disconnected { why, retry } => Event::Disconnected { why, retry },
                     Notice::SessionLost { republished, ended } => Event::SessionLost { republished, ended },
+                    Notice::Aborted => Event::Aborted,
                     Notice::Suspect { token } => Event::Suspect { token },
                     Notice::Stopped { left } => Event::Stopped { left },
                 });

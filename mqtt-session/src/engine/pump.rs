@@ -137,6 +137,10 @@ impl Core {
             if !self.exchanges.has_acknowledged(tables.exchanges) {
                 return Ok(());
             }
+            if self.connection.large.is_some() && self.bounds.inbound == 1 {
+                // The only place belongs to the message on its way in.
+                return Ok(());
+            }
             if tables.owed.is_empty() {
                 return Err(Stop::Need(Table::Owed, 1));
             }

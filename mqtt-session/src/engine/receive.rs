@@ -1,16 +1,17 @@
 //! Taking in: one packet at a time, straight from the caller's bytes.
 
 use mqtt_proto::{
-    Disconnect, PacketId, PacketType, Peer, Pingresp, Puback, Pubcomp, Publish, Pubrec, Pubrel, Qos,
-    ReasonCode, ReasonCodes, Suback, Unsuback, announced_len, frame_len,
+    Disconnect, PacketId, PacketType, Peer, Pingresp, Puback, Pubcomp, Publish, Pubrec, Pubrel, ReasonCode,
+    ReasonCodes, Suback, Unsuback, announced_len, frame_len,
 };
 
+use super::deliver::Admission;
 use super::{Core, Partial};
 use crate::event::{Anomaly, Event, Outcome, Received, Topic, Why};
 use crate::inbound::{Owed, OwedKind};
 use crate::link::State;
 use crate::list::NONE;
-use crate::qos::{Answer, Arrival, Phase, Reaction, Stage, answered, arrived};
+use crate::qos::{Answer, Phase, Reaction, Stage, answered};
 use crate::storage::{Table, Tables};
 use crate::time::Instant;
 use crate::timers::Timer;
@@ -42,17 +43,11 @@ impl Core {
                 *input = &[];
                 return Step::Done;
             }
-            if let Some(skip) = self.connection.skip {
-                if skip.is_over() && !self.wants_read() {
-                    return Step::Done;
+            if let Some(large) = self.connection.large {
+                match self.go_on_large(tables, large, input) {
+                    Some(step) => return step,
+                    None => continue,
                 }
-                if let Some(event) = self.go_on_skipping(tables, skip, input) {
-                    return Step::Tell(event);
-                }
-                if input.is_empty() {
-                    return Step::Done;
-                }
-                continue;
             }
             if input.is_empty() || !self.wants_read() {
                 self.not_partial();
@@ -69,14 +64,14 @@ impl Core {
                 Ok(Some(len)) => input.split_at_checked(len),
                 Ok(None) => None,
                 Err(error) => {
-                    if self.may_skip(input) {
-                        if self.begin_skipping(tables, input) {
-                            continue;
-                        }
-                        return Step::Done;
+                    if !self.may_pass(input) {
+                        self.malformed(error);
+                        continue;
                     }
-                    self.malformed(error);
-                    continue;
+                    match self.begin_large(tables, input) {
+                        Some(step) => return step,
+                        None => continue,
+                    }
                 }
             };
             let Some((frame, rest)) = frame else {
@@ -97,7 +92,7 @@ impl Core {
 
     /// A packet may owe an acknowledgement and open an exchange: both must have room before it is taken.
     #[inline]
-    fn room_for_packet(&mut self, tables: &mut Tables<'_>) -> super::Need {
+    pub(super) fn room_for_packet(&mut self, tables: &mut Tables<'_>) -> super::Need {
         if self.owed.len() >= tables.owed.len() {
             self.owed.straighten(tables.owed);
             return Some((Table::Owed, self.owed.len().saturating_add(1)));
@@ -116,7 +111,7 @@ impl Core {
     }
 
     /// The packet at the front is not whole: its rest must come in time.
-    fn is_partial(&mut self, input: &[u8], max: usize) {
+    pub(super) fn is_partial(&mut self, input: &[u8], max: usize) {
         if self.link.state == State::Handshake
             && !matches!(input.first(), Some(first) if first >> 4 == PacketType::Connack as u8)
         {
@@ -219,61 +214,20 @@ impl Core {
 
     fn handle_publish<'i>(&mut self, tables: &mut Tables<'_>, publish: &Publish<'i>) -> Option<Event<'i>> {
         self.stats.publishes_in = self.stats.publishes_in.wrapping_add(1);
-        let alias = self.link.version.has_properties() && publish.properties.topic_alias().is_some();
-        let topic = match publish.topic {
-            Some(topic) if !alias => topic.as_str(),
-            // No alias was allowed in CONNECT. [MQTT-3.3.2-9]
-            _ => {
-                let why = Why::Protocol(ReasonCode::TopicAliasInvalid, "MQTT-3.3.2-9");
-                self.violated(why, ReasonCode::TopicAliasInvalid);
-                return None;
-            }
-        };
+        let topic = self.topic_of(publish)?;
         let mut ack = None;
-        match (publish.qos, publish.packet_id) {
-            (Qos::AtLeastOnce, Some(id)) => {
-                if self.over_receive_maximum(Qos::AtLeastOnce) {
-                    return None;
-                }
-                if self.manual_acks() {
-                    self.exchanges.make_room(tables.exchanges, self.bounds.inbound.into());
-                    ack = self.exchanges.add(tables.exchanges, id, Phase::Delivered1);
-                } else {
-                    self.owe(tables, OwedKind::Puback, id, ReasonCode::Success);
-                }
-            }
-            (Qos::ExactlyOnce, Some(id)) => {
-                let found = self.exchanges.find(tables.exchanges, id);
-                if let Some((index, _)) = found {
-                    self.exchanges.came_again(tables.exchanges, index);
-                }
-                match arrived(found.map_or(Phase::Free, |(_, phase)| phase)) {
-                    Arrival::Deliver => {}
-                    Arrival::AnswerAgain => {
-                        self.stats.duplicates = self.stats.duplicates.wrapping_add(1);
-                        self.owe(tables, OwedKind::Pubrec, id, ReasonCode::Success);
-                        return None;
-                    }
-                    Arrival::Wait => {
-                        self.stats.duplicates = self.stats.duplicates.wrapping_add(1);
-                        return None;
-                    }
-                }
-                if self.over_receive_maximum(Qos::ExactlyOnce) {
-                    return None;
-                }
-                self.exchanges.make_room(tables.exchanges, self.bounds.inbound.into());
-                if self.manual_acks() {
-                    ack = self.exchanges.add(tables.exchanges, id, Phase::Delivered2);
-                } else {
-                    let _ = self.exchanges.add(tables.exchanges, id, Phase::Received);
+        if let Some(id) = publish.packet_id {
+            match self.admit(tables, publish.qos, id) {
+                Admission::Deliver => ack = self.delivered(tables, publish.qos, id),
+                Admission::Duplicate { answered: true } => {
                     self.owe(tables, OwedKind::Pubrec, id, ReasonCode::Success);
+                    return None;
                 }
+                Admission::Duplicate { answered: false } | Admission::Refused => return None,
             }
-            _ => {}
         }
         Some(Event::Message(Received {
-            topic: Topic::Name(topic),
+            topic,
             payload: publish.payload,
             qos: publish.qos,
             retain: publish.retain,
@@ -284,22 +238,18 @@ impl Core {
         }))
     }
 
-    /// Whether one more unacknowledged message is one too many; the connection then ends.
-    pub(super) fn over_receive_maximum(&mut self, qos: Qos) -> bool {
-        let mut open = self.exchanges.open_here();
-        if self.link.version.has_properties() {
-            open = open.saturating_add(self.owed.pubacks());
-        } else if qos == Qos::AtLeastOnce && !self.manual_acks() {
-            // A 3.x server was told no limit, and these are answered as fast as they can be sent.
-            return false;
+    /// Where a message goes; `None`: it says so in a way it may not, and the connection ends.
+    pub(super) fn topic_of<'i>(&mut self, publish: &Publish<'i>) -> Option<Topic<'i>> {
+        let alias = self.link.version.has_properties() && publish.properties.topic_alias().is_some();
+        match publish.topic {
+            Some(topic) if !alias => Some(Topic::Name(topic.as_str())),
+            // No alias was allowed in CONNECT. [MQTT-3.3.2-9]
+            _ => {
+                let why = Why::Protocol(ReasonCode::TopicAliasInvalid, "MQTT-3.3.2-9");
+                self.violated(why, ReasonCode::TopicAliasInvalid);
+                None
+            }
         }
-        if open < u32::from(self.bounds.inbound) {
-            return false;
-        }
-        // [MQTT-3.3.4-7]
-        let why = Why::Protocol(ReasonCode::ReceiveMaximumExceeded, "MQTT-3.3.4-7");
-        self.violated(why, ReasonCode::ReceiveMaximumExceeded);
-        true
     }
 
     pub(super) fn owe(&mut self, tables: &mut Tables<'_>, kind: OwedKind, id: PacketId, reason: ReasonCode) {

@@ -39,19 +39,60 @@ pub fn config() -> Config {
 /// What an event said, without what it borrowed.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Seen {
-    Connecting { attempt: u32, server: u8 },
-    Connected { session_present: bool, resumed: bool },
-    Disconnected { why: Why, retry: Option<Duration> },
-    SessionLost { republished: u32, ended: u32 },
-    Message { topic: String, payload: Vec<u8>, qos: Qos, retain: bool, dup: bool, ack: Option<AckToken> },
+    Connecting {
+        attempt: u32,
+        server: u8,
+    },
+    Connected {
+        session_present: bool,
+        resumed: bool,
+    },
+    Disconnected {
+        why: Why,
+        retry: Option<Duration>,
+    },
+    SessionLost {
+        republished: u32,
+        ended: u32,
+    },
+    Message {
+        topic: String,
+        payload: Vec<u8>,
+        qos: Qos,
+        retain: bool,
+        dup: bool,
+        ack: Option<AckToken>,
+    },
+    Start {
+        topic: String,
+        qos: Qos,
+        retain: bool,
+        dup: bool,
+        len: u32,
+    },
+    /// Chunks in a row are one: where they are parted depends on how the input came.
+    Chunk(Vec<u8>),
+    End {
+        ack: Option<AckToken>,
+    },
+    Aborted,
     Skipped(u32),
-    Done { token: Token, tag: u64, outcome: String },
+    Done {
+        token: Token,
+        tag: u64,
+        outcome: String,
+    },
     Suspect(Token),
     SubscriptionLost(Token),
-    Resubscribed { token: Token, codes: Vec<ReasonCode> },
+    Resubscribed {
+        token: Token,
+        codes: Vec<ReasonCode>,
+    },
     Unblocked,
     Anomaly(u16),
-    Stopped { left: u32 },
+    Stopped {
+        left: u32,
+    },
 }
 
 impl Seen {
@@ -73,6 +114,16 @@ impl Seen {
                 dup: message.dup,
                 ack: message.ack,
             },
+            Event::Start { message, len } => Self::Start {
+                topic: session.topic(message).to_owned(),
+                qos: message.qos,
+                retain: message.retain,
+                dup: message.dup,
+                len: *len,
+            },
+            Event::Chunk(part) => Self::Chunk(part.to_vec()),
+            Event::End { ack, .. } => Self::End { ack: *ack },
+            Event::Aborted => Self::Aborted,
             Event::Skipped { len } => Self::Skipped(*len),
             Event::Done { token, tag, outcome } => {
                 Self::Done { token: *token, tag: *tag, outcome: outcome_text(outcome) }
@@ -180,7 +231,10 @@ impl<S: Storage> Trace<S> {
         let mut rest = &input[..];
         while let Some(event) = self.session.receive(&mut rest, self.now) {
             let seen = Seen::of(&self.session, &event);
-            self.seen.push_back(seen);
+            match (self.seen.back_mut(), seen) {
+                (Some(Seen::Chunk(before)), Seen::Chunk(part)) => before.extend(part),
+                (_, seen) => self.seen.push_back(seen),
+            }
         }
         self.input = rest.to_vec();
     }

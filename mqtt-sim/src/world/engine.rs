@@ -138,7 +138,7 @@ impl<S: Storage> Engine for Session<S> {
 /// The event, owned; a topic that came as an alias is resolved.
 fn observe<S: Storage>(session: &Session<S>, event: &Event<'_>) -> Observed {
     let topic = match event {
-        Event::Message(message) => session.topic(message),
+        Event::Message(message) | Event::Start { message, .. } => session.topic(message),
         _ => "",
     };
     Observed::of(event, topic)
