@@ -3,7 +3,7 @@
 use mqtt_proto::{Properties, Qos, ReasonCode, Subscription, TopicFilter};
 
 use crate::config::Config;
-use crate::engine::{Accepted, Core, Filters, Step};
+use crate::engine::{Accepted, Core, Filters};
 use crate::error::{AckError, Refused, StartError, SubscribeError};
 use crate::event::{Closed, Command, Event, Received, Topic};
 use crate::limits::ServerLimits;
@@ -226,13 +226,9 @@ impl<S: Storage> Session<S> {
     /// with what follows, or after the next flush.
     pub fn receive<'i>(&mut self, input: &mut &'i [u8], now: Instant) -> Option<Event<'i>> {
         self.bind();
-        loop {
-            match self.core.receive(&mut self.store.tables(), input, now) {
-                Step::Tell(event) => return Some(event),
-                Step::Done => return None,
-                Step::Need(table, len) => self.store.reserve(table, len),
-            }
-        }
+        let mut event = None;
+        until_roomy!(self, self.core.receive(&mut self.store.tables(), input, now, &mut event));
+        event
     }
 
     /// Time has passed. To be called when `poll_timeout` says so; any other time is harmless.

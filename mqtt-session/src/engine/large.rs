@@ -61,6 +61,7 @@ impl Core {
     }
 
     /// Reads the head of the packet at the front. `None`: go on.
+    #[cold]
     pub(super) fn begin_large<'i>(
         &mut self,
         tables: &mut Tables<'_>,
@@ -125,6 +126,7 @@ impl Core {
     }
 
     /// Takes what has arrived of the packet, or ends it. `None`: go on.
+    #[cold]
     pub(super) fn go_on_large<'i>(
         &mut self,
         tables: &mut Tables<'_>,

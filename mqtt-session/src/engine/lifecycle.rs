@@ -61,6 +61,7 @@ impl Core {
     }
 
     /// Ends the connection from this side, in 5.0 with a DISCONNECT that says why.
+    #[cold]
     pub(super) fn close(&mut self, why: Why, disconnect: Option<ReasonCode>) {
         let was = self.link.state;
         if matches!(was, State::Idle | State::Backoff | State::Closing) {
@@ -87,10 +88,12 @@ impl Core {
     }
 
     /// The server sent what it must not: 5.0 tells it, 3.x closes.
+    #[cold]
     pub(super) fn malformed(&mut self, error: DecodeError) {
         self.violated(Why::Malformed(error), error.reason_code);
     }
 
+    #[cold]
     pub(super) fn violated(&mut self, why: Why, code: ReasonCode) {
         self.close(why, self.link.version.has_properties().then_some(code));
     }

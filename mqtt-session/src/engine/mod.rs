@@ -18,7 +18,6 @@ use core::time::Duration;
 use mqtt_proto::{Encode, PacketId, Properties, Puback, Qos, ReasonCode, Version};
 
 pub(crate) use accept::{Accepted, Filters};
-pub(crate) use receive::Step;
 
 use crate::arena::Arena;
 use crate::config::{AckMode, Config};

@@ -2,11 +2,11 @@
 
 use mqtt_proto::{
     Disconnect, PacketId, PacketType, Peer, Pingresp, Puback, Pubcomp, Publish, Pubrec, Pubrel, ReasonCode,
-    ReasonCodes, Suback, Unsuback, announced_len, frame_len,
+    ReasonCodes, Suback, Unsuback, announced_len, frame_len, short_ack,
 };
 
 use super::deliver::Admission;
-use super::{Core, Partial};
+use super::{Core, Need, Partial};
 use crate::event::{Anomaly, Event, Outcome, Received, Topic, Why};
 use crate::inbound::{Owed, OwedKind};
 use crate::link::State;
@@ -16,8 +16,8 @@ use crate::storage::{Table, Tables};
 use crate::time::Instant;
 use crate::timers::Timer;
 
-/// The result of one step of `receive`.
-pub(crate) enum Step<'i> {
+/// What one step of taking in came to.
+pub(super) enum Step<'i> {
     /// Something to tell; there may be more in the input.
     Tell(Event<'i>),
     /// The input is used up as far as it can be.
@@ -26,73 +26,118 @@ pub(crate) enum Step<'i> {
     Need(Table, usize),
 }
 
+impl<'i> Step<'i> {
+    fn tell(self, event: &mut Option<Event<'i>>) -> Need {
+        match self {
+            Self::Tell(told) => {
+                *event = Some(told);
+                None
+            }
+            Self::Done => None,
+            Self::Need(table, len) => Some((table, len)),
+        }
+    }
+}
+
 /// The most bytes CONNACK may have: nothing larger is taken from a server that has not even accepted.
 const CONNACK_MAX: usize = 64 * 1024;
 
+/// The length of a short acknowledgement.
+const SHORT_ACK: usize = 4;
+
+/// The high half of the first byte of PUBLISH.
+const PUBLISH: u8 = PacketType::Publish as u8;
+
 impl Core {
+    /// Takes packets until one has something to tell, which goes to `event`; `Some`: call again when that table
+    /// has grown.
     pub(crate) fn receive<'i>(
         &mut self,
         tables: &mut Tables<'_>,
         input: &mut &'i [u8],
         now: Instant,
-    ) -> Step<'i> {
+        event: &mut Option<Event<'i>>,
+    ) -> Need {
         self.tell(now);
         loop {
             if !matches!(self.link.state, State::Handshake | State::Up) {
                 // Nothing that arrives now is of a connection that counts.
                 *input = &[];
-                return Step::Done;
+                return None;
             }
             if let Some(large) = self.connection.large {
-                match self.go_on_large(tables, large, input) {
-                    Some(step) => return step,
-                    None => continue,
+                if let Some(step) = self.go_on_large(tables, large, input) {
+                    return step.tell(event);
                 }
+                continue;
             }
             if input.is_empty() || !self.wants_read() {
-                self.not_partial();
-                return Step::Done;
+                if self.connection.partial.is_some() {
+                    self.not_partial();
+                }
+                return None;
             }
-            if let Some((table, len)) = self.room_for_packet(tables) {
-                return Step::Need(table, len);
+            let need = self.room_for_packet(tables);
+            if need.is_some() {
+                return need;
             }
-            let max = match self.link.state {
-                State::Up => self.max_packet_in() as usize,
-                _ => (self.max_packet_in() as usize).min(CONNACK_MAX),
-            };
-            let frame = match frame_len(input, max) {
-                Ok(Some(len)) => input.split_at_checked(len),
-                Ok(None) => None,
-                Err(error) => {
-                    if !self.may_pass(input) {
-                        self.malformed(error);
+            if self.link.state == State::Up
+                && let Some((packet_type, id)) = short_ack(input)
+            {
+                self.take(input, SHORT_ACK);
+                *event = self.handle_short_ack(tables, packet_type, id);
+            } else {
+                let max = self.longest_packet();
+                let frame = match frame_len(input, max) {
+                    Ok(Some(len)) => self.take(input, len),
+                    Ok(None) => {
+                        self.is_partial(input, max);
+                        return None;
+                    }
+                    Err(error) => {
+                        if !self.may_pass(input) {
+                            self.malformed(error);
+                        } else if let Some(step) = self.begin_large(tables, input) {
+                            return step.tell(event);
+                        }
                         continue;
                     }
-                    match self.begin_large(tables, input) {
-                        Some(step) => return step,
-                        None => continue,
-                    }
+                };
+                if self.link.state == State::Up && frame.first().is_some_and(|first| first >> 4 == PUBLISH) {
+                    self.receive_publish(tables, frame, event);
+                } else {
+                    *event = self.handle(tables, frame);
                 }
-            };
-            let Some((frame, rest)) = frame else {
-                self.is_partial(input, max);
-                return Step::Done;
-            };
-            *input = rest;
-            self.heard();
-            self.stats.bytes_in = self.stats.bytes_in.wrapping_add(frame.len() as u64);
-            if self.connection.partial.is_some() {
-                self.not_partial();
             }
-            if let Some(event) = self.handle(tables, frame) {
-                return Step::Tell(event);
+            if event.is_some() {
+                return None;
             }
         }
     }
 
+    /// The longest packet that is taken now.
+    #[inline]
+    fn longest_packet(&self) -> usize {
+        let max = self.max_packet_in() as usize;
+        if self.link.state == State::Up { max } else { max.min(CONNACK_MAX) }
+    }
+
+    /// Takes a whole packet off the input.
+    #[inline]
+    fn take<'i>(&mut self, input: &mut &'i [u8], len: usize) -> &'i [u8] {
+        let (frame, rest) = input.split_at_checked(len).unwrap_or_default();
+        *input = rest;
+        self.heard();
+        self.stats.bytes_in = self.stats.bytes_in.wrapping_add(len as u64);
+        if self.connection.partial.is_some() {
+            self.not_partial();
+        }
+        frame
+    }
+
     /// A packet may owe an acknowledgement and open an exchange: both must have room before it is taken.
     #[inline]
-    pub(super) fn room_for_packet(&mut self, tables: &mut Tables<'_>) -> super::Need {
+    pub(super) fn room_for_packet(&mut self, tables: &mut Tables<'_>) -> Need {
         if self.owed.len() >= tables.owed.len() {
             self.owed.straighten(tables.owed);
             return Some((Table::Owed, self.owed.len().saturating_add(1)));
@@ -104,6 +149,7 @@ impl Core {
         None
     }
 
+    #[cold]
     pub(super) fn not_partial(&mut self) {
         if self.connection.partial.take().is_some() {
             self.timers.clear(Timer::Partial);
@@ -111,6 +157,7 @@ impl Core {
     }
 
     /// The packet at the front is not whole: its rest must come in time.
+    #[inline(never)]
     pub(super) fn is_partial(&mut self, input: &[u8], max: usize) {
         if self.link.state == State::Handshake
             && !matches!(input.first(), Some(first) if first >> 4 == PacketType::Connack as u8)
@@ -135,6 +182,7 @@ impl Core {
         self.violated(Why::Protocol(ReasonCode::ProtocolError, "MQTT-3.2.0-1"), ReasonCode::ProtocolError);
     }
 
+    #[inline(never)]
     fn handle<'i>(&mut self, tables: &mut Tables<'_>, frame: &'i [u8]) -> Option<Event<'i>> {
         let packet_type = frame.first().and_then(|first| PacketType::from_first_byte(*first));
         if self.link.state == State::Handshake {
@@ -157,10 +205,6 @@ impl Core {
             };
         }
         match packet_type {
-            Some(PacketType::Publish) => {
-                let publish = decode!(Publish);
-                self.handle_publish(tables, &publish)
-            }
             Some(PacketType::Puback) => {
                 let ack = decode!(Puback);
                 self.handle_ack(tables, ack.packet_id, Answer::Puback, ack.reason_code)
@@ -212,6 +256,41 @@ impl Core {
         }
     }
 
+    /// A successful acknowledgement without properties.
+    #[inline]
+    fn handle_short_ack<'i>(
+        &mut self,
+        tables: &mut Tables<'_>,
+        packet_type: PacketType,
+        id: PacketId,
+    ) -> Option<Event<'i>> {
+        let answer = match packet_type {
+            PacketType::Puback => Answer::Puback,
+            PacketType::Pubrec => Answer::Pubrec,
+            PacketType::Pubcomp => Answer::Pubcomp,
+            _ => {
+                self.handle_pubrel(tables, id);
+                return None;
+            }
+        };
+        self.handle_ack(tables, id, answer, ReasonCode::Success)
+    }
+
+    #[inline(never)]
+    fn receive_publish<'i>(
+        &mut self,
+        tables: &mut Tables<'_>,
+        frame: &'i [u8],
+        event: &mut Option<Event<'i>>,
+    ) {
+        // Looked at where it is: a copy would cost as much as the rest.
+        match &Publish::decode(frame, self.link.version, Peer::Server) {
+            Ok(publish) => *event = self.handle_publish(tables, publish),
+            Err(error) => self.malformed(*error),
+        }
+    }
+
+    #[inline]
     fn handle_publish<'i>(&mut self, tables: &mut Tables<'_>, publish: &Publish<'i>) -> Option<Event<'i>> {
         self.stats.publishes_in = self.stats.publishes_in.wrapping_add(1);
         let topic = self.topic_of(publish)?;
@@ -240,7 +319,7 @@ impl Core {
 
     /// Where a message goes; `None`: it says so in a way it may not, and the connection ends.
     pub(super) fn topic_of<'i>(&mut self, publish: &Publish<'i>) -> Option<Topic<'i>> {
-        let alias = self.link.version.has_properties() && publish.properties.topic_alias().is_some();
+        let alias = !publish.properties.is_empty() && publish.properties.topic_alias().is_some();
         match publish.topic {
             Some(topic) if !alias => Some(Topic::Name(topic.as_str())),
             // No alias was allowed in CONNECT. [MQTT-3.3.2-9]
@@ -256,12 +335,14 @@ impl Core {
         self.owed.push(tables.owed, Owed::new(kind, id, reason));
     }
 
+    #[cold]
     fn unexpected(&mut self, id: PacketId) {
         self.stats.unexpected_acks = self.stats.unexpected_acks.wrapping_add(1);
         self.notices.anomaly = Some(Anomaly::UnexpectedAck(id));
     }
 
     /// PUBREL ends an exchange; for one that is not known, PUBCOMP says so and nothing is lost.
+    #[inline(never)]
     fn handle_pubrel(&mut self, tables: &mut Tables<'_>, id: PacketId) {
         match self.exchanges.find(tables.exchanges, id) {
             Some((index, Phase::Received)) => {
@@ -275,6 +356,7 @@ impl Core {
         }
     }
 
+    #[inline(never)]
     fn handle_ack<'i>(
         &mut self,
         tables: &mut Tables<'_>,
@@ -357,6 +439,7 @@ impl Core {
         }
     }
 
+    #[inline(never)]
     fn handle_codes<'i>(
         &mut self,
         tables: &mut Tables<'_>,
