@@ -75,23 +75,6 @@ impl<'a> Will<'a> {
     pub const fn new(topic: TopicName<'a>, payload: &'a [u8]) -> Self {
         Self { topic, payload, qos: Qos::AtMostOnce, retain: false, properties: Properties::EMPTY }
     }
-
-    fn read(flags: u8, reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        let mut properties = Properties::EMPTY;
-        if reader.version().has_properties() {
-            properties = Properties::read(reader, PropertyPlace::Will, Peer::Client)?.0;
-        }
-        let at = reader.at();
-        // [MQTT-3.1.3-10], [MQTT-3.1.3-11]
-        let topic = match reader.topic_name() {
-            Ok(topic) => topic.ok_or(DecodeError::malformed(at, "MQTT-4.7.3-1"))?,
-            Err(why) => return Err(bad_will_topic(why, reader.version())),
-        };
-        let payload = reader.binary()?;
-        // The flags were checked before.
-        let qos = Qos::from_u8(flags >> 3 & 0b11).ok_or(DecodeError::malformed(at, "MQTT-3.1.2-12"))?;
-        Ok(Self { topic, payload, qos, retain: flags & RETAIN != 0, properties })
-    }
 }
 
 const CLEAN: u8 = 0b0000_0010;
@@ -128,12 +111,13 @@ impl<'a> Connect<'a> {
         Self::read(reader)
     }
 
+    #[inline(always)]
     pub(crate) fn read(mut reader: Reader<'a>) -> Result<Self, DecodeError> {
         let (version, bridge) = read_version(&mut reader)?;
         let mut reader = reader.in_version(version);
         let at = reader.at();
         let flags = reader.u8()?;
-        check_flags(flags, version, at)?;
+        let qos = check_flags(flags, version, at)?;
         let keep_alive = reader.u16()?;
         let mut properties = Properties::EMPTY;
         if version.has_properties() {
@@ -147,7 +131,21 @@ impl<'a> Connect<'a> {
             return Err(DecodeError::with(DecodeErrorKind::Protocol, at, "U-36", code));
         }
         // [MQTT-3.1.3-1]
-        let will = if flags & WILL != 0 { Some(Will::read(flags, &mut reader)?) } else { None };
+        let mut will_properties = Properties::EMPTY;
+        let mut will_message = None;
+        if flags & WILL != 0 {
+            if version.has_properties() {
+                will_properties = Properties::read(&mut reader, PropertyPlace::Will, Peer::Client)?.0;
+            }
+            let at = reader.at();
+            // [MQTT-3.1.3-10], [MQTT-3.1.3-11]
+            let topic = match reader.topic_name() {
+                Ok(Some(topic)) => topic,
+                Ok(None) => return Err(DecodeError::malformed(at, "MQTT-4.7.3-1")),
+                Err(why) => return Err(bad_will_topic(why, version)),
+            };
+            will_message = Some((topic, reader.binary()?));
+        }
         // In 3.1 the remaining length takes precedence over the flags: a name or password may be missing. U-36
         let missing = |reader: &Reader<'_>| version == Version::V3_1 && reader.is_empty();
         // [MQTT-3.1.3-11], [MQTT-3.1.3-12]
@@ -155,6 +153,14 @@ impl<'a> Connect<'a> {
         let password = if flags & PASSWORD != 0 && !missing(&reader) { Some(reader.binary()?) } else { None };
         reader.finish()?;
         let clean_start = flags & CLEAN != 0;
+        // Put together at the end: only once do its fields move.
+        let will = will_message.map(|(topic, payload)| Will {
+            topic,
+            payload,
+            qos,
+            retain: flags & RETAIN != 0,
+            properties: will_properties,
+        });
         Ok(Self { version, bridge, clean_start, keep_alive, client_id, properties, will, username, password })
     }
 
@@ -230,6 +236,7 @@ impl Size {
 }
 
 /// Protocol name and level, and whether the bridge bit is set.
+#[inline(always)]
 fn read_version(reader: &mut Reader<'_>) -> Result<(Version, bool), DecodeError> {
     let at = reader.at();
     let name = reader.binary()?;
@@ -249,19 +256,21 @@ fn read_version(reader: &mut Reader<'_>) -> Result<(Version, bool), DecodeError>
     }
 }
 
-const fn check_flags(flags: u8, version: Version, at: u32) -> Result<(), DecodeError> {
+/// The QoS of the will, or what is wrong.
+#[inline(always)]
+const fn check_flags(flags: u8, version: Version, at: u32) -> Result<Qos, DecodeError> {
     let rule = if flags & 1 != 0 {
         "MQTT-3.1.2-3"
     } else if flags & WILL == 0 && flags & WILL_QOS != 0 {
         version.rule("MQTT-3.1.2-11", "MQTT-3.1.2-13")
     } else if flags & WILL == 0 && flags & RETAIN != 0 {
         version.rule("MQTT-3.1.2-13", "MQTT-3.1.2-15")
-    } else if flags & WILL_QOS == WILL_QOS {
-        version.rule("MQTT-3.1.2-12", "MQTT-3.1.2-14")
     } else if flags & USERNAME == 0 && flags & PASSWORD != 0 && !version.has_properties() {
         "MQTT-3.1.2-22"
+    } else if let Some(qos) = Qos::from_u8((flags & WILL_QOS) >> 3) {
+        return Ok(qos);
     } else {
-        return Ok(());
+        version.rule("MQTT-3.1.2-12", "MQTT-3.1.2-14")
     };
     Err(DecodeError::malformed(at, rule))
 }

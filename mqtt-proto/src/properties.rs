@@ -134,7 +134,7 @@ impl core::iter::FusedIterator for PropertyIter<'_> {}
 
 impl<'a> Properties<'a> {
     /// No properties.
-    pub const EMPTY: Self = Self::List(&[]);
+    pub const EMPTY: Self = Self::Encoded(EncodedProperties(&[]));
 
     const fn parts(&self) -> (&'a [Property<'a>], EncodedProperties<'a>) {
         match *self {
@@ -283,7 +283,9 @@ impl<'a> Properties<'a> {
         for property in list {
             property.write(&mut writer)?;
         }
-        writer.put(encoded.0)?;
+        if !encoded.0.is_empty() {
+            writer.put(encoded.0)?;
+        }
         Some(writer.lend())
     }
 
@@ -307,7 +309,7 @@ impl<'a> Properties<'a> {
     ) -> Result<(Self, Seen), DecodeError> {
         let len = reader.varint()?;
         if len == 0 {
-            return Ok((Self::Encoded(EncodedProperties(&[])), Seen(0)));
+            return Ok((Self::EMPTY, Seen(0)));
         }
         // U-06
         let Ok(section) = reader.sub(len as usize) else {

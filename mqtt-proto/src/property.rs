@@ -457,20 +457,32 @@ impl<'a> Value<'a, &'a str> {
         if fine { Ok(self.len()) } else { Err(EncodeError::InvalidProperty(id)) }
     }
 
+    /// Writes the number of the property, and the value.
     #[inline(always)]
-    fn write(&self, writer: &mut Writer<'_>) -> Option<()> {
-        match *self {
-            Self::Flag(flag) => writer.u8(u8::from(flag)),
-            Self::MaxQos(qos) => writer.u8(qos as u8),
-            Self::U16(value) | Self::NonZeroU16(value) => writer.u16(value),
-            Self::U32(value) | Self::NonZeroU32(value) => writer.u32(value),
-            Self::Varint(value) => writer.varint(value as usize),
-            Self::Str(text) | Self::Topic(text) => writer.binary(text.as_bytes()),
-            Self::Bytes(bytes) => writer.binary(bytes),
-            Self::Pair(name, value) => {
-                writer.binary(name.as_bytes())?;
-                writer.binary(value.as_bytes())
+    fn write(&self, id: u8, writer: &mut Writer<'_>) -> Option<()> {
+        let (first, second) = match *self {
+            Self::Flag(flag) => return writer.array([id, u8::from(flag)]),
+            Self::MaxQos(qos) => return writer.array([id, qos as u8]),
+            Self::U16(value) | Self::NonZeroU16(value) => {
+                let [a, b] = value.to_be_bytes();
+                return writer.array([id, a, b]);
             }
+            Self::U32(value) | Self::NonZeroU32(value) => {
+                let [a, b, c, d] = value.to_be_bytes();
+                return writer.array([id, a, b, c, d]);
+            }
+            Self::Varint(value) => {
+                writer.u8(id)?;
+                return writer.varint(value as usize);
+            }
+            Self::Str(text) | Self::Topic(text) => (text.as_bytes(), None),
+            Self::Bytes(bytes) => (bytes, None),
+            Self::Pair(name, value) => (name.as_bytes(), Some(value.as_bytes())),
+        };
+        writer.tagged(id, first)?;
+        match second {
+            Some(second) => writer.binary(second),
+            None => Some(()),
         }
     }
 }
@@ -504,8 +516,7 @@ impl Property<'_> {
 
     #[inline(always)]
     pub(crate) fn write(&self, writer: &mut Writer<'_>) -> Option<()> {
-        writer.u8(self.id() as u8)?;
-        self.value().write(writer)
+        self.value().write(self.id() as u8, writer)
     }
 }
 

@@ -9,7 +9,7 @@ use crate::properties::{Properties, section_len};
 use crate::property::{PropertyId, PropertyPlace};
 use crate::topic::TopicName;
 use crate::types::{PacketId, PacketType, Peer, Qos, Version};
-use crate::wire::{Reader, Varint, Writer, packet_len, read_varint, varint_len, write_packet};
+use crate::wire::{Reader, Varint, Writer, packet_len, read_varint, write_packet};
 
 /// A message.
 ///
@@ -126,7 +126,7 @@ impl<'a> Publish<'a> {
         out: &mut [u8],
     ) -> Result<usize, EncodeError> {
         let size = self.measure(version, payload_len)?;
-        write_packet(out, size.head, self.first_byte(), size.remaining, |writer| {
+        write_packet(out, size.whole.wrapping_sub(payload_len), self.first_byte(), size.remaining, |writer| {
             self.write_head(version, size.properties, writer)?;
             Some(())
         })
@@ -137,7 +137,7 @@ impl<'a> Publish<'a> {
     /// # Errors
     /// As for [`Encode::encoded_len`].
     pub fn head_len(&self, version: Version, payload_len: usize) -> Result<usize, EncodeError> {
-        Ok(self.measure(version, payload_len)?.head)
+        Ok(self.measure(version, payload_len)?.whole.wrapping_sub(payload_len))
     }
 
     #[inline(always)]
@@ -148,15 +148,15 @@ impl<'a> Publish<'a> {
     /// Refuses what may not be sent, and tells the sizes.
     #[inline(always)]
     fn measure(&self, version: Version, payload_len: usize) -> Result<Size, EncodeError> {
-        // [MQTT-2.2.1-2], [MQTT-2.2.1-3]
-        if (self.qos == Qos::AtMostOnce) != self.packet_id.is_none() {
-            return Err(EncodeError::PacketIdMismatch);
-        }
-        if self.dup && self.qos == Qos::AtMostOnce {
-            return Err(EncodeError::DupAtQos0); // [MQTT-3.3.1-2]
-        }
         let topic = self.topic.map_or(0, |topic| topic.as_str().len());
-        let mut head = topic.wrapping_add(if self.packet_id.is_some() { 4 } else { 2 });
+        let mut head = topic.wrapping_add(2);
+        // [MQTT-2.2.1-2], [MQTT-2.2.1-3]
+        match (self.qos, self.packet_id) {
+            (Qos::AtMostOnce, None) if self.dup => return Err(EncodeError::DupAtQos0), // [MQTT-3.3.1-2]
+            (Qos::AtMostOnce, None) => {}
+            (Qos::AtLeastOnce | Qos::ExactlyOnce, Some(_)) => head = head.wrapping_add(2),
+            _ => return Err(EncodeError::PacketIdMismatch),
+        }
         let mut properties = 0;
         if version.has_properties() {
             properties = self.properties.checked_len(PropertyPlace::Publish)?;
@@ -168,8 +168,7 @@ impl<'a> Publish<'a> {
             return Err(EncodeError::NotInThisVersion);
         }
         let remaining = head.saturating_add(payload_len);
-        packet_len(remaining)?;
-        Ok(Size { head: head.wrapping_add(varint_len(remaining)).wrapping_add(1), remaining, properties })
+        Ok(Size { whole: packet_len(remaining)?, remaining, properties })
     }
 
     #[inline(always)]
@@ -187,8 +186,8 @@ impl<'a> Publish<'a> {
 
 /// Sizes found while a PUBLISH was checked.
 struct Size {
-    /// Everything before the payload, with the fixed header.
-    head: usize,
+    /// The packet, with the fixed header and the payload.
+    whole: usize,
     remaining: usize,
     /// The properties without their length.
     properties: usize,
@@ -209,14 +208,13 @@ impl Sealed for Publish<'_> {}
 impl Encode for Publish<'_> {
     #[inline]
     fn encoded_len(&self, version: Version) -> Result<usize, EncodeError> {
-        Ok(self.measure(version, self.payload.len())?.head.saturating_add(self.payload.len()))
+        Ok(self.measure(version, self.payload.len())?.whole)
     }
 
     #[inline]
     fn encode(&self, version: Version, out: &mut [u8]) -> Result<usize, EncodeError> {
         let size = self.measure(version, self.payload.len())?;
-        let whole = size.head.saturating_add(self.payload.len());
-        write_packet(out, whole, self.first_byte(), size.remaining, |writer| {
+        write_packet(out, size.whole, self.first_byte(), size.remaining, |writer| {
             self.write_head(version, size.properties, writer)?;
             writer.put(self.payload)?;
             Some(())

@@ -344,7 +344,7 @@ impl<'a> Subscribe<'a> {
         Self::read(reader)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn read(mut reader: Reader<'a>) -> Result<Self, DecodeError> {
         let packet_id = reader.packet_id()?;
         let mut properties = Properties::EMPTY;

@@ -5,58 +5,100 @@
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;
-const HASH: u64 = ONES.wrapping_mul(b'#' as u64);
 const PLUS: u64 = ONES.wrapping_mul(b'+' as u64);
+/// The bit by which `#` and `+` differ: with it set both are `+`.
+const BETWEEN: u64 = ONES.wrapping_mul((b'#' ^ b'+') as u64);
+const SLASHES: u64 = ONES.wrapping_mul(b'/' as u64);
 
-/// Whether all bytes are ASCII, none is zero, and, where `WILDCARDS` matter, none is `#` or `+`.
-///
-/// A byte below 0x80 less one has its upper bit set only when it was zero; a borrow can only come from a byte that was
-/// zero itself, and is found out by that. `x ^ b` is zero where `x` is `b`.
+/// What was found in a text.
+#[derive(Clone, Copy)]
+pub(crate) struct Scan {
+    /// An upper bit is set if a byte is not ASCII or is zero.
+    odd: u64,
+    /// In ASCII an upper bit is set if a byte is `#` or `+`.
+    wild: u64,
+}
+
+impl Scan {
+    /// A byte below 0x80 less one has its upper bit set only when it was zero; a borrow can only come from a byte that
+    /// was zero itself, and is found out by that.
+    #[inline(always)]
+    fn of_word(word: u64) -> Self {
+        Self { odd: word | word.wrapping_sub(ONES), wild: ((word | BETWEEN) ^ PLUS).wrapping_sub(ONES) }
+    }
+
+    #[inline(always)]
+    fn of_16(bytes: &[u8; 16]) -> Self {
+        let words = u128::from_le_bytes(*bytes);
+        Self::of_word(words as u64).and(Self::of_word((words >> 64) as u64))
+    }
+
+    #[inline(always)]
+    const fn and(self, other: Self) -> Self {
+        Self { odd: self.odd | other.odd, wild: self.wild | other.wild }
+    }
+
+    /// Whether all bytes are ASCII and none is zero.
+    #[inline(always)]
+    pub(crate) const fn is_plain_string(self) -> bool {
+        self.odd & HIGH == 0
+    }
+
+    /// The same, and there is no wildcard.
+    #[inline(always)]
+    pub(crate) const fn is_plain_topic(self) -> bool {
+        (self.odd | self.wild) & HIGH == 0
+    }
+}
+
+/// Looks at every byte of a text. The last bytes overlap those before them: cheaper than byte by byte.
 #[inline(always)]
-fn plain<const WILDCARDS: bool>(bytes: &[u8]) -> bool {
-    let suspicious = |word: u64| {
-        let found = word | word.wrapping_sub(ONES);
-        if !WILDCARDS {
-            return found;
-        }
-        found | (word ^ HASH).wrapping_sub(ONES) | (word ^ PLUS).wrapping_sub(ONES)
-    };
-    // The last eight bytes overlap what was seen already: cheaper than byte by byte.
-    let found = match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
-        (Some(first), Some(last)) => {
-            let mut found = suspicious(u64::from_le_bytes(*first)) | suspicious(u64::from_le_bytes(*last));
-            if bytes.len() > 16 {
-                for word in bytes.as_chunks::<8>().0.iter().skip(1) {
-                    found |= suspicious(u64::from_le_bytes(*word));
-                }
+pub(crate) fn scan(text: &[u8]) -> Scan {
+    if text.len() <= 16 {
+        return match (text.first_chunk::<8>(), text.last_chunk::<8>()) {
+            (Some(first), Some(last)) => {
+                Scan::of_word(u64::from_le_bytes(*first)).and(Scan::of_word(u64::from_le_bytes(*last)))
             }
-            found
-        }
-        _ => suspicious(short(bytes)),
-    };
-    found & HIGH == 0
+            _ => Scan::of_word(short(text)),
+        };
+    }
+    match (text.first_chunk::<16>(), text.last_chunk::<16>()) {
+        (Some(first), Some(last)) if text.len() <= 32 => Scan::of_16(first).and(Scan::of_16(last)),
+        _ => scan_long(text),
+    }
+}
+
+#[inline(never)]
+fn scan_long(text: &[u8]) -> Scan {
+    let end = text.last_chunk::<16>().map_or(Scan { odd: HIGH, wild: 0 }, Scan::of_16);
+    text.as_chunks::<16>().0.iter().fold(end, |found, next| found.and(Scan::of_16(next)))
 }
 
 /// One to seven bytes, filled up with a harmless `/`. Four and two at a time, overlapping.
 #[inline(always)]
 fn short(bytes: &[u8]) -> u64 {
-    const FILL: u64 = ONES.wrapping_mul(b'/' as u64);
     if let (Some(head), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
         return u64::from(u32::from_le_bytes(*head)) | u64::from(u32::from_le_bytes(*last)) << 32;
     }
-    bytes.iter().fold(FILL, |word, byte| word << 8 | u64::from(*byte))
+    in_word(bytes)
+}
+
+/// Up to seven bytes in their order, the first in the lowest place, filled up with `/`.
+#[inline(always)]
+fn in_word(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(SLASHES, |word, byte| word << 8 | u64::from(*byte))
 }
 
 /// Whether the text is ASCII without U+0000.
 #[inline(always)]
 pub(crate) fn is_plain_string(text: &[u8]) -> bool {
-    plain::<false>(text)
+    scan(text).is_plain_string()
 }
 
 /// Whether the text is ASCII without U+0000 and wildcards.
 #[inline(always)]
 pub(crate) fn is_plain_topic(text: &[u8]) -> bool {
-    plain::<true>(text)
+    scan(text).is_plain_topic()
 }
 
 /// Whether the text holds U+0000.
@@ -71,39 +113,47 @@ pub(crate) fn has_wildcard(text: &[u8]) -> bool {
     text.contains(&b'#') || text.contains(&b'+')
 }
 
-/// Asks about every `#` and `+` in the text whether it is fine where it is; stops at the first that is not.
-#[inline(always)]
-pub(crate) fn wildcards(text: &[u8], fine: impl Fn(usize, u8) -> bool) -> bool {
+/// Whether every wildcard of a text stands where a filter may have it: a whole level, and for `#` the last one.
+#[inline]
+pub(crate) fn wildcards_in_place(text: &[u8]) -> bool {
     const LOW: u64 = !HIGH;
-    // The upper bit of exactly those bytes that are zero.
-    let zeros = |word: u64| !((word & LOW).wrapping_add(LOW) | word) & HIGH;
-    let check = |begin: usize, word: &[u8; 8]| {
-        let word = u64::from_le_bytes(*word);
-        let mut marks = zeros(word ^ HASH) | zeros(word ^ PLUS);
+    let (words, rest) = text.as_chunks::<8>();
+    // The last bytes are looked at as the end of a word: what is fine once is fine twice.
+    let (begin, last) = match text.last_chunk::<8>() {
+        Some(_) if rest.is_empty() => (0, SLASHES),
+        Some(last) => (text.len().wrapping_sub(8), u64::from_le_bytes(*last)),
+        None => (0, in_word(rest)),
+    };
+    let check = |begin: usize, word: u64| {
+        let zero = (word | BETWEEN) ^ PLUS;
+        // The upper bit of exactly those bytes that are zero.
+        let mut marks = !((zero & LOW).wrapping_add(LOW) | zero) & HIGH;
         while marks != 0 {
-            let place = begin.wrapping_add(marks.trailing_zeros() as usize / 8);
-            if !text.get(place).is_some_and(|byte| fine(place, *byte)) {
+            if !in_place(text, begin.wrapping_add(marks.trailing_zeros() as usize / 8)) {
                 return false;
             }
             marks &= marks.wrapping_sub(1);
         }
         true
     };
-    // The last eight bytes overlap those before: what is fine once is fine twice.
-    let Some(last) = text.last_chunk::<8>() else {
-        return text
-            .iter()
-            .enumerate()
-            .all(|(place, byte)| !matches!(byte, b'#' | b'+') || fine(place, *byte));
-    };
-    let mut begin = 0_usize;
-    for word in text.as_chunks::<8>().0 {
-        if !check(begin, word) {
+    let mut place = 0_usize;
+    for word in words {
+        if !check(place, u64::from_le_bytes(*word)) {
             return false;
         }
-        begin = begin.wrapping_add(8);
+        place = place.wrapping_add(8);
     }
-    check(text.len().wrapping_sub(8), last)
+    check(begin, last)
+}
+
+/// The same about one wildcard. [MQTT-4.7.1-1], [MQTT-4.7.1-2], [MQTT-4.7.1-3]
+#[inline(always)]
+fn in_place(text: &[u8], place: usize) -> bool {
+    // Before the first byte there is none either.
+    match (text.get(place.wrapping_sub(1)), text.get(place..)) {
+        (None | Some(b'/'), Some([b'#' | b'+'] | [b'+', b'/', ..])) => true,
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -142,25 +192,45 @@ mod tests {
         }
     }
 
+    /// What the standard says, level by level.
+    fn by_levels(text: &[u8]) -> bool {
+        let levels: std::vec::Vec<&[u8]> = text.split(|byte| *byte == b'/').collect();
+        levels.iter().enumerate().all(|(place, level)| match *level {
+            b"+" => true,
+            b"#" => place == levels.len() - 1,
+            level => !level.iter().any(|byte| matches!(byte, b'#' | b'+')),
+        })
+    }
+
     #[test]
-    fn wildcards_are_found_where_they_are_and_nowhere_else() {
-        for len in 0..26_usize {
-            for place in 0..len {
-                for byte in 0..=255_u8 {
-                    let mut text = [b'/'; 26];
-                    text[place] = byte;
-                    let seen = core::cell::RefCell::new(std::vec::Vec::new());
-                    let all = wildcards(&text[..len], |place, byte| {
-                        seen.borrow_mut().push((place, byte));
-                        true
-                    });
-                    assert!(all);
-                    let expected =
-                        if matches!(byte, b'#' | b'+') { std::vec![(place, byte)] } else { std::vec![] };
-                    let mut seen = seen.into_inner();
-                    seen.dedup(); // the last words overlap
-                    assert_eq!(seen, expected);
-                    assert_eq!(wildcards(&text[..len], |_, _| false), !matches!(byte, b'#' | b'+'));
+    fn wildcards_everywhere_in_a_word_and_across_words() {
+        const SIZE: u32 = 6;
+        for begin in 0..12 {
+            for number in 0..4_u32.pow(SIZE) {
+                let mut text = [b'x'; 32];
+                for place in 0..SIZE {
+                    text[begin + place as usize] = b"a/+#"[(number >> (2 * place) & 3) as usize];
+                }
+                for len in [begin + SIZE as usize, begin + SIZE as usize + 2] {
+                    let text = &text[..len];
+                    assert_eq!(wildcards_in_place(text), by_levels(text), "{text:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_byte_beside_a_wildcard() {
+        for place in 1..9 {
+            for byte in 0..=255_u8 {
+                for wildcard in *b"+#" {
+                    let mut text = [b'/'; 10];
+                    text[place - 1] = byte;
+                    text[place] = wildcard;
+                    assert_eq!(wildcards_in_place(&text), by_levels(&text), "{text:?}");
+                    text[place - 1] = b'/';
+                    text[place + 1] = byte;
+                    assert_eq!(wildcards_in_place(&text), by_levels(&text), "{text:?}");
                 }
             }
         }

@@ -78,6 +78,12 @@ impl<'a> TopicName<'a> {
         Ok(Self(name))
     }
 
+    /// Takes a text that was found to be a topic name.
+    #[inline(always)]
+    pub(crate) const fn checked(name: &'a str) -> Self {
+        Self(name)
+    }
+
     /// The text.
     #[must_use]
     #[inline]
@@ -216,13 +222,7 @@ pub(crate) fn check_levels(filter: &[u8]) -> Result<(), TopicError> {
         }
         rest = inner;
     }
-    let slash_or_end = |place: usize| rest.get(place).is_none_or(is_slash);
-    let placed = text::wildcards(rest, |place, byte| {
-        // [MQTT-4.7.1-1], [MQTT-4.7.1-2], [MQTT-4.7.1-3]; before the first byte there is none either.
-        let whole = slash_or_end(place.wrapping_sub(1)) && slash_or_end(place.saturating_add(1));
-        whole && (byte == b'+' || place.saturating_add(1) == rest.len())
-    });
-    if placed { Ok(()) } else { Err(TopicError::MisplacedWildcard) }
+    if text::wildcards_in_place(rest) { Ok(()) } else { Err(TopicError::MisplacedWildcard) }
 }
 
 const fn is_slash(byte: &u8) -> bool {

@@ -175,14 +175,14 @@ impl<'a> Reader<'a> {
     pub(crate) fn topic_name(&mut self) -> Result<Option<TopicName<'a>>, DecodeError> {
         let at = self.at();
         let bytes = self.binary()?;
+        let plain = text::is_plain_topic(bytes);
         let Ok(text) = core::str::from_utf8(bytes) else {
             return Err(not_utf8(at, self.version));
         };
-        match TopicName::new(text) {
-            Ok(name) => Ok(Some(name)),
-            Err(TopicError::Empty) => Ok(None),
-            Err(why) => Err(bad_topic(at, self.version, why)),
+        if !plain && let Err(why) = check_name(bytes) {
+            return Err(bad_topic(at, self.version, why));
         }
+        Ok(if text.is_empty() { None } else { Some(TopicName::checked(text)) })
     }
 
     /// A string that is a topic filter, only checked.
@@ -190,9 +190,14 @@ impl<'a> Reader<'a> {
     pub(crate) fn check_filter(&mut self) -> Result<(), DecodeError> {
         let at = self.at();
         let bytes = self.binary()?;
+        let scan = text::scan(bytes);
         // Plain text without a wildcard that does not begin with `$` is a filter.
         match bytes.first() {
-            Some(first) if *first != b'$' && text::is_plain_topic(bytes) => Ok(()),
+            Some(first) if *first != b'$' && scan.is_plain_topic() => Ok(()),
+            _ if scan.is_plain_string() => match check_levels(bytes) {
+                Ok(()) => Ok(()),
+                Err(why) => Err(bad_topic(at, self.version, why)),
+            },
             _ => check_filter(at, self.version, bytes),
         }
     }
@@ -229,16 +234,14 @@ const fn has_nul(at: u32, version: Version) -> DecodeError {
     DecodeError::malformed(at, version.rule("MQTT-1.5.4-2", "MQTT-1.5.3-2"))
 }
 
+/// A filter that is not plain.
 #[inline(never)]
 fn check_filter(at: u32, version: Version, bytes: &[u8]) -> Result<(), DecodeError> {
-    // ASCII without U+0000 is most of what comes here.
-    if !text::is_plain_string(bytes) {
-        if core::str::from_utf8(bytes).is_err() {
-            return Err(not_utf8(at, version));
-        }
-        if text::has_nul(bytes) {
-            return Err(has_nul(at, version));
-        }
+    if core::str::from_utf8(bytes).is_err() {
+        return Err(not_utf8(at, version));
+    }
+    if text::has_nul(bytes) {
+        return Err(has_nul(at, version));
     }
     check_levels(bytes).map_err(|why| bad_topic(at, version, why))
 }
@@ -368,7 +371,7 @@ impl<'o> Writer<'o> {
     }
 
     #[inline(always)]
-    fn array<const N: usize>(&mut self, bytes: [u8; N]) -> Option<()> {
+    pub(crate) fn array<const N: usize>(&mut self, bytes: [u8; N]) -> Option<()> {
         let (head, tail) = self.lend().split_first_chunk_mut::<N>()?;
         *head = bytes;
         self.0 = tail;
@@ -386,11 +389,6 @@ impl<'o> Writer<'o> {
     }
 
     #[inline(always)]
-    pub(crate) fn u32(&mut self, value: u32) -> Option<()> {
-        self.array(value.to_be_bytes())
-    }
-
-    #[inline(always)]
     pub(crate) fn varint(&mut self, value: usize) -> Option<()> {
         let low = value as u8 | 0x80;
         match value {
@@ -403,10 +401,48 @@ impl<'o> Writer<'o> {
         }
     }
 
+    /// A byte and a text.
+    #[inline(always)]
+    pub(crate) fn tagged(&mut self, tag: u8, text: &[u8]) -> Option<()> {
+        let [high, low] = u16::try_from(text.len()).ok()?.to_be_bytes();
+        self.array([tag, high, low])?;
+        self.short(text)
+    }
+
+    /// Texts are short, so they are copied in place.
     #[inline(always)]
     pub(crate) fn binary(&mut self, bytes: &[u8]) -> Option<()> {
         self.u16(u16::try_from(bytes.len()).ok()?)?;
-        self.put(bytes)
+        self.short(bytes)
+    }
+
+    /// As [`put`](Self::put), for what mostly is short.
+    #[inline(always)]
+    fn short(&mut self, bytes: &[u8]) -> Option<()> {
+        let (head, tail) = self.lend().split_at_mut_checked(bytes.len())?;
+        copy(head, bytes);
+        self.0 = tail;
+        Some(())
+    }
+}
+
+/// Copies what is as long as `to`: up to 32 bytes as two halves that overlap, cheaper than a call.
+#[inline]
+fn copy(to: &mut [u8], from: &[u8]) {
+    fn halves<const N: usize>(to: &mut [u8], from: &[u8]) -> Option<()> {
+        let (first, last) = (*from.first_chunk::<N>()?, *from.last_chunk::<N>()?);
+        *to.first_chunk_mut()? = first;
+        *to.last_chunk_mut()? = last;
+        Some(())
+    }
+    let done = match from.len() {
+        4..8 => halves::<4>(to, from),
+        8..16 => halves::<8>(to, from),
+        16..=32 => halves::<16>(to, from),
+        _ => None,
+    };
+    if done.is_none() {
+        to.copy_from_slice(from);
     }
 }
 
