@@ -91,8 +91,7 @@ impl<'a> StoredPublish<'a> {
         let whole = head.wrapping_add(varint_len(remaining)).wrapping_add(self.payload.len()).wrapping_add(1);
         let first = 0x30 | u8::from(self.dup) << 3 | (self.qos as u8) << 1 | u8::from(self.retain);
         write_packet(out, whole, first, remaining, |writer| {
-            writer.u16(topic)?;
-            writer.put(self.topic)?;
+            writer.binary(self.topic)?;
             if let Some(id) = self.packet_id {
                 writer.u16(id.get())?;
             }

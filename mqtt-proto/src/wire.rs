@@ -389,6 +389,11 @@ impl<'o> Writer<'o> {
     }
 
     #[inline(always)]
+    pub(crate) fn u32(&mut self, value: u32) -> Option<()> {
+        self.array(value.to_be_bytes())
+    }
+
+    #[inline(always)]
     pub(crate) fn varint(&mut self, value: usize) -> Option<()> {
         let low = value as u8 | 0x80;
         match value {
