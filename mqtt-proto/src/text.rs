@@ -150,10 +150,8 @@ pub(crate) fn wildcards_in_place(text: &[u8]) -> bool {
 #[inline(always)]
 fn in_place(text: &[u8], place: usize) -> bool {
     // Before the first byte there is none either.
-    match (text.get(place.wrapping_sub(1)), text.get(place..)) {
-        (None | Some(b'/'), Some([b'#' | b'+'] | [b'+', b'/', ..])) => true,
-        _ => false,
-    }
+    let before = text.get(place.wrapping_sub(1));
+    matches!((before, text.get(place..)), (None | Some(b'/'), Some([b'#' | b'+'] | [b'+', b'/', ..])))
 }
 
 #[cfg(test)]
