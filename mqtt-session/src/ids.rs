@@ -61,6 +61,7 @@ impl Ids {
     }
 
     /// Takes the next identifier for `slot`.
+    #[inline]
     pub(crate) fn take(&mut self, table: &mut [IdEntry], cap: u16, slot: u32) -> Option<PacketId> {
         let id = self.peek(cap)?.get();
         let entry = table.get_mut(usize::from(id).checked_sub(1)?)?;
@@ -78,12 +79,14 @@ impl Ids {
     }
 
     /// The operation that holds `id`.
+    #[inline]
     pub(crate) fn slot(&self, table: &[IdEntry], id: PacketId) -> Option<u32> {
         let index = usize::from(id.get()).checked_sub(1)?;
         table.get(index).map(|entry| entry.slot).filter(|slot| *slot != NONE)
     }
 
     /// Frees `id`, if it is held.
+    #[inline]
     pub(crate) fn give(&mut self, table: &mut [IdEntry], id: PacketId) {
         let Some(index) = usize::from(id.get()).checked_sub(1) else { return };
         match table.get_mut(index) {

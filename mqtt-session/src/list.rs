@@ -50,6 +50,7 @@ impl List {
         self.len
     }
 
+    #[inline]
     pub(crate) fn push_back<T: Linked>(&mut self, table: &mut [T], index: u32) {
         match table.get_mut(index as usize) {
             Some(slot) => *slot.links_mut() = Links { next: NONE, prev: self.tail },
@@ -60,7 +61,7 @@ impl List {
             None => self.head = index,
         }
         self.tail = index;
-        self.len = self.len.saturating_add(1);
+        self.len = self.len.wrapping_add(1);
     }
 
     /// Puts `index` before `behind`; at the end, where that is `NONE`.
@@ -80,9 +81,10 @@ impl List {
             Some(slot) => slot.links_mut().next = index,
             None => self.head = index,
         }
-        self.len = self.len.saturating_add(1);
+        self.len = self.len.wrapping_add(1);
     }
 
+    #[inline]
     pub(crate) fn unlink<T: Linked>(&mut self, table: &mut [T], index: u32) {
         let Some(slot) = table.get_mut(index as usize) else { return };
         let Links { next, prev } = slot.links();
@@ -95,7 +97,7 @@ impl List {
             Some(after) => after.links_mut().prev = prev,
             None => self.tail = prev,
         }
-        self.len = self.len.saturating_sub(1);
+        self.len = self.len.wrapping_sub(1);
     }
 
     pub(crate) fn pop_front<T: Linked>(&mut self, table: &mut [T]) -> Option<u32> {
@@ -124,11 +126,17 @@ pub(crate) fn prev<T: Linked>(table: &[T], index: u32) -> u32 {
 pub(crate) struct FreeList {
     head: u32,
     fresh: u32,
+    used: u32,
 }
 
 impl FreeList {
     pub(crate) const fn new() -> Self {
-        Self { head: NONE, fresh: 0 }
+        Self { head: NONE, fresh: 0, used: 0 }
+    }
+
+    /// Slots that were taken and not given back.
+    pub(crate) const fn used(&self) -> u32 {
+        self.used
     }
 
     /// Whether a slot is free in a table of `len` slots.
@@ -136,24 +144,29 @@ impl FreeList {
         self.head != NONE || (self.fresh as usize) < len
     }
 
+    #[inline]
     pub(crate) fn take<T: Linked>(&mut self, table: &[T]) -> Option<u32> {
-        if self.head != NONE {
+        let index = if self.head != NONE {
             let index = self.head;
             self.head = next(table, index);
-            return Some(index);
-        }
-        if (self.fresh as usize) < table.len() {
+            index
+        } else if (self.fresh as usize) < table.len() {
             let index = self.fresh;
-            self.fresh = self.fresh.saturating_add(1);
-            return Some(index);
-        }
-        None
+            self.fresh = index.wrapping_add(1);
+            index
+        } else {
+            return None;
+        };
+        self.used = self.used.wrapping_add(1);
+        Some(index)
     }
 
+    #[inline]
     pub(crate) fn give<T: Linked>(&mut self, table: &mut [T], index: u32) {
         if let Some(slot) = table.get_mut(index as usize) {
             *slot.links_mut() = Links { next: self.head, prev: NONE };
             self.head = index;
+            self.used = self.used.saturating_sub(1);
         }
     }
 }

@@ -214,7 +214,7 @@ impl Operations {
 
     /// Slots in use: open operations, ended ones whose `Done` was not fetched, held subscriptions.
     pub(crate) const fn in_use(&self) -> u32 {
-        self.open().saturating_add(self.ended.len()).saturating_add(self.held.len())
+        self.free.used()
     }
 
     /// The generation of a new operation.
@@ -261,6 +261,7 @@ impl Operations {
     }
 
     /// Takes an operation off the list its stage puts it on.
+    #[inline]
     pub(crate) fn unlink(&mut self, slots: &mut [Slot], index: u32) {
         let Some(slot) = slots.get(index as usize) else { return };
         match slot.stage {
@@ -274,7 +275,7 @@ impl Operations {
                 self.release.unlink(slots, index);
             }
             _ => {
-                let following = crate::list::next(slots, index);
+                let following = slot.next();
                 if self.cursor == index {
                     self.cursor = following;
                 }

@@ -171,19 +171,8 @@ impl Core {
         if self.link.stopping {
             return Err(PublishError::Stopping);
         }
-        let properties_len = if message.properties.is_empty() {
-            0
-        } else {
-            message.properties.check(PropertyPlace::Publish).map_err(PublishError::Invalid)?;
-            if message.properties.subscription_identifiers().next().is_some() {
-                // [MQTT-3.3.4-6]: only a server's PUBLISH carries them.
-                let property = PropertyId::SubscriptionIdentifier;
-                return Err(PublishError::Invalid(EncodeError::PropertyNotAllowed(property)));
-            }
-            kept_properties(message.properties)
-                .map(|property| property.encoded_len())
-                .fold(0, usize::saturating_add)
-        };
+        let properties_len =
+            if message.properties.is_empty() { 0 } else { plan_properties(message.properties)? };
         let plan = Plan {
             kind: Kind::Publish,
             head_len: message.topic.as_str().len(),
@@ -391,10 +380,7 @@ impl Core {
         topic.copy_from_slice(message.topic.as_str().as_bytes());
         let mut rest = rest;
         if plan.properties_len != 0 {
-            for property in kept_properties(message.properties) {
-                let written = property.encode(rest).unwrap_or(0);
-                rest = rest.get_mut(written..)?;
-            }
+            rest = keep_properties(message.properties, rest)?;
         }
         if plan.copied {
             rest.get_mut(..payload.len())?.copy_from_slice(payload);
@@ -507,6 +493,28 @@ impl Core {
             self.kept = self.kept.saturating_sub(cost(len));
         }
     }
+}
+
+/// Checks a message's properties, and tells how many bytes those take that are kept.
+#[inline(never)]
+fn plan_properties(properties: Properties<'_>) -> Result<usize, PublishError> {
+    properties.check(PropertyPlace::Publish).map_err(PublishError::Invalid)?;
+    if properties.subscription_identifiers().next().is_some() {
+        // [MQTT-3.3.4-6]: only a server's PUBLISH carries them.
+        let property = PropertyId::SubscriptionIdentifier;
+        return Err(PublishError::Invalid(EncodeError::PropertyNotAllowed(property)));
+    }
+    Ok(kept_properties(properties).map(|property| property.encoded_len()).fold(0, usize::saturating_add))
+}
+
+/// Writes the properties that are kept, and gives what is left of the place.
+#[inline(never)]
+fn keep_properties<'o>(properties: Properties<'_>, mut place: &'o mut [u8]) -> Option<&'o mut [u8]> {
+    for property in kept_properties(properties) {
+        let written = property.encode(place).unwrap_or(0);
+        place = place.get_mut(written..)?;
+    }
+    Some(place)
 }
 
 /// The properties a kept message keeps: a topic alias is of one connection and never kept, and the

@@ -25,7 +25,7 @@ pub(super) enum Direct {
 }
 
 impl Core {
-    #[inline]
+    #[inline(never)]
     pub(super) fn publish_direct(
         &mut self,
         tables: &mut Tables<'_>,
@@ -58,6 +58,7 @@ impl Core {
         self.encode_direct(tables, message, payload)
     }
 
+    #[inline]
     fn encode_direct(&mut self, tables: &mut Tables<'_>, message: &Message<'_>, payload: &[u8]) -> Direct {
         // A message that could not be accepted on the long way is refused there, with the reason.
         if self.room_for(0).is_err() {

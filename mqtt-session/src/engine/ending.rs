@@ -7,7 +7,7 @@ use crate::event::{Event, Outcome};
 use crate::list::NONE;
 use crate::operation::{Ending, Slot};
 use crate::qos::Stage;
-use crate::storage::Tables;
+use crate::storage::{Shared, Tables};
 use crate::token::Token;
 
 impl Core {
@@ -27,15 +27,22 @@ impl Core {
         Some(done)
     }
 
-    /// Lets go of what an operation kept and of its packet identifier.
+    /// Lets go of what an operation kept.
     pub(super) fn release_content(&mut self, tables: &mut Tables<'_>, index: u32) {
-        let Some(slot) = tables.slots.get_mut(index as usize) else { return };
+        let Tables { slots, arena, shared, .. } = tables;
+        if let Some(slot) = slots.get_mut(index as usize) {
+            self.free_content(slot, index, arena, shared);
+        }
+    }
+
+    #[inline]
+    fn free_content(&mut self, slot: &mut Slot, index: u32, arena: &mut [u8], shared: &mut Shared<'_>) {
         if slot.at != NONE {
             self.kept = self.kept.saturating_sub(slot.cost as usize);
-            self.arena.free(tables.arena, slot.at);
+            self.arena.free(arena, slot.at);
             slot.at = NONE;
             if core::mem::take(&mut slot.shared) {
-                tables.shared.drop(index);
+                shared.drop(index);
             }
         }
     }
@@ -47,29 +54,38 @@ impl Core {
         }
     }
 
-    /// Takes an operation off its list, and its send quota and identifier with it.
-    pub(super) fn detach(&mut self, tables: &mut Tables<'_>, index: u32) {
-        self.ops.unlink(tables.slots, index);
-        if tables.slots.get(index as usize).is_some_and(|slot| slot.told && slot.stage != Stage::Held) {
-            self.ops.told = self.ops.told.saturating_sub(1);
-        }
-        self.give_quota(tables, index);
-        self.release_id(tables, index);
-        self.release_content(tables, index);
-    }
-
     /// A publish that was handed out on this connection has left the order of acceptance.
     pub(super) fn give_quota(&mut self, tables: &Tables<'_>, index: u32) {
-        let Some(slot) = tables.slots.get(index as usize) else { return };
-        if slot.epoch == self.connection.epoch
-            && matches!(slot.stage, Stage::AwaitPuback | Stage::AwaitPubrec)
-        {
-            let connection = &mut self.connection;
+        if let Some(slot) = tables.slots.get(index as usize) {
+            self.free_quota(slot);
+        }
+    }
+
+    #[inline]
+    fn free_quota(&mut self, slot: &Slot) {
+        let connection = &mut self.connection;
+        if slot.epoch == connection.epoch && matches!(slot.stage, Stage::AwaitPuback | Stage::AwaitPubrec) {
             connection.publishing = connection.publishing.saturating_sub(1);
             if slot.stage == Stage::AwaitPubrec {
                 connection.publishing_qos2 = connection.publishing_qos2.saturating_sub(1);
             }
         }
+    }
+
+    /// Takes an operation off its list, and its send quota, identifier and content from it.
+    #[inline]
+    pub(super) fn detach(&mut self, tables: &mut Tables<'_>, index: u32) {
+        let Tables { slots, ids, arena, shared, .. } = tables;
+        let Some(slot) = slots.get_mut(index as usize) else { return };
+        if slot.told && slot.stage != Stage::Held {
+            self.ops.told = self.ops.told.saturating_sub(1);
+        }
+        self.free_quota(slot);
+        if let Some(id) = slot.packet_id.take() {
+            self.ids.give(ids, id);
+        }
+        self.free_content(slot, index, arena, shared);
+        self.ops.unlink(slots, index);
     }
 
     /// Ends an operation; its `Done` waits to be fetched.
@@ -87,6 +103,7 @@ impl Core {
     }
 
     /// Ends an operation whose `Done` is told right now.
+    #[inline]
     pub(super) fn complete(&mut self, tables: &mut Tables<'_>, index: u32) -> Option<(Token, u64)> {
         self.detach(tables, index);
         let slot = tables.slots.get(index as usize)?;
@@ -115,6 +132,7 @@ impl Core {
     }
 
     /// Makes a slot that is on no list free.
+    #[inline]
     pub(super) fn recycle(&mut self, tables: &mut Tables<'_>, index: u32) {
         if let Some(slot) = tables.slots.get_mut(index as usize) {
             slot.stage = Stage::Ended;
@@ -123,6 +141,7 @@ impl Core {
     }
 
     /// The operation that holds `id`.
+    #[inline]
     pub(super) fn holder(&self, tables: &Tables<'_>, id: PacketId) -> Option<(u32, Stage)> {
         let index = self.ids.slot(tables.ids, id)?;
         tables.slots.get(index as usize).map(|slot| (index, slot.stage))

@@ -47,6 +47,7 @@ impl Core {
     }
 
     /// The message that waits whole for the same key.
+    #[inline(never)]
     pub(super) fn older_value(&self, tables: &Tables<'_>, key: NonZeroU64) -> Option<u32> {
         let mut at = self.ops.cursor;
         while let Some(slot) = tables.slots.get(at as usize) {
@@ -59,6 +60,7 @@ impl Core {
     }
 
     /// Ends an older value if there is room for the later one in its place; otherwise nothing changes.
+    #[inline(never)]
     pub(super) fn replace(
         &mut self,
         tables: &mut Tables<'_>,
@@ -80,6 +82,7 @@ impl Core {
     }
 
     /// Drops what the policy lets go of until `bytes` fit, or nothing more may go.
+    #[inline(never)]
     pub(super) fn make_room(&mut self, tables: &mut Tables<'_>, bytes: usize) {
         let step: fn(&[Slot], u32) -> u32 = match self.config.when_full {
             WhenFull::Reject => return,

@@ -136,17 +136,23 @@ impl Core {
     }
 
     /// A packet may owe an acknowledgement and open an exchange: both must have room before it is taken.
-    #[inline]
+    #[inline(always)]
     pub(super) fn room_for_packet(&mut self, tables: &mut Tables<'_>) -> Need {
         if self.owed.len() >= tables.owed.len() {
-            self.owed.straighten(tables.owed);
-            return Some((Table::Owed, self.owed.len().saturating_add(1)));
+            return Some(self.longer_ring(tables));
         }
-        let open = self.exchanges.open();
-        if open < u32::from(self.bounds.inbound) && !self.exchanges.has_room(tables.exchanges.len()) {
+        if !self.exchanges.has_room(tables.exchanges.len())
+            && self.exchanges.open() < u32::from(self.bounds.inbound)
+        {
             return Some((Table::Exchanges, tables.exchanges.len().saturating_add(1)));
         }
         None
+    }
+
+    #[cold]
+    fn longer_ring(&mut self, tables: &mut Tables<'_>) -> (Table, usize) {
+        self.owed.straighten(tables.owed);
+        (Table::Owed, self.owed.len().saturating_add(1))
     }
 
     #[cold]
@@ -420,6 +426,7 @@ impl Core {
 
     /// Whether the transport took the whole packet: nothing can answer one that the server cannot have,
     /// but a duplicate of an answer to an earlier one of the same identifier.
+    #[inline]
     fn has_left(&self, tables: &Tables<'_>, index: u32) -> bool {
         tables.slots.get(index as usize).is_some_and(|slot| {
             slot.stage == Stage::AwaitPubcomp
@@ -429,6 +436,7 @@ impl Core {
     }
 
     /// An acknowledgement came: the next one has its time again.
+    #[inline]
     fn progressed(&mut self) {
         self.first_unacked = None;
         if self.config.ack_timeout.is_some() {
