@@ -78,6 +78,10 @@ pub struct Config {
     pub ping_timeout: Duration,
     /// Longest time a packet may stay half received. Default 30 s.
     pub partial_timeout: Duration,
+    /// Longest time the source of a payload (`Session::publish_chunked`) may take for its next piece; nothing
+    /// else can be sent meanwhile. Then the connection is closed and the message ends as
+    /// `Outcome::Abandoned`. Default 30 s.
+    pub source_timeout: Duration,
     /// Longest time without any acknowledgement while a publish waits for one; the connection is then
     /// closed, and a resume sends again what a server (or a proxy) lost without a cut. `None` (default):
     /// no limit, as the standard has none.
@@ -114,6 +118,7 @@ impl Config {
             connack_timeout: Duration::from_secs(10),
             ping_timeout: Duration::from_secs(10),
             partial_timeout: Duration::from_secs(30),
+            source_timeout: Duration::from_secs(30),
             ack_timeout: None,
             suspect: Suspect::new(),
             backoff: Backoff::new(),

@@ -116,6 +116,37 @@ impl fmt::Display for PublishError {
 
 impl core::error::Error for PublishError {}
 
+/// Why a piece of a payload was not taken. Nothing happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProvideError {
+    /// The message is not being sent: it has ended, the connection was cut, or its turn has not come.
+    /// `Event::PayloadWanted` tells when its payload is wanted, from its first byte.
+    Stale,
+    /// Not the next byte of the payload.
+    OutOfPlace {
+        /// The place of the next byte.
+        wanted: u32,
+    },
+    /// More than was announced.
+    TooLong {
+        /// Bytes that are still to come.
+        left: u32,
+    },
+}
+
+impl fmt::Display for ProvideError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stale => f.write_str("the message is not being sent now"),
+            Self::OutOfPlace { wanted } => write!(f, "byte {wanted} of the payload comes next"),
+            Self::TooLong { left } => write!(f, "only {left} bytes of the payload are still to come"),
+        }
+    }
+}
+
+impl core::error::Error for ProvideError {}
+
 /// Why a SUBSCRIBE or UNSUBSCRIBE was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

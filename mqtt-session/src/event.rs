@@ -103,6 +103,14 @@ pub enum Event<'i> {
         /// How it ended.
         outcome: Outcome<'i>,
     },
+    /// The payload of a message that was published with `Session::publish_chunked` is wanted:
+    /// `Session::provide` gives it, in pieces of any size. From 0 again whenever the message is sent again.
+    PayloadWanted {
+        /// As given when it was accepted.
+        token: Token,
+        /// The place of the next byte.
+        offset: u32,
+    },
     /// A subscription was made again on a new session (`Config::resubscribe`).
     Resubscribed {
         /// The token `subscribe` gave.
@@ -177,7 +185,7 @@ pub enum Outcome<'i> {
     /// The server broke the exchange (PUBACK for a QoS 2 message); it is not sent again.
     Violated,
     /// It made the server close the connection again and again, and the policy ended it
-    /// (`Config::suspect`).
+    /// (`Config::suspect`); or the source of its payload fell silent (`Config::source_timeout`).
     Abandoned,
     /// `stop` ended it.
     Stopped,
@@ -237,6 +245,8 @@ pub enum Why {
     PartialTimeout,
     /// No acknowledgement came within `Config::ack_timeout`.
     AckTimeout,
+    /// The source of a payload gave nothing for `Config::source_timeout` in the middle of a message.
+    SourceTimeout,
     /// The server sent DISCONNECT (5.0).
     ServerDisconnected(ReasonCode),
     /// The server sent something that is not MQTT.
@@ -262,6 +272,7 @@ impl fmt::Display for Why {
             Self::PingTimeout => f.write_str("the server did not answer a ping in time"),
             Self::PartialTimeout => f.write_str("the server stopped in the middle of a packet"),
             Self::AckTimeout => f.write_str("the server did not acknowledge a message in time"),
+            Self::SourceTimeout => f.write_str("the source of a payload did not go on in time"),
             Self::ServerDisconnected(code) => write!(f, "the server disconnected: {code}"),
             Self::Malformed(error) => write!(f, "the server sent a bad packet: {error}"),
             Self::Protocol(code, rule) => write!(f, "the server broke the protocol: {code} [{rule}]"),

@@ -86,7 +86,7 @@ mod token;
 mod wire;
 
 pub use config::{AckMode, Backoff, Config, Oversize, ServerOrder, SessionLost, Suspect, WhenFull};
-pub use error::{AckError, PublishError, Refused, StartError, SubscribeError};
+pub use error::{AckError, ProvideError, PublishError, Refused, StartError, SubscribeError};
 pub use event::{Anomaly, Closed, Command, Connected, Event, Outcome, Received, Topic, Why};
 pub use limits::ServerLimits;
 pub use options::{ConnectOptions, LocalState, Message, Stop};

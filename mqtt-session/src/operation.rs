@@ -55,6 +55,9 @@ pub(crate) struct Slot {
     pub(crate) retain: bool,
     /// The payload lies beside the arena, shared with the caller.
     pub(crate) shared: bool,
+    /// The payload is provided while it is sent, and was all provided once since it was accepted.
+    pub(crate) sourced: bool,
+    pub(crate) complete: bool,
     /// A byte of it may have been sent at some time, in this session or a lost one: it can be neither
     /// cancelled nor dropped.
     pub(crate) touched: bool,
@@ -99,6 +102,8 @@ impl Slot {
         qos: Qos::AtMostOnce,
         retain: false,
         shared: false,
+        sourced: false,
+        complete: false,
         touched: false,
         was_touched: false,
         first_time: false,

@@ -3,8 +3,8 @@
 use mqtt_proto::{Properties, Qos, ReasonCode, Subscription, TopicFilter};
 
 use crate::config::Config;
-use crate::engine::{Accepted, Core, Filters};
-use crate::error::{AckError, Refused, StartError, SubscribeError};
+use crate::engine::{Accepted, Body, Core, Filters, Provided};
+use crate::error::{AckError, ProvideError, PublishError, Refused, StartError, SubscribeError};
 use crate::event::{Closed, Command, Event, Received, Topic};
 use crate::limits::ServerLimits;
 use crate::options::{ConnectOptions, Message, Stop};
@@ -19,7 +19,7 @@ use crate::token::{AckToken, Token};
 /// # Commands
 /// What the application wants: [`start`](Self::start), [`stop`](Self::stop), [`publish`](Self::publish),
 /// [`subscribe`](Self::subscribe), [`unsubscribe`](Self::unsubscribe), [`acknowledge`](Self::acknowledge),
-/// [`cancel`](Self::cancel), [`check_link`](Self::check_link), [`hold_input`](Self::hold_input). They never
+/// [`publish_chunked`](Self::publish_chunked), [`provide`](Self::provide), [`cancel`](Self::cancel), [`check_link`](Self::check_link), [`hold_input`](Self::hold_input). They never
 /// take the time: a deadline they begin counts from the next time the session is told, and until then
 /// `poll_timeout` says "now".
 ///
@@ -130,8 +130,9 @@ impl<S: Storage> Session<S> {
     ) -> Result<Token, Refused<S::Payload<'p>>> {
         self.bind();
         let shared = S::can_share(&payload);
+        let body = if shared { Body::Shared } else { Body::Copied };
         loop {
-            match self.core.publish(&mut self.store.tables(), message, payload.as_ref(), !shared) {
+            match self.core.publish(&mut self.store.tables(), message, payload.as_ref(), body) {
                 Accepted::Handed(token) => return Ok(token),
                 Accepted::Kept(token) => {
                     if shared {
@@ -141,6 +142,76 @@ impl<S: Storage> Session<S> {
                 }
                 Accepted::Need(table, len) => self.store.reserve(table, len),
                 Accepted::Refused(reason) => return Err(Refused { reason, payload }),
+            }
+        }
+    }
+
+    /// Accepts a message whose payload, of `len` bytes, is not given but asked for while it is sent:
+    /// `Event::PayloadWanted` names the place, [`provide`](Self::provide) gives the bytes. So a payload can be
+    /// larger than all memory. Only the head is kept, and counts against `Config::queue_bytes`.
+    ///
+    /// * It is one packet: while its payload is awaited nothing else is sent, not even an acknowledgement or a
+    ///   ping. Provide it promptly. A server may close a connection on which no packet was completed for 1.5
+    ///   keep-alive intervals: choose `ConnectOptions::keep_alive` for the longest one.
+    /// * Sent again after a cut, the payload is asked for from its first byte: the source must be able to give
+    ///   the same bytes again until `Event::Done`, which comes at QoS 0 too.
+    /// * A source that does not answer within `Config::source_timeout` ends the connection, and its message as
+    ///   `Outcome::Abandoned`.
+    ///
+    /// `WhenFull`, `Message::key` and `Message::ttl` act as for any message of which no byte was sent. O(head).
+    ///
+    /// ```
+    /// use mqtt_session::proto::{Qos, TopicName};
+    /// use mqtt_session::{Config, Event, HeapSession, Message, Outcome};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let image = vec![7; 1_000_000]; // a file, a flash chip
+    /// let mut session = HeapSession::new(Config::new(1));
+    /// let message = Message::new(TopicName::new("camera/1")?).qos(Qos::AtLeastOnce);
+    /// let token = session.publish_chunked(&message, 1_000_000)?;
+    ///
+    /// // Whenever events are fetched:
+    /// while let Some(event) = session.poll_event() {
+    ///     match event {
+    ///         Event::PayloadWanted { token, offset } => {
+    ///             let piece = image[offset as usize..].chunks(4096).next().unwrap_or_default();
+    ///             let _taken = session.provide(token, offset, piece)?; // what it did not take it asks for again
+    ///         }
+    ///         Event::Done { token, outcome, .. } => println!("{token:?}: {outcome:?}"),
+    ///         _ => {}
+    ///     }
+    /// }
+    /// # let _ = token;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`publish`](Self::publish).
+    pub fn publish_chunked(&mut self, message: &Message<'_>, len: u32) -> Result<Token, PublishError> {
+        self.bind();
+        loop {
+            match self.core.publish_sourced(&mut self.store.tables(), message, len) {
+                Accepted::Handed(token) | Accepted::Kept(token) => return Ok(token),
+                Accepted::Need(table, len) => self.store.reserve(table, len),
+                Accepted::Refused(reason) => return Err(reason),
+            }
+        }
+    }
+
+    /// Gives the next piece of a payload that was asked for (`Event::PayloadWanted`): as many of `bytes` as
+    /// there is room for are copied to the outgoing buffer. The number is returned; 0 where there is no room
+    /// now. When there is room for more, the rest is asked for. It may be called again without being asked.
+    ///
+    /// # Errors
+    /// Nothing is taken if this is not the packet in progress, not the next byte of it, or more than was
+    /// announced.
+    pub fn provide(&mut self, token: Token, offset: u32, bytes: &[u8]) -> Result<usize, ProvideError> {
+        loop {
+            match self.core.provide(&mut self.store.tables(), token, offset, bytes) {
+                Provided::Taken(count) => return Ok(count),
+                Provided::Need((table, len)) => self.store.reserve(table, len),
+                Provided::Refused(error) => return Err(error),
             }
         }
     }

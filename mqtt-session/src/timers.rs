@@ -18,6 +18,8 @@ pub(crate) enum Timer {
     Partial,
     /// An acknowledgement must have arrived.
     Ack,
+    /// The next piece of a payload must have been provided.
+    Source,
     /// The next attempt begins.
     Backoff,
     /// What was accepted must have been delivered before stopping.
@@ -26,13 +28,14 @@ pub(crate) enum Timer {
     Flush,
 }
 
-const COUNT: usize = 8;
+const COUNT: usize = 9;
 const ALL: [Timer; COUNT] = [
     Timer::Dial,
     Timer::Connack,
     Timer::Ping,
     Timer::Partial,
     Timer::Ack,
+    Timer::Source,
     Timer::Backoff,
     Timer::Drain,
     Timer::Flush,

@@ -78,6 +78,10 @@ struct Run<S: Storage> {
     cuts: u32,
     messages: u32,
     chunked: u32,
+    /// Lengths of payloads that are provided.
+    sources: Vec<(Token, u32)>,
+    wanted: Vec<(Token, u32)>,
+    provided: u32,
 }
 
 impl<S: Storage> Run<S> {
@@ -97,6 +101,9 @@ impl<S: Storage> Run<S> {
             cuts: 0,
             messages: 0,
             chunked: 0,
+            sources: Vec::new(),
+            wanted: Vec::new(),
+            provided: 0,
         }
     }
 
@@ -201,10 +208,33 @@ impl<S: Storage> Run<S> {
             1 => message.key(NonZeroU64::MIN.saturating_add(self.random.below(2) as u64)),
             _ => message,
         };
+        if self.random.one_in(10) {
+            let len = self.random.below(3_000) as u32;
+            let result = self.session.publish_chunked(&message, len);
+            self.tokens.extend(result);
+            self.sources.extend(result.map(|token| (token, len)));
+            self.note(format!("publish chunked {qos:?} {len} {result:?}"));
+            return;
+        }
         let result =
             self.session.publish(&message, payload.as_slice().into()).map_err(|refused| refused.reason);
         self.tokens.extend(result);
         self.note(format!("publish {qos:?} {} {result:?}", payload.len()));
+    }
+
+    /// Gives a piece of what was asked for, now and then something else.
+    fn provide(&mut self) {
+        while let Some((token, offset)) = self.wanted.pop() {
+            let len = self.sources.iter().find(|(source, _)| *source == token).map_or(0, |(_, len)| *len);
+            let count = match self.random.below(20) {
+                0 => return,
+                1 => len as usize,
+                _ => self.random.below(500).min((len - offset) as usize),
+            };
+            let result = self.session.provide(token, offset, &vec![b's'; count]);
+            self.provided += u32::from(result == Ok((len - offset) as usize));
+            self.note(format!("provide {token:?} {offset} {count} {result:?}"));
+        }
     }
 
     fn subscribe(&mut self) {
@@ -307,8 +337,12 @@ impl<S: Storage> Run<S> {
                 }
             }
             while let Some(event) = self.session.poll_event() {
+                if let Event::PayloadWanted { token, offset } = event {
+                    self.wanted.push((token, offset));
+                }
                 self.note(format!("{event:?}"));
             }
+            self.provide();
             let due = self.session.poll_timeout();
             if due.is_some_and(|due| due <= self.now) {
                 self.session.handle_timeout(self.now);
@@ -325,7 +359,7 @@ impl<S: Storage> Run<S> {
 
 #[test]
 fn a_thousand_seeds_with_cuts_give_identical_bytes_events_and_deadlines_on_both_storages() {
-    let (mut cuts, mut messages, mut chunked, mut lines) = (0, 0, 0, 0);
+    let (mut cuts, mut messages, mut chunked, mut provided, mut lines) = (0, 0, 0, 0, 0);
     for seed in 0..SEEDS {
         let mut random = Random(seed);
         let config = config(seed, &mut random);
@@ -341,9 +375,11 @@ fn a_thousand_seeds_with_cuts_give_identical_bytes_events_and_deadlines_on_both_
         cuts += heap.cuts;
         messages += heap.messages;
         chunked += heap.chunked;
+        provided += heap.provided;
         lines += heap.log.len();
     }
     println!("{SEEDS} seeds: {lines} lines compared, {cuts} cuts, {messages} messages received");
     assert!(cuts > 1_000 && messages > 1_000, "the run did what it is for: {cuts} cuts, {messages} messages");
+    assert!(provided > 500, "the run did what it is for: {provided} payloads provided to the end");
     assert!(chunked > 200, "the run did what it is for: {chunked} messages in chunks");
 }

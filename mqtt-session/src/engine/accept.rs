@@ -45,20 +45,32 @@ pub(crate) struct Plan {
     properties_len: usize,
     body_len: usize,
     filters: u16,
-    /// The body goes to the arena (it is not shared).
-    copied: bool,
+    body: Body,
+}
+
+/// Where the body of an operation is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Body {
+    /// In the arena.
+    Copied,
+    /// Beside it, shared with the caller.
+    Shared,
+    /// Nowhere: it is provided when it is sent.
+    Sourced,
 }
 
 impl Plan {
-    /// Lengths of what is in memory: their sum does not overflow.
+    /// Bytes that are kept. Lengths of what is in memory: their sum does not overflow.
     #[inline]
     fn all(&self) -> usize {
-        self.head_len.wrapping_add(self.properties_len).wrapping_add(self.body_len)
+        let body = if self.body == Body::Sourced { 0 } else { self.body_len };
+        self.head_len.wrapping_add(self.properties_len).wrapping_add(body)
     }
 
     #[inline]
     fn in_arena(&self) -> usize {
-        if self.copied { self.all() } else { self.head_len.wrapping_add(self.properties_len) }
+        let body = if self.body == Body::Copied { self.body_len } else { 0 };
+        self.head_len.wrapping_add(self.properties_len).wrapping_add(body)
     }
 }
 
@@ -137,7 +149,7 @@ impl Core {
         tables: &mut Tables<'_>,
         message: &Message<'_>,
         payload: &[u8],
-        copied: bool,
+        body: Body,
     ) -> Accepted {
         if message.qos == Qos::AtMostOnce {
             match self.publish_direct(tables, message, payload) {
@@ -146,14 +158,26 @@ impl Core {
                 Direct::No => {}
             }
         }
-        let plan = match self.plan_publish(tables, message, payload.len(), copied) {
+        let plan = match self.plan_publish(tables, message, payload.len(), body) {
             Ok(plan) => plan,
             Err(reason) => return Accepted::Refused(reason),
         };
-        if let Some((table, len)) = self.room_in_tables(tables, &plan) {
+        self.accept_planned(tables, message, payload, &plan)
+    }
+
+    /// Makes room for a planned message and keeps it.
+    #[inline]
+    pub(super) fn accept_planned(
+        &mut self,
+        tables: &mut Tables<'_>,
+        message: &Message<'_>,
+        payload: &[u8],
+        plan: &Plan,
+    ) -> Accepted {
+        if let Some((table, len)) = self.room_in_tables(tables, plan) {
             return Accepted::Need(table, len);
         }
-        match self.accept_publish(tables, message, payload, &plan) {
+        match self.accept_publish(tables, message, payload, plan) {
             Some(token) => Accepted::Kept(token),
             None => Accepted::Refused(PublishError::BytesFull),
         }
@@ -161,12 +185,12 @@ impl Core {
 
     /// Checks a message against everything that is known now.
     #[inline]
-    fn plan_publish(
+    pub(super) fn plan_publish(
         &mut self,
         tables: &mut Tables<'_>,
         message: &Message<'_>,
         payload_len: usize,
-        copied: bool,
+        body: Body,
     ) -> Result<Plan, PublishError> {
         if self.link.stopping {
             return Err(PublishError::Stopping);
@@ -179,7 +203,7 @@ impl Core {
             properties_len,
             body_len: payload_len,
             filters: 0,
-            copied,
+            body,
         };
         // Cheap upper bounds of the head and of the packet.
         let head = plan.head_len.wrapping_add(properties_len).wrapping_add(OWN_HEAD);
@@ -279,7 +303,7 @@ impl Core {
             properties_len: properties.body_len(),
             body_len: filters.body_len(),
             filters: count,
-            copied: true,
+            body: Body::Copied,
         };
         if cost(plan.all()) > self.bounds.arena {
             return Err(SubscribeError::TooLarge { needed: cost(plan.all()), allowed: self.bounds.arena });
@@ -382,7 +406,7 @@ impl Core {
         if plan.properties_len != 0 {
             rest = keep_properties(message.properties, rest)?;
         }
-        if plan.copied {
+        if plan.body == Body::Copied {
             rest.get_mut(..payload.len())?.copy_from_slice(payload);
         }
         let token = Token::new(index, slot.generation);
@@ -435,7 +459,9 @@ impl Core {
         slot.cost = u32::try_from(cost(plan.all())).ok()?;
         slot.filters = plan.filters;
         slot.packet_id = None;
-        slot.shared = !plan.copied;
+        slot.shared = plan.body == Body::Shared;
+        slot.sourced = plan.body == Body::Sourced;
+        slot.complete = false;
         slot.touched = false;
         slot.first_time = false;
         slot.told = false;

@@ -40,6 +40,7 @@ impl Core {
         let idle = self.link.state == State::Up
             && !self.link.stopping
             && self.ops.cursor == NONE
+            && !self.is_mid_packet()
             && self.ops.release_cursor == NONE
             && self.owed.is_empty()
             && !self.exchanges.has_acknowledged(tables.exchanges)

@@ -128,7 +128,7 @@ impl Core {
 
     /// Whether nobody asked how this operation ends.
     pub(super) fn is_silent(&self, slot: &Slot) -> bool {
-        slot.told || (slot.is_qos0() && !self.config.qos0_receipts)
+        slot.told || (slot.is_qos0() && !slot.sourced && !self.config.qos0_receipts)
     }
 
     /// Makes a slot that is on no list free.

@@ -15,9 +15,14 @@ impl Core {
             return None;
         }
         // Nothing sent for the interval [MQTT-3.1.2-20], or nothing received: the link may be half open.
-        // While an answer is awaited, or input is held back, only the sending side counts.
+        // While an answer is awaited, input is held back, or a payload is being provided, behind which a ping
+        // would have to wait, only the sending side counts.
         let connection = &self.connection;
-        let from = if connection.ping_open || connection.held {
+        if self.is_mid_packet() && self.wire.is_empty() {
+            // The source is waited for, not the link; a ping could not be sent.
+            return None;
+        }
+        let from = if connection.ping_open || connection.held || self.is_mid_packet() {
             connection.last_out
         } else {
             connection.last_out.min(connection.last_in)

@@ -67,7 +67,7 @@ impl Core {
         if matches!(was, State::Idle | State::Backoff | State::Closing) {
             return;
         }
-        for timer in [Timer::Dial, Timer::Connack, Timer::Ping, Timer::Partial, Timer::Ack] {
+        for timer in [Timer::Dial, Timer::Connack, Timer::Ping, Timer::Partial, Timer::Ack, Timer::Source] {
             self.timers.clear(timer);
         }
         self.abort_large();
@@ -79,6 +79,8 @@ impl Core {
             return;
         }
         self.link.state = State::Closing;
+        // In the middle of a payload there is no place for a last word.
+        let disconnect = disconnect.filter(|_| !self.is_mid_packet());
         // Without a last word there is nothing to wait for.
         self.link.flushed = disconnect.is_none();
         self.link.disconnect = disconnect;
@@ -186,7 +188,15 @@ impl Core {
         self.exchanges.cut(tables.exchanges);
         self.connection = Connection::new(self.connection.epoch.wrapping_add(1), self.now);
         self.limits = crate::limits::ServerLimits::unlimited();
-        for timer in [Timer::Dial, Timer::Connack, Timer::Ping, Timer::Partial, Timer::Ack, Timer::Flush] {
+        for timer in [
+            Timer::Dial,
+            Timer::Connack,
+            Timer::Ping,
+            Timer::Partial,
+            Timer::Ack,
+            Timer::Source,
+            Timer::Flush,
+        ] {
             self.timers.clear(timer);
         }
         self.ops.rewind();
@@ -322,6 +332,7 @@ impl Core {
                 Timer::Partial => self.close(Why::PartialTimeout, None),
                 Timer::Ack if self.in_flight() != 0 => self.close(Why::AckTimeout, None),
                 Timer::Ack => {}
+                Timer::Source => self.source_silent(tables),
                 Timer::Backoff => {
                     self.link.attempt_due = true;
                     self.attempt_if_calm();

@@ -11,13 +11,15 @@ mod large;
 mod lifecycle;
 mod pump;
 mod receive;
+mod source;
 mod subscriptions;
 
 use core::time::Duration;
 
 use mqtt_proto::{Encode, PacketId, Properties, Puback, Qos, ReasonCode, Version};
 
-pub(crate) use accept::{Accepted, Filters};
+pub(crate) use accept::{Accepted, Body, Filters};
+pub(crate) use source::Provided;
 
 use crate::arena::Arena;
 use crate::config::{AckMode, Config};
@@ -87,6 +89,8 @@ struct Connection {
     held: bool,
     /// A message larger than a buffer is on its way in.
     large: Option<large::Large>,
+    /// A message is on its way out whose payload comes from elsewhere.
+    source: Option<source::Source>,
 }
 
 impl Connection {
@@ -103,6 +107,7 @@ impl Connection {
             handshaking: false,
             held: false,
             large: None,
+            source: None,
         }
     }
 }
@@ -258,6 +263,9 @@ impl Core {
         if let Some(done) = self.next_ended(tables) {
             return Some(done);
         }
+        if let Some(wanted) = self.next_wanted() {
+            return Some(wanted);
+        }
         if let Some(anomaly) = self.notices.anomaly.take() {
             return Some(Event::Anomaly(anomaly));
         }
@@ -318,6 +326,7 @@ impl Core {
             && quota
             && self.is_connected()
             && self.ops.cursor == NONE
+            && !self.is_mid_packet()
             && self.room_for(0).is_ok()
     }
 

@@ -49,7 +49,10 @@ impl Core {
         .or_else(|| self.pump_farewell(tables).err());
         match stop {
             Some(Stop::Need(table, len)) => Some((table, len)),
-            _ => None,
+            _ => {
+                self.watch_source();
+                None
+            }
         }
     }
 
@@ -62,6 +65,8 @@ impl Core {
         if taken != before {
             self.connection.last_out = self.now;
             self.stats.bytes_out = self.stats.bytes_out.wrapping_add(taken.saturating_sub(before));
+            self.put_ping_off();
+            self.watch_source();
         }
         while let Some(slot) = tables.slots.get(self.ops.sending.head() as usize) {
             if slot.position > taken {
@@ -78,6 +83,9 @@ impl Core {
         encode: impl FnOnce(&mut [u8]) -> Result<usize, EncodeError>,
         longest: usize,
     ) -> Result<(), Stop> {
+        if self.is_mid_packet() {
+            return Err(Stop::Pause);
+        }
         let space = self.wire.space(tables.wire, longest);
         match encode(space) {
             Ok(len) => {
@@ -119,7 +127,7 @@ impl Core {
 
     fn pump_operations(&mut self, tables: &mut Tables<'_>) -> Result<(), Stop> {
         while self.ops.cursor != NONE {
-            if self.wire.pending() >= GATHER {
+            if self.wire.pending() >= GATHER || self.is_mid_packet() {
                 return Err(Stop::Pause);
             }
             self.pump_operation(tables, self.ops.cursor)?;
@@ -218,7 +226,11 @@ impl Core {
             usize::from(slot.topic_len).wrapping_add(slot.properties_len as usize).wrapping_add(OWN_HEAD);
         let whole = head.wrapping_add(payload_len);
         // A payload that is large, or that the wire buffer can never hold behind its head.
-        let lends = payload_len > self.bounds.lend_above || (whole > self.bounds.wire && payload_len != 0);
+        let large = payload_len > self.bounds.lend_above || (whole > self.bounds.wire && payload_len != 0);
+        let sourced = slot.sourced;
+        let lends = large && !sourced;
+        // Not in this buffer behind its head.
+        let apart = lends || sourced;
         if lends && self.wire.lent().is_some() {
             return Err(Stop::Pause);
         }
@@ -234,7 +246,7 @@ impl Core {
             return Ok(());
         }
         let (topic, properties) = slot.head(tables.arena);
-        let payload = match (lends, slot.shared) {
+        let payload = match (apart, slot.shared) {
             (true, _) => &[],
             (false, true) => tables.shared.get(index),
             (false, false) => slot.body(tables.arena),
@@ -253,7 +265,7 @@ impl Core {
         };
         let version = self.link.version;
         let begins = self.wire.position();
-        let behind = if lends { 0 } else { payload_len };
+        let behind = if apart { 0 } else { payload_len };
         let space = self.wire.space(tables.wire, head.wrapping_add(behind));
         let written = match publish.encode(version, payload_len, space) {
             Ok(written) => written,
@@ -271,10 +283,15 @@ impl Core {
         if lends {
             self.wire.lend(index, payload_len);
         }
+        let mut ends = self.wire.position();
+        if sourced {
+            ends = ends.wrapping_add(payload_len as u64);
+            self.begin_source(tables, index);
+        }
         self.stats.publishes_out = self.stats.publishes_out.wrapping_add(1);
         self.stats.resends = self.stats.resends.wrapping_add(u64::from(publish.dup));
         if qos == Qos::AtMostOnce {
-            self.sent_qos0(tables, index, lends);
+            self.sent_qos0(tables, index, apart, ends);
             return Ok(());
         }
         let connection = &mut self.connection;
@@ -285,7 +302,7 @@ impl Core {
             connection.publishing_qos2 = connection.publishing_qos2.wrapping_add(1);
             Stage::AwaitPubrec
         };
-        self.handed_out(tables, index, stage, begins);
+        self.handed_out(tables, index, stage, (begins, ends));
         self.await_ack();
         Ok(())
     }
@@ -354,7 +371,7 @@ impl Core {
             }
             Ok(len) => {
                 self.wire.written(len);
-                self.handed_out(tables, index, stage, begins);
+                self.handed_out(tables, index, stage, (begins, self.wire.position()));
                 Ok(())
             }
             Err(EncodeError::BufferTooSmall { needed }) => Err(self.no_room(tables.wire.len(), needed)),
@@ -390,7 +407,7 @@ impl Core {
         Ok(())
     }
 
-    fn handed_out(&mut self, tables: &mut Tables<'_>, index: u32, stage: Stage, begins: u64) {
+    fn handed_out(&mut self, tables: &mut Tables<'_>, index: u32, stage: Stage, (begins, ends): (u64, u64)) {
         let Some(slot) = tables.slots.get_mut(index as usize) else { return };
         slot.first_time = slot.packet_id.is_none();
         if slot.first_time {
@@ -398,21 +415,21 @@ impl Core {
         }
         slot.stage = stage;
         slot.position = begins;
-        slot.end = self.wire.position();
+        slot.end = ends;
         slot.was_touched = slot.touched;
         slot.touched = true;
         slot.epoch = self.connection.epoch;
         self.ops.cursor = slot.next();
     }
 
-    /// A QoS 0 message was handed out: it is over, unless its payload is lent or its end is to be told.
-    fn sent_qos0(&mut self, tables: &mut Tables<'_>, index: u32, lends: bool) {
-        if lends || self.config.qos0_receipts {
+    /// A QoS 0 message was handed out: it is over, unless its payload lies apart or its end is to be told.
+    fn sent_qos0(&mut self, tables: &mut Tables<'_>, index: u32, apart: bool, ends: u64) {
+        if apart || self.config.qos0_receipts {
             self.ops.unlink(tables.slots, index);
             if let Some(slot) = tables.slots.get_mut(index as usize) {
                 slot.stage = Stage::Sending;
                 slot.touched = true;
-                slot.position = self.wire.position();
+                slot.position = ends;
             }
             self.ops.sending.push_back(tables.slots, index);
         } else {

@@ -76,6 +76,10 @@ pub enum Seen {
         ack: Option<AckToken>,
     },
     Aborted,
+    PayloadWanted {
+        token: Token,
+        offset: u32,
+    },
     Skipped(u32),
     Done {
         token: Token,
@@ -124,6 +128,7 @@ impl Seen {
             Event::Chunk(part) => Self::Chunk(part.to_vec()),
             Event::End { ack, .. } => Self::End { ack: *ack },
             Event::Aborted => Self::Aborted,
+            Event::PayloadWanted { token, offset } => Self::PayloadWanted { token: *token, offset: *offset },
             Event::Skipped { len } => Self::Skipped(*len),
             Event::Done { token, tag, outcome } => {
                 Self::Done { token: *token, tag: *tag, outcome: outcome_text(outcome) }
@@ -274,6 +279,12 @@ impl<S: Storage> Trace<S> {
         Some(self.sent.drain(..len).collect())
     }
 
+    /// The bytes sent so far that were not looked at.
+    pub fn take_sent(&mut self) -> Vec<u8> {
+        self.drain();
+        self.sent.drain(..).collect()
+    }
+
     /// Nothing more was sent.
     pub fn expect_silence(&mut self) {
         self.drain();
@@ -324,6 +335,14 @@ impl<S: Storage> Trace<S> {
     pub fn event(&mut self) -> Seen {
         self.drain();
         self.seen.pop_front().expect("an event")
+    }
+
+    /// Takes out the first event that is wanted, wherever it stands.
+    pub fn take_event<T>(&mut self, wanted: impl Fn(&Seen) -> Option<T>) -> Option<T> {
+        let (place, found) =
+            self.seen.iter().enumerate().find_map(|(place, seen)| Some((place, wanted(seen)?)))?;
+        self.seen.remove(place);
+        Some(found)
     }
 
     /// The next event is this one.
