@@ -71,6 +71,9 @@ pub enum Event {
         tag: u64,
         /// How it ended.
         outcome: Outcome,
+        /// What the server's answer carried, Reason String and User Properties in their order (5.0); empty where
+        /// no answer ended it.
+        properties: OwnedProperties,
     },
     /// A subscription was made again on a new session
     /// ([`Config::resubscribe`](mqtt_session::Config::resubscribe)).
@@ -79,6 +82,8 @@ pub enum Event {
         token: Token,
         /// The server's answer for each filter that was still subscribed, in order.
         codes: Vec<ReasonCode>,
+        /// What else the answer carried, as in `Done`.
+        properties: OwnedProperties,
     },
     /// A subscription could not be made again on a new session: the server does not support it.
     SubscriptionLost {
@@ -154,12 +159,17 @@ impl Event {
             session::Event::End { ack, .. } => Self::End { ack: *ack },
             session::Event::Aborted => Self::Aborted,
             session::Event::Skipped { len } => Self::Skipped { len: *len },
-            session::Event::Done { token, tag, outcome } => {
-                Self::Done { token: *token, tag: *tag, outcome: Outcome::copy(outcome) }
-            }
-            session::Event::Resubscribed { token, codes } => {
-                Self::Resubscribed { token: *token, codes: codes.iter().collect() }
-            }
+            session::Event::Done { token, tag, outcome, properties } => Self::Done {
+                token: *token,
+                tag: *tag,
+                outcome: Outcome::copy(outcome),
+                properties: OwnedProperties::copy(*properties).unwrap_or_default(),
+            },
+            session::Event::Resubscribed { token, codes, properties } => Self::Resubscribed {
+                token: *token,
+                codes: codes.iter().collect(),
+                properties: OwnedProperties::copy(*properties).unwrap_or_default(),
+            },
             session::Event::SubscriptionLost { token, code } => {
                 Self::SubscriptionLost { token: *token, code: *code }
             }

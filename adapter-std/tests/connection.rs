@@ -68,7 +68,7 @@ fn one_thread_connects_publishes_subscribes_and_receives() {
     let (mut done, mut echo) = (false, false);
     while !(done && echo) {
         until(&mut connection, |event| match event {
-            Event::Done { token, tag: 42, outcome: Outcome::Acked(_) } if token == published => {
+            Event::Done { token, tag: 42, outcome: Outcome::Acked(_), .. } if token == published => {
                 done = true;
                 Some(())
             }

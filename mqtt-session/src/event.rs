@@ -102,6 +102,9 @@ pub enum Event<'i> {
         tag: u64,
         /// How it ended.
         outcome: Outcome<'i>,
+        /// What the server's answer carried, Reason String and User Properties in their order (5.0); empty where
+        /// no answer ended it.
+        properties: Properties<'i>,
     },
     /// The payload of a message that was published with `Session::publish_chunked` is wanted:
     /// `Session::provide` gives it, in pieces of any size. From 0 again whenever the message is sent again.
@@ -117,6 +120,8 @@ pub enum Event<'i> {
         token: Token,
         /// The server's answer for each filter that was still subscribed, in order.
         codes: ReasonCodes<'i>,
+        /// What else the answer carried, as in `Done`.
+        properties: Properties<'i>,
     },
     /// A subscription could not be made again on a new session: the server's limits rule it out.
     SubscriptionLost {

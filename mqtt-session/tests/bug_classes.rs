@@ -4,9 +4,9 @@ mod common;
 
 use common::{Seen, VERSIONS, id};
 use mqtt_session::proto::{
-    Connack, Disconnect, Packet, PacketType, Pingresp, Puback, Pubcomp, Publish, Pubrec, Pubrel, Qos,
-    ReasonCode, ReasonCodes, Suback, Subscription, SubscriptionOptions, TopicFilter, TopicName, Unsuback,
-    Version,
+    Connack, Disconnect, Packet, PacketType, Pingresp, Properties, Property, Puback, Pubcomp, Publish,
+    Pubrec, Pubrel, Qos, ReasonCode, ReasonCodes, Suback, Subscription, SubscriptionOptions, TopicFilter,
+    TopicName, Unsuback, Version,
 };
 use mqtt_session::{Command, Config, LocalState, Outcome, Why};
 
@@ -379,3 +379,32 @@ fn events_that_are_kept_stay_small() {
     assert!(size_of::<Outcome<'_>>() <= 32);
     assert!(size_of::<Config>() <= 256);
 }
+
+/// Reasons the application did not ask for end the connection; with DISCONNECT they may always come.
+/// [5.0 MQTT-3.1.2-29]
+scenario!(reasons_come_only_where_they_were_asked_for, [Version::V5], |t| {
+    for unasked in [Property::ReasonString("why"), Property::UserProperty("k", "v")] {
+        let list = [unasked];
+        for asked in [true, false] {
+            t.options.properties = if asked { Properties::EMPTY } else { NO_REASONS };
+            t.connect();
+            t.publish("t", Qos::AtLeastOnce, b"m");
+            let frame = t.next_frame().expect("PUBLISH");
+            let packet_id = id(u16::from_be_bytes([frame[5], frame[6]]));
+            t.send(Puback::with(packet_id, ReasonCode::QuotaExceeded, Properties::List(&list)));
+            if asked {
+                assert!(matches!(t.event(), Seen::Done { .. }));
+            } else {
+                let why = t.refuses(ReasonCode::ProtocolError);
+                assert_eq!(why, Why::Protocol(ReasonCode::ProtocolError, "MQTT-3.1.2-29"));
+                t.connect();
+                let frame = t.next_frame().expect("PUBLISH");
+                t.send(Puback::new(id(u16::from_be_bytes([frame[5], frame[6]]))));
+            }
+            t.send(Disconnect { reason_code: ReasonCode::ServerBusy, properties: Properties::List(&list) });
+            assert_eq!(t.closes_somehow(), Why::ServerDisconnected(ReasonCode::ServerBusy));
+        }
+    }
+});
+
+const NO_REASONS: Properties<'static> = Properties::List(&[Property::RequestProblemInformation(false)]);

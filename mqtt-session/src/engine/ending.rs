@@ -1,6 +1,6 @@
 //! How operations end: what they let go of, and who is told.
 
-use mqtt_proto::PacketId;
+use mqtt_proto::{PacketId, Properties};
 
 use super::Core;
 use crate::event::{Event, Outcome};
@@ -17,12 +17,13 @@ impl Core {
             if let Ending::Forgotten(code) = ending {
                 return Some(Event::SubscriptionLost { token, code });
             }
-            return Some(Event::Done { token, tag, outcome: told(ending) });
+            return Some(Event::Done { token, tag, outcome: told(ending), properties: Properties::EMPTY });
         }
         let index = self.ops.ended.pop_front(tables.slots)?;
         let slot = tables.slots.get(index as usize)?;
         let outcome = told(slot.ending);
-        let done = Event::Done { token: Token::new(index, slot.generation), tag: slot.tag, outcome };
+        let token = Token::new(index, slot.generation);
+        let done = Event::Done { token, tag: slot.tag, outcome, properties: Properties::EMPTY };
         self.recycle(tables, index);
         Some(done)
     }

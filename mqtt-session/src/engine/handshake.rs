@@ -48,6 +48,8 @@ pub(super) struct Asked {
     client: u64,
     /// The options cannot be said in a lower version than 5.0.
     pub(super) needs_5: bool,
+    /// Reasons may come with any packet.
+    pub(super) problem_information: bool,
 }
 
 impl Asked {
@@ -59,6 +61,7 @@ impl Asked {
             session_expiry: 0,
             client: 0,
             needs_5: false,
+            problem_information: true,
         }
     }
 }
@@ -208,6 +211,7 @@ impl Core {
             needs_5: options.session_expiry != 0
                 || !options.properties.is_empty()
                 || options.will.is_some_and(|will| !will.properties.is_empty()),
+            problem_information: options.properties.request_problem_information() != Some(false),
             clean: connect.clean_start,
             local_state: options.local_state,
             keep_alive: options.keep_alive,

@@ -1,8 +1,8 @@
 //! Taking in: one packet at a time, straight from the caller's bytes.
 
 use mqtt_proto::{
-    Disconnect, PacketId, PacketType, Peer, Pingresp, Puback, Pubcomp, Publish, Pubrec, Pubrel, ReasonCode,
-    ReasonCodes, Suback, Unsuback, announced_len, frame_len, short_ack,
+    Disconnect, PacketId, PacketType, Peer, Pingresp, Properties, Property, Puback, Pubcomp, Publish, Pubrec,
+    Pubrel, ReasonCode, ReasonCodes, Suback, Unsuback, announced_len, frame_len, short_ack,
 };
 
 use super::deliver::Admission;
@@ -202,6 +202,7 @@ impl Core {
         macro_rules! decode {
             ($packet:ident) => {
                 match $packet::decode(frame, version, Peer::Server) {
+                    Ok(packet) if self.explains_unasked(packet_type, &packet.properties) => return None,
                     Ok(packet) => packet,
                     Err(error) => {
                         self.malformed(error);
@@ -213,12 +214,12 @@ impl Core {
         match packet_type {
             Some(PacketType::Puback) => {
                 let ack = decode!(Puback);
-                self.handle_ack(tables, ack.packet_id, Answer::Puback, ack.reason_code)
+                self.handle_ack(tables, ack.packet_id, Answer::Puback, ack.reason_code, ack.properties)
             }
             Some(PacketType::Pubrec) => {
                 let ack = decode!(Pubrec);
                 let answer = if ack.reason_code.is_error() { Answer::PubrecFailed } else { Answer::Pubrec };
-                self.handle_ack(tables, ack.packet_id, answer, ack.reason_code)
+                self.handle_ack(tables, ack.packet_id, answer, ack.reason_code, ack.properties)
             }
             Some(PacketType::Pubrel) => {
                 let ack = decode!(Pubrel);
@@ -227,18 +228,26 @@ impl Core {
             }
             Some(PacketType::Pubcomp) => {
                 let ack = decode!(Pubcomp);
-                self.handle_ack(tables, ack.packet_id, Answer::Pubcomp, ack.reason_code)
+                self.handle_ack(tables, ack.packet_id, Answer::Pubcomp, ack.reason_code, ack.properties)
             }
             Some(PacketType::Suback) => {
                 let suback = decode!(Suback);
-                self.handle_codes(tables, suback.packet_id, Answer::Suback, suback.codes)
+                self.handle_codes(tables, suback.packet_id, Answer::Suback, suback.codes, suback.properties)
             }
             Some(PacketType::Unsuback) => {
                 let unsuback = decode!(Unsuback);
-                self.handle_codes(tables, unsuback.packet_id, Answer::Unsuback, unsuback.codes)
+                self.handle_codes(
+                    tables,
+                    unsuback.packet_id,
+                    Answer::Unsuback,
+                    unsuback.codes,
+                    unsuback.properties,
+                )
             }
             Some(PacketType::Pingresp) => {
-                let _ = decode!(Pingresp);
+                if let Err(error) = Pingresp::decode(frame, version, Peer::Server) {
+                    self.malformed(error);
+                }
                 None
             }
             Some(PacketType::Disconnect) => {
@@ -262,6 +271,21 @@ impl Core {
         }
     }
 
+    /// Whether the server gives reasons although CONNECT asked for none; the connection then ends.
+    fn explains_unasked(&mut self, packet_type: Option<PacketType>, properties: &Properties<'_>) -> bool {
+        if self.handshake.problem_information || properties.is_empty() {
+            return false;
+        }
+        let reason = |property| matches!(property, Property::ReasonString(_) | Property::UserProperty(..));
+        let unasked = packet_type != Some(PacketType::Disconnect) && properties.iter().any(reason);
+        if unasked {
+            // [MQTT-3.1.2-29]
+            let why = Why::Protocol(ReasonCode::ProtocolError, "MQTT-3.1.2-29");
+            self.violated(why, ReasonCode::ProtocolError);
+        }
+        unasked
+    }
+
     /// A successful acknowledgement without properties.
     #[inline]
     fn handle_short_ack<'i>(
@@ -279,7 +303,7 @@ impl Core {
                 return None;
             }
         };
-        self.handle_ack(tables, id, answer, ReasonCode::Success)
+        self.handle_ack(tables, id, answer, ReasonCode::Success, Properties::EMPTY)
     }
 
     #[inline(never)]
@@ -369,6 +393,7 @@ impl Core {
         id: PacketId,
         answer: Answer,
         code: ReasonCode,
+        properties: Properties<'i>,
     ) -> Option<Event<'i>> {
         let holder = self.holder(tables, id).filter(|(index, _)| self.has_left(tables, *index));
         let reaction = holder.map_or(Reaction::Unexpected, |(_, stage)| answered(stage, answer));
@@ -393,7 +418,7 @@ impl Core {
                 };
                 let told = tables.slots.get(index as usize).is_some_and(|slot| slot.told);
                 let (token, tag) = self.complete(tables, index)?;
-                (!told).then_some(Event::Done { token, tag, outcome })
+                (!told).then_some(Event::Done { token, tag, outcome, properties })
             }
             Reaction::Release => {
                 // From here on the message itself is never needed again.
@@ -419,7 +444,7 @@ impl Core {
                 self.session_torn = true;
                 let why = Why::Protocol(ReasonCode::ProtocolError, "MQTT-4.3.3-4");
                 self.violated(why, ReasonCode::ProtocolError);
-                done.map(|(token, tag)| Event::Done { token, tag, outcome: Outcome::Violated })
+                done.map(|(token, tag)| Event::Done { token, tag, outcome: Outcome::Violated, properties })
             }
         }
     }
@@ -454,6 +479,7 @@ impl Core {
         id: PacketId,
         answer: Answer,
         codes: ReasonCodes<'i>,
+        properties: Properties<'i>,
     ) -> Option<Event<'i>> {
         let version = self.link.version;
         let open = self.holder(tables, id).filter(|(index, stage)| {
@@ -472,12 +498,12 @@ impl Core {
         };
         self.progressed();
         if answer == Answer::Suback && self.config.resubscribe {
-            return self.granted(tables, index, codes);
+            return self.granted(tables, index, codes, properties);
         }
         if answer == Answer::Unsuback {
             self.unsubscribed(tables, index, codes);
         }
         let (token, tag) = self.complete(tables, index)?;
-        Some(Event::Done { token, tag, outcome: Outcome::Granted(codes) })
+        Some(Event::Done { token, tag, outcome: Outcome::Granted(codes), properties })
     }
 }

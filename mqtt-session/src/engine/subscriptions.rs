@@ -3,7 +3,7 @@
 //! A SUBSCRIBE that ended well stays in its slot, off the queue. What it keeps shrinks as filters are
 //! refused, taken over by a later SUBSCRIBE or taken back by an UNSUBSCRIBE; with the last filter it goes.
 
-use mqtt_proto::{ReasonCodes, Subscriptions, TopicFilters};
+use mqtt_proto::{Properties, ReasonCodes, Subscriptions, TopicFilters};
 
 use super::Core;
 use crate::event::{Event, Outcome};
@@ -61,6 +61,7 @@ impl Core {
         tables: &mut Tables<'_>,
         index: u32,
         codes: ReasonCodes<'i>,
+        properties: Properties<'i>,
     ) -> Option<Event<'i>> {
         let slot = *tables.slots.get(index as usize)?;
         let mut number = 0usize;
@@ -74,9 +75,9 @@ impl Core {
         }
         let token = Token::new(index, slot.generation);
         let event = if slot.told {
-            Event::Resubscribed { token, codes }
+            Event::Resubscribed { token, codes, properties }
         } else {
-            Event::Done { token, tag: slot.tag, outcome: Outcome::Granted(codes) }
+            Event::Done { token, tag: slot.tag, outcome: Outcome::Granted(codes), properties }
         };
         // One slot stays free for work: what a full table could not be rid of would block it for ever.
         let room = self.ops.held.len().saturating_add(1) < self.bounds.operations;

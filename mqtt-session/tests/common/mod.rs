@@ -130,10 +130,10 @@ impl Seen {
             Event::Aborted => Self::Aborted,
             Event::PayloadWanted { token, offset } => Self::PayloadWanted { token: *token, offset: *offset },
             Event::Skipped { len } => Self::Skipped(*len),
-            Event::Done { token, tag, outcome } => {
+            Event::Done { token, tag, outcome, .. } => {
                 Self::Done { token: *token, tag: *tag, outcome: outcome_text(outcome) }
             }
-            Event::Resubscribed { token, codes } => {
+            Event::Resubscribed { token, codes, .. } => {
                 Self::Resubscribed { token: *token, codes: codes.iter().collect() }
             }
             Event::SubscriptionLost { token, .. } => Self::SubscriptionLost(*token),

@@ -138,7 +138,7 @@ impl Observed {
                     .collect(),
                 ack: message.ack,
             }),
-            Event::Done { token, tag, outcome } => {
+            Event::Done { token, tag, outcome, .. } => {
                 Self::Done { token: *token, tag: *tag, outcome: Ended::of(outcome) }
             }
             Event::Unblocked => Self::Unblocked,
