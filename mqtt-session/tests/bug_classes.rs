@@ -380,9 +380,10 @@ fn events_that_are_kept_stay_small() {
     assert!(size_of::<Config>() <= 256);
 }
 
-/// Reasons the application did not ask for end the connection; with DISCONNECT they may always come.
-/// [5.0 MQTT-3.1.2-29]
-scenario!(reasons_come_only_where_they_were_asked_for, [Version::V5], |t| {
+scenario!(
+    /// Reasons the application did not ask for end the connection; with DISCONNECT they may always come.
+    /// [5.0 MQTT-3.1.2-29]
+    reasons_come_only_where_they_were_asked_for, [Version::V5], |t| {
     for unasked in [Property::ReasonString("why"), Property::UserProperty("k", "v")] {
         let list = [unasked];
         for asked in [true, false] {
