@@ -37,26 +37,26 @@ impl core::error::Error for StartError {}
 
 /// A message that was not accepted, and its payload.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Refused<P> {
+pub struct Refused<P, R = PublishError> {
     /// Why.
-    pub reason: PublishError,
+    pub reason: R,
     /// The payload, as it was given.
     pub payload: P,
 }
 
-impl<P> fmt::Debug for Refused<P> {
+impl<P, R: fmt::Debug> fmt::Debug for Refused<P, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Refused").field("reason", &self.reason).finish_non_exhaustive()
     }
 }
 
-impl<P> fmt::Display for Refused<P> {
+impl<P, R: fmt::Display> fmt::Display for Refused<P, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.reason.fmt(f)
     }
 }
 
-impl<P> core::error::Error for Refused<P> {}
+impl<P, R: fmt::Debug + fmt::Display> core::error::Error for Refused<P, R> {}
 
 /// Why a message was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -77,6 +77,7 @@ mod operation;
 mod options;
 mod outgoing;
 mod qos;
+pub mod request;
 mod session;
 mod stats;
 mod storage;

@@ -381,6 +381,13 @@ impl<S: Storage> Session<S> {
         self.core.stats()
     }
 
+    // ---- for the layers on top ---------------------------------------------------------------
+
+    /// Whether an operation is under way, or a subscription that is made again when it is lost.
+    pub(crate) fn keeps(&self, token: Token) -> bool {
+        self.core.keeps(&self.store.view(), token)
+    }
+
     // ---- for Outgoing ------------------------------------------------------------------------
 
     fn bind(&mut self) {

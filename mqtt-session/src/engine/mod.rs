@@ -343,6 +343,10 @@ impl Core {
         self.config.max_packet_in.max(64)
     }
 
+    pub(crate) fn keeps(&self, view: &View<'_>, token: Token) -> bool {
+        self.ops.find(view.slots, token).is_some()
+    }
+
     fn manual_acks(&self) -> bool {
         self.config.ack_mode == AckMode::Manual
     }
