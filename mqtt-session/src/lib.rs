@@ -79,6 +79,7 @@ mod outgoing;
 mod qos;
 pub mod request;
 mod session;
+mod soonest;
 mod stats;
 mod storage;
 mod time;

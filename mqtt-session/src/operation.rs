@@ -8,6 +8,7 @@ use mqtt_proto::{EncodedProperties, PacketId, Qos, ReasonCode};
 
 use crate::list::{FreeList, Linked, Links, List, NONE};
 use crate::qos::Stage;
+use crate::soonest::{Due, Falls, Soonest};
 use crate::time::Instant;
 use crate::token::Token;
 
@@ -41,6 +42,7 @@ pub(crate) enum Ending {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Slot {
     links: Links,
+    due: Due,
     pub(crate) at: u32,
     pub(crate) topic_len: u16,
     pub(crate) packet_id: Option<PacketId>,
@@ -90,6 +92,7 @@ pub(crate) struct Slot {
 impl Slot {
     pub(crate) const EMPTY: Self = Self {
         links: Links::UNLINKED,
+        due: Due::NOT,
         at: 0,
         topic_len: 0,
         packet_id: None,
@@ -151,6 +154,20 @@ impl Slot {
     }
 }
 
+impl Falls for Slot {
+    fn due(&self) -> (Instant, u32) {
+        (self.expires, self.generation)
+    }
+
+    fn links(&self) -> Due {
+        self.due
+    }
+
+    fn links_mut(&mut self) -> &mut Due {
+        &mut self.due
+    }
+}
+
 impl Linked for Slot {
     fn links(&self) -> Links {
         self.links
@@ -175,8 +192,11 @@ pub(crate) struct Operations {
     pub(crate) cursor: u32,
     /// The first operation whose time to live has not begun to count.
     unstamped: u32,
-    /// No operation expires before this.
+    /// What may expire, and perhaps what was sent since.
+    pub(crate) expiring: Soonest,
+    /// When it is looked for next: not before `calm_until`.
     pub(crate) next_expiry: Instant,
+    pub(crate) calm_until: Instant,
     /// Past PUBREC, in the order of the PUBRECs: first those whose PUBREL was handed out on this
     /// connection, from `release_cursor` on the others. [MQTT-4.6.0-4]
     pub(crate) release: List,
@@ -198,7 +218,9 @@ impl Operations {
             order: List::new(),
             cursor: NONE,
             unstamped: NONE,
+            expiring: Soonest::new(),
             next_expiry: Instant::NEVER,
+            calm_until: Instant::ZERO,
             release: List::new(),
             release_cursor: NONE,
             sending: List::new(),
@@ -260,9 +282,32 @@ impl Operations {
                     *expires = now.after(Duration::from_micros(expires.as_micros()));
                 }
             }
-            self.next_expiry = self.next_expiry.min(slot.expires);
-            self.unstamped = crate::list::next(slots, self.unstamped);
+            let (index, mortal) = (self.unstamped, slot.expires != Instant::NEVER);
+            self.unstamped = slot.next();
+            if mortal {
+                self.may_expire(slots, index);
+            }
         }
+    }
+
+    /// From now on the operation can expire. O(1).
+    pub(crate) fn may_expire(&mut self, slots: &mut [Slot], index: u32) {
+        if slots.get(index as usize).is_some_and(|slot| slot.expires != Instant::NEVER) {
+            self.expiring.insert(slots, index);
+            self.plan_expiry(slots);
+        }
+    }
+
+    /// The operation ends, or is let go of. O(log n).
+    #[inline(never)]
+    pub(crate) fn cannot_expire(&mut self, slots: &mut [Slot], index: u32) {
+        self.expiring.remove(slots, index);
+        self.plan_expiry(slots);
+    }
+
+    pub(crate) fn plan_expiry(&mut self, slots: &[Slot]) {
+        let first = slots.get(self.expiring.first() as usize);
+        self.next_expiry = first.map_or(Instant::NEVER, |slot| slot.expires.max(self.calm_until));
     }
 
     /// Takes an operation off the list its stage puts it on.

@@ -8,6 +8,7 @@ use crate::list::NONE;
 use crate::operation::{Ending, Slot};
 use crate::qos::Stage;
 use crate::storage::{Shared, Tables};
+use crate::time::Instant;
 use crate::token::Token;
 
 impl Core {
@@ -86,6 +87,9 @@ impl Core {
             self.ids.give(ids, id);
         }
         self.free_content(slot, index, arena, shared);
+        if slot.expires != Instant::NEVER {
+            self.ops.cannot_expire(slots, index);
+        }
         self.ops.unlink(slots, index);
     }
 

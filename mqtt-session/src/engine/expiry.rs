@@ -10,11 +10,10 @@ use crate::list::{NONE, next, prev};
 use crate::operation::{Ending, Kind, Slot};
 use crate::qos::Stage;
 use crate::storage::Tables;
-use crate::time::Instant;
 use crate::token::Token;
 
-/// How much later than its due time an operation may be told as expired: what expires together is
-/// looked for once.
+/// How much later than its due time an operation may be told as expired: what expires at nearly the same
+/// time wakes the driver once.
 const GRAIN: Duration = Duration::from_millis(10);
 
 /// Whether no byte of a message was sent, so that it may be dropped.
@@ -23,27 +22,25 @@ fn is_whole(slot: &Slot) -> bool {
 }
 
 impl Core {
-    /// Ends what has expired. O(1) unless something may have, then O(queue).
+    /// Ends what has expired. O(log n) for each; nothing else is looked at.
     pub(super) fn expire(&mut self, tables: &mut Tables<'_>) {
         self.ops.stamp(tables.slots, self.now);
         if self.ops.next_expiry > self.now {
             return;
         }
-        let mut next_expiry = Instant::NEVER;
-        let mut at = self.ops.cursor;
-        while let Some(slot) = tables.slots.get(at as usize).copied() {
-            let following = next(tables.slots, at);
-            if is_whole(&slot) {
-                if slot.expires <= self.now {
-                    self.end(tables, at, Ending::Expired);
-                } else {
-                    next_expiry = next_expiry.min(slot.expires);
-                }
+        while let Some(slot) = tables.slots.get(self.ops.expiring.first() as usize).copied() {
+            if slot.expires > self.now {
+                break;
             }
-            at = following;
+            let index = self.ops.expiring.first();
+            self.ops.expiring.remove(tables.slots, index);
+            // What was sent meanwhile has no time to live any more.
+            if is_whole(&slot) {
+                self.end(tables, index, Ending::Expired);
+            }
         }
-        self.ops.next_expiry =
-            if next_expiry == Instant::NEVER { next_expiry } else { next_expiry.max(self.now.after(GRAIN)) };
+        self.ops.calm_until = self.now.after(GRAIN);
+        self.ops.plan_expiry(tables.slots);
     }
 
     /// The message that waits whole for the same key.

@@ -218,7 +218,7 @@ impl Core {
                 if let Some(slot) = tables.slots.get_mut(at as usize) {
                     slot.touched = slot.was_touched;
                     slot.stage = Stage::Queued;
-                    self.ops.next_expiry = self.ops.next_expiry.min(slot.expires);
+                    self.ops.may_expire(tables.slots, at);
                 }
             }
             at = before;
