@@ -39,8 +39,15 @@ pub struct Config {
     /// Bound of the buffer in which packets lie ready for the transport. CONNECT and the head of
     /// every message must fit. Default 256 KiB; it grows from nothing on demand.
     pub wire_bytes: usize,
-    /// Inbound QoS 1 and 2 messages that may be unacknowledged; announced as Receive Maximum in 5.0.
-    /// Default 1,024; 0 counts as 1.
+    /// Inbound QoS 1 and 2 messages that may be unacknowledged; announced as Receive Maximum in 5.0, where
+    /// one more is a violation ([MQTT-3.3.4-7], DISCONNECT 0x93). Default 1,024; 0 counts as 1.
+    ///
+    /// A 3.x server cannot be told. Common ones have a window of 10 to 100, so the default is rarely met; set
+    /// no less than the server's window (`max_inflight_messages` in mosquitto, 20 unless configured). One
+    /// more at QoS 2 ends the run with `Why::Flooded`, since the next connection would go the same way. At
+    /// QoS 1 messages are acknowledged as they come; with [`AckMode::Manual`] one more waits in the input
+    /// (`Session::wants_read` is false) until the application has acknowledged one, and with it whatever the
+    /// server sent behind: acknowledge without waiting for other answers of the server.
     pub receive_maximum: u16,
     /// Largest inbound packet that is taken as a whole, in bytes: what the driver's read buffer must be
     /// able to hold. Announced as Maximum Packet Size in 5.0, unless [`Oversize::Chunks`] allows more.
@@ -211,6 +218,11 @@ pub enum Oversize {
 
 /// What happens to a publish when `Config::max_operations` or `Config::queue_bytes` are in use.
 /// Only messages of which no byte was sent are ever dropped; each ends as `Outcome::Dropped`.
+///
+/// Each of those ends is told, and what is to be told needs memory. With all `Config::max_operations` in
+/// use, a message that is dropped gives its place to the new one, and its `Event::Done` waits in one of
+/// eight places more: with eight unfetched, `publish` refuses (`PublishError::QueueFull`) until events are
+/// fetched. Who publishes at QoS 0 without receipts, or fetches events between publishes, never sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum WhenFull {
     /// It is refused, with its payload handed back, and `Event::Unblocked` follows. The default.

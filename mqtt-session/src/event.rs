@@ -258,6 +258,12 @@ pub enum Why {
     Malformed(DecodeError),
     /// The server broke a rule of the protocol: the code it was told, and the rule.
     Protocol(ReasonCode, &'static str),
+    /// On 3.x, where a server cannot be told how many messages it may send before they are acknowledged, it
+    /// sent more than `Config::receive_maximum`. It would again, so no attempt follows.
+    Flooded {
+        /// How many are taken.
+        limit: u16,
+    },
     /// CONNECT with the options given for this attempt does not fit the wire buffer, or is not valid.
     ConnectInvalid,
     /// `stop` ended it.
@@ -281,6 +287,11 @@ impl fmt::Display for Why {
             Self::ServerDisconnected(code) => write!(f, "the server disconnected: {code}"),
             Self::Malformed(error) => write!(f, "the server sent a bad packet: {error}"),
             Self::Protocol(code, rule) => write!(f, "the server broke the protocol: {code} [{rule}]"),
+            Self::Flooded { limit } => write!(
+                f,
+                "the server sent more than {limit} messages without waiting for acknowledgements: lower its \
+                 window (max_inflight_messages, in some), or raise receive_maximum"
+            ),
             Self::ConnectInvalid => f.write_str("the connect options do not fit a CONNECT packet"),
             Self::Stopped => f.write_str("stopped"),
         }

@@ -116,6 +116,16 @@ impl Exchanges {
         }
     }
 
+    /// Whether a QoS 1 message waits for its PUBACK.
+    pub(crate) const fn awaits_puback(&self) -> bool {
+        self.first.len() != 0
+    }
+
+    /// Messages that wait for the application's acknowledgement, or for their turn.
+    pub(crate) const fn unanswered(&self) -> u32 {
+        self.first.len().saturating_add(self.second.len())
+    }
+
     /// Whether a table of `len` has room for one more.
     pub(crate) const fn has_room(&self, len: usize) -> bool {
         self.free.has_room(len)

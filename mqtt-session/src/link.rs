@@ -148,7 +148,7 @@ impl Link {
 
 /// Whether it makes no sense to try again: the next attempt would end the same way, or the server
 /// asked for none.
-pub(crate) const fn is_fatal(why: &Why, version: Version) -> bool {
+pub(crate) const fn is_fatal(why: &Why) -> bool {
     match why {
         Why::Refused(code) => !matches!(
             code,
@@ -166,8 +166,7 @@ pub(crate) const fn is_fatal(why: &Why, version: Version) -> bool {
             matches!(code, ReasonCode::SessionTakenOver | ReasonCode::NotAuthorized | ReasonCode::Banned)
         }
         // In 3.x the own limit cannot be announced: the server would flood the next connection too.
-        Why::Protocol(ReasonCode::ReceiveMaximumExceeded, _) => !version.has_properties(),
-        Why::VersionRefused | Why::ConnectInvalid | Why::Stopped => true,
+        Why::Flooded { .. } | Why::VersionRefused | Why::ConnectInvalid | Why::Stopped => true,
         _ => false,
     }
 }
@@ -269,11 +268,11 @@ mod tests {
             ReasonCode::BadAuthenticationMethod,
             ReasonCode::UnsupportedProtocolVersion,
         ] {
-            assert!(is_fatal(&Why::Refused(code), Version::V5), "{code}");
+            assert!(is_fatal(&Why::Refused(code)), "{code}");
         }
-        assert!(!is_fatal(&Why::Refused(ReasonCode::ServerBusy), Version::V5));
-        assert!(is_fatal(&Why::ServerDisconnected(ReasonCode::SessionTakenOver), Version::V5));
-        assert!(!is_fatal(&Why::ServerDisconnected(ReasonCode::ServerShuttingDown), Version::V5));
-        assert!(!is_fatal(&Why::PeerClosed, Version::V3_1_1));
+        assert!(!is_fatal(&Why::Refused(ReasonCode::ServerBusy)));
+        assert!(is_fatal(&Why::ServerDisconnected(ReasonCode::SessionTakenOver)));
+        assert!(!is_fatal(&Why::ServerDisconnected(ReasonCode::ServerShuttingDown)));
+        assert!(!is_fatal(&Why::PeerClosed));
     }
 }

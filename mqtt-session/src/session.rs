@@ -351,12 +351,17 @@ impl<S: Storage> Session<S> {
     }
 
     /// Whether the next packet could be taken. False: an acknowledgement it may need has no room until
-    /// owed ones were sent; read no more, flush, then give `receive` again what is there.
+    /// owed ones were sent, or (`AckMode::Manual` on 3.x) the application has to acknowledge a message first;
+    /// read no more, flush, then give `receive` again what is there.
     pub fn wants_read(&self) -> bool {
         self.core.wants_read()
     }
 
-    /// Whether a message published now would be handed out with the next `outgoing`.
+    /// Whether a message published now would lie in the outgoing buffer after the next `outgoing`: nothing waits
+    /// before it, the server's quota and the outgoing buffer have room. It is a promise for a message whose
+    /// topic, properties and payload together have at most a quarter of `Config::wire_bytes`, and no more
+    /// than 4,096 bytes, and for which `Config::queue_bytes` has room. A larger one may wait for the
+    /// transport. False does not mean that `publish` would refuse: it keeps what has to wait. O(1).
     pub fn can_publish(&self, qos: Qos) -> bool {
         self.core.can_publish(qos)
     }

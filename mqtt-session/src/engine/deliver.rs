@@ -1,10 +1,11 @@
 //! Whether an inbound message is handed over, and what its handing over owes.
 
-use mqtt_proto::{PacketId, Qos, ReasonCode};
+use mqtt_proto::{PacketId, Peer, Publish, PublishHead, Qos, ReasonCode};
 
 use super::Core;
 use crate::event::Why;
 use crate::inbound::OwedKind;
+use crate::limits::LONGEST_PACKET;
 use crate::qos::{Arrival, Phase, arrived};
 use crate::storage::Tables;
 use crate::token::AckToken;
@@ -72,8 +73,49 @@ impl Core {
             return false;
         }
         // [MQTT-3.3.4-7]
-        let why = Why::Protocol(ReasonCode::ReceiveMaximumExceeded, "MQTT-3.3.4-7");
+        let why = if self.link.version.has_properties() {
+            Why::Protocol(ReasonCode::ReceiveMaximumExceeded, "MQTT-3.3.4-7")
+        } else {
+            Why::Flooded { limit: self.bounds.inbound }
+        };
         self.violated(why, ReasonCode::ReceiveMaximumExceeded);
+        true
+    }
+
+    /// Whether a message waits in the input until the application has acknowledged another.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.connection.stalled && self.is_window_full()
+    }
+
+    fn is_window_full(&self) -> bool {
+        self.exchanges.open_here() >= u32::from(self.bounds.inbound)
+    }
+
+    /// On 3.x a server cannot be told how many messages it may send. Where the application acknowledges, one
+    /// too many is left in the input, if acknowledging another makes room for it: at QoS 1 that is enough,
+    /// while the room of a QoS 2 message needs a PUBREL that would come behind.
+    #[inline]
+    pub(super) fn leave_in_input(&mut self, tables: &Tables<'_>, input: &[u8]) -> bool {
+        if self.connection.stalled {
+            self.stall(false);
+        }
+        let may = self.manual_acks() && !self.link.version.has_properties() && self.is_window_full();
+        may && self.is_one_too_many(tables, input)
+    }
+
+    #[cold]
+    fn is_one_too_many(&mut self, tables: &Tables<'_>, input: &[u8]) -> bool {
+        if !self.exchanges.awaits_puback() || input.first().is_none_or(|first| first >> 4 != 3) {
+            return false;
+        }
+        let head = PublishHead::decode(input, self.link.version, Peer::Server, LONGEST_PACKET as usize);
+        let Ok(Some(PublishHead { publish: Publish { packet_id: Some(id), qos, .. }, .. })) = head else {
+            return false;
+        };
+        if qos == Qos::ExactlyOnce && self.exchanges.find(tables.exchanges, id).is_some() {
+            return false;
+        }
+        self.stall(true);
         true
     }
 }

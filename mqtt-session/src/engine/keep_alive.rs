@@ -65,7 +65,20 @@ impl Core {
         }
     }
 
+    /// The driver holds input back.
     pub(crate) fn hold_input(&mut self, held: bool) {
+        self.connection.paused = held;
+        self.weigh_input();
+    }
+
+    /// A message in the input has to wait.
+    pub(super) fn stall(&mut self, stalled: bool) {
+        self.connection.stalled = stalled;
+        self.weigh_input();
+    }
+
+    fn weigh_input(&mut self) {
+        let held = self.connection.paused || self.connection.stalled;
         if self.connection.held == held {
             return;
         }

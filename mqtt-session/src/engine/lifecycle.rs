@@ -231,7 +231,7 @@ impl Core {
     /// The connection, or the attempt, is over: try again, or stop.
     fn disconnected(&mut self, why: Why, pardoned: bool) {
         let backoff = &self.config.backoff;
-        let given_up = (is_fatal(&why, self.link.version) && !pardoned)
+        let given_up = (is_fatal(&why) && !pardoned)
             || (self.link.stopping && (self.ops.pending() == 0 || !self.timers.is_set(Timer::Drain)))
             || backoff.attempts.is_some_and(|limit| self.link.attempt >= limit)
             || (self.link.first && !backoff.retry_first);

@@ -85,8 +85,10 @@ struct Connection {
     partial: Option<Partial>,
     /// CONNECT was handed out and no CONNACK has come.
     handshaking: bool,
-    /// The driver holds input back.
+    /// Input is held back: by the driver, or because a message in it has to wait.
     held: bool,
+    paused: bool,
+    stalled: bool,
     /// A message larger than a buffer is on its way in.
     large: Option<large::Large>,
     /// A message is on its way out whose payload comes from elsewhere.
@@ -106,6 +108,8 @@ impl Connection {
             partial: None,
             handshaking: false,
             held: false,
+            paused: false,
+            stalled: false,
             large: None,
             source: None,
         }
@@ -305,7 +309,7 @@ impl Core {
     }
 
     pub(crate) fn wants_read(&self) -> bool {
-        self.owed.len() < usize::from(self.bounds.inbound)
+        self.owed.len() < usize::from(self.bounds.inbound) && !self.is_stalled()
     }
 
     pub(crate) fn read_hint(&self) -> usize {
@@ -326,8 +330,19 @@ impl Core {
             && quota
             && self.is_connected()
             && self.ops.cursor == NONE
+            && self.ops.release_cursor == NONE
             && !self.is_mid_packet()
+            && self.has_wire_room()
             && self.room_for(0).is_ok()
+    }
+
+    /// Whether a message of which nothing needs to be lent fits the wire buffer, behind what goes before it:
+    /// acknowledgements of at most 5 bytes each, and a ping.
+    fn has_wire_room(&self) -> bool {
+        let acks = self.owed.len().saturating_add(self.exchanges.unanswered() as usize);
+        let before = self.wire.pending().saturating_add(acks.saturating_mul(5)).saturating_add(2);
+        let message = self.bounds.lend_above.saturating_add(pump::OWN_HEAD);
+        before < pump::GATHER && before.saturating_add(message) <= self.bounds.wire
     }
 
     pub(crate) fn stats(&self) -> Stats {

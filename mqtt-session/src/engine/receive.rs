@@ -77,6 +77,9 @@ impl Core {
                 }
                 return None;
             }
+            if self.leave_in_input(tables, input) {
+                return None;
+            }
             let need = self.room_for_packet(tables);
             if need.is_some() {
                 return need;
