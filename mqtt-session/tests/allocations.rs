@@ -4,10 +4,12 @@ use mqtt_session::proto::{
     Connack, Encode, PacketId, Properties, Property, Puback, Pubcomp, Publish, Pubrec, Pubrel, Qos,
     ReasonCode, TopicName, Version,
 };
-use mqtt_session::{Config, ConnectOptions, Event, HeapPayload, HeapSession, Instant, Message};
+use mqtt_session::{Config, ConnectOptions, Event, HeapPayload, HeapSession, Instant, Message, Oversize};
 
 const ROUNDS: u16 = 10_000;
 const WINDOW: u16 = 10;
+/// Bytes of a payload that is provided in pieces.
+const SOURCED: usize = 300_000;
 
 /// A connected session and a server that answers from fixed memory.
 struct Pair {
@@ -21,7 +23,10 @@ struct Pair {
 
 impl Pair {
     fn new(version: Version) -> Self {
-        let mut config = Config::new(1);
+        Self::with(version, Config::new(1))
+    }
+
+    fn with(version: Version, mut config: Config) -> Self {
         config.qos0_receipts = true;
         let mut pair = Self {
             session: HeapSession::new(config),
@@ -48,7 +53,7 @@ impl Pair {
 
     fn count(&mut self, event: &Event<'_>) {
         match event {
-            Event::Message(_) => self.messages += 1,
+            Event::Message(_) | Event::End { .. } => self.messages += 1,
             Event::Done { .. } => self.done += 1,
             _ => {}
         }
@@ -71,6 +76,11 @@ impl Pair {
         let mut out = self.session.outgoing(self.now);
         while out.copy_to(&mut self.wire) != 0 {}
         while let Some(event) = self.session.poll_event() {
+            if let Event::PayloadWanted { token, offset } = event {
+                let piece = &[5; 1_000][..1_000.min(SOURCED - offset as usize)];
+                self.session.provide(token, offset, piece).unwrap();
+                while self.session.outgoing(self.now).copy_to(&mut self.wire) != 0 {}
+            }
             self.count(&event);
         }
         let _ = self.session.poll_timeout();
@@ -153,6 +163,29 @@ fn ten_thousand_messages_of_each_kind_each_way_allocate_nothing() {
         });
         assert_eq!(pair.done, 3 * u32::from(ROUNDS), "{version:?}");
         assert_eq!(pair.messages, 3 * u32::from(ROUNDS), "{version:?}");
+        assert_eq!(counted.count_total, 0, "{version:?}: {counted:?}");
+    }
+}
+
+#[test]
+fn messages_in_chunks_each_way_allocate_nothing() {
+    for version in [Version::V3_1_1, Version::V5] {
+        let mut config = Config::new(1);
+        config.max_packet_in = 64;
+        config.oversize = Oversize::Chunks { largest: 1_000_000 };
+        config.max_in_flight = 1;
+        let mut pair = Pair::with(version, config);
+        let round = |pair: &mut Pair| {
+            pair.round_in(&[7; 400]);
+            let message = Message::new(TopicName::new("steady/image").unwrap()).qos(Qos::AtLeastOnce);
+            pair.session.publish_chunked(&message, SOURCED as u32).unwrap();
+            pair.drain();
+            pair.input(&Puback::new(PacketId::new(1).unwrap()));
+        };
+        round(&mut pair);
+        let counted = allocation_counter::measure(|| (0..100).for_each(|_| round(&mut pair)));
+        assert_eq!(pair.done, 101, "{version:?}");
+        assert_eq!(pair.messages, 101 * 3 * u32::from(WINDOW), "{version:?}");
         assert_eq!(counted.count_total, 0, "{version:?}: {counted:?}");
     }
 }
