@@ -3,7 +3,7 @@
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::reason::ReasonCode;
 use crate::types::{PacketType, Peer, Version};
-use crate::wire::{Reader, Varint, read_varint};
+use crate::wire::{Reader, Varint, read_padded_varint, read_varint};
 
 /// Length of the first whole packet in `input`, judged from the fixed header alone. `Ok(None)`: more bytes are needed.
 ///
@@ -35,11 +35,7 @@ pub fn announced_len(input: &[u8], max: usize) -> Result<Option<usize>, DecodeEr
     let Some(header) = Header::read(input)? else {
         return Ok(None);
     };
-    let len = header.packet_len();
-    if len > max {
-        return Err(too_large());
-    }
-    Ok(Some(len))
+    Ok(Some(header.limited(max)?))
 }
 
 #[cold]
@@ -64,6 +60,13 @@ impl Header {
         self.len.wrapping_add(self.remaining)
     }
 
+    /// The length of the whole packet, if it is at most `max`.
+    #[inline(always)]
+    pub(crate) const fn limited(&self, max: usize) -> Result<usize, DecodeError> {
+        let len = self.packet_len();
+        if len > max { Err(too_large()) } else { Ok(len) }
+    }
+
     /// `None`: it has not arrived as a whole.
     #[inline(always)]
     pub(crate) fn read(input: &[u8]) -> Result<Option<Self>, DecodeError> {
@@ -81,7 +84,21 @@ impl Header {
 
     #[inline(never)]
     fn read_long(first: u8, rest: &[u8]) -> Result<Option<Self>, DecodeError> {
-        match read_varint(rest) {
+        Self::with_length(first, read_varint(rest))
+    }
+
+    /// The same, where the length may be written with more bytes than it needs.
+    pub(crate) fn read_padded(input: &[u8]) -> Result<Option<Self>, DecodeError> {
+        match input.split_first() {
+            Some((&first, rest)) if flags_possible(first) => {
+                Self::with_length(first, read_padded_varint(rest))
+            }
+            _ => Self::read(input),
+        }
+    }
+
+    fn with_length(first: u8, length: Varint) -> Result<Option<Self>, DecodeError> {
+        match length {
             Varint::Done { value, len } => {
                 Ok(Some(Self { first, len: len.wrapping_add(1), remaining: value as usize }))
             }
@@ -213,7 +230,17 @@ fn open_if(frame: &[u8], version: Version, fine: impl Fn(u8) -> bool) -> Option<
 /// Takes a frame apart that must be exactly one packet with a first byte `version` allows.
 #[inline(never)]
 pub(crate) fn open(frame: &[u8], version: Version) -> Result<(u8, Reader<'_>), DecodeError> {
-    let Some(header) = Header::read(frame)? else {
+    open_from(Header::read(frame)?, frame, version)
+}
+
+/// As [`open`], behind a header that was read before.
+#[inline]
+pub(crate) fn open_from(
+    header: Option<Header>,
+    frame: &[u8],
+    version: Version,
+) -> Result<(u8, Reader<'_>), DecodeError> {
+    let Some(header) = header else {
         return Err(DecodeError::malformed(frame.len() as u32, "U-05"));
     };
     if !flags_allowed(header.first, version) {

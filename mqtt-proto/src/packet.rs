@@ -18,6 +18,7 @@ use crate::subscribe::Subscribe;
 use crate::types::{PacketId, PacketType, Peer, Version};
 use crate::unsuback::Unsuback;
 use crate::unsubscribe::Unsubscribe;
+use crate::wire::Reader;
 
 macro_rules! packets {
     ($($name:ident($type:ty), $text:literal;)*) => {
@@ -162,6 +163,11 @@ impl<'a> Packet<'a> {
     #[inline(never)]
     fn decode_other(frame: &'a [u8], version: Version, from: Peer) -> Result<Self, DecodeError> {
         let (first, reader) = frame::open(frame, version)?;
+        Self::read(first, reader, from)
+    }
+
+    /// Reads a packet of any type behind its fixed header.
+    pub(crate) fn read(first: u8, reader: Reader<'a>, from: Peer) -> Result<Self, DecodeError> {
         let Some(packet_type) = PacketType::from_first_byte(first) else {
             return Err(DecodeError::malformed(0, "U-02"));
         };

@@ -306,13 +306,23 @@ pub(crate) enum Varint {
 
 /// Reads a variable byte integer of any allowed length.
 pub(crate) fn read_varint(input: &[u8]) -> Varint {
+    read_varint_as::<false>(input)
+}
+
+/// The same, where it may be written with more bytes than it needs.
+pub(crate) fn read_padded_varint(input: &[u8]) -> Varint {
+    read_varint_as::<true>(input)
+}
+
+#[inline(always)]
+fn read_varint_as<const PADDED: bool>(input: &[u8]) -> Varint {
     let mut value = 0_u32;
     let mut shift = 0_u32;
     for (place, &byte) in input.iter().take(4).enumerate() {
         value |= u32::from(byte & 0x7F) << shift;
         shift = shift.wrapping_add(7);
         if byte < 0x80 {
-            if byte == 0 && place > 0 {
+            if byte == 0 && place > 0 && !PADDED {
                 return Varint::Wrong("MQTT-1.5.5-1"); // [MQTT-1.5.5-1]
             }
             return Varint::Done { value, len: place.wrapping_add(1) };

@@ -181,6 +181,73 @@ fn c02_a_padded_length() {
     malformed(V5, Server, b"\x30\x07\x00\x01a\x03\x0B\x81\x00", "MQTT-1.5.5-1");
 }
 
+/// Before 5.0 a switch reads padded lengths as the numbers they stand for: the same packets, nothing else. [C2]
+#[test]
+fn c02_a_padded_length_behind_the_switch() {
+    use PaddedLength::{Accept, Refuse};
+    let mut read = 0;
+    for entry in support::corpus::corpus() {
+        let (version, from) = (entry.version, entry.from);
+        let packet = accept(version, from, &entry.frame);
+        assert_eq!(Packet::decode_with(&entry.frame, version, from, Accept), Ok(packet));
+        let shortest = varint(entry.frame.len() - 2);
+        let body = if shortest.len() == 1 { &entry.frame[2..] } else { &entry.frame[3..] };
+        for len in 2..=4 {
+            let mut padded = varint(body.len());
+            if padded.len() >= len {
+                continue;
+            }
+            *padded.last_mut().expect("a byte") |= 0x80;
+            padded.resize(len - 1, 0x80);
+            padded.push(0);
+            let frame = [&entry.frame[..1], &padded[..], body].concat();
+            let refused = refuse(version, from, &frame);
+            assert_eq!(refused.rule, "MQTT-1.5.5-1");
+            assert_eq!(Packet::decode_with(&frame, version, from, Refuse), Err(refused));
+            assert_eq!(frame_len_with(&frame, 1024, Refuse).map_err(|why| why.rule), Err("MQTT-1.5.5-1"));
+            assert_eq!(frame_len_with(&frame, 1024, Accept), Ok(Some(frame.len())));
+            assert_eq!(frame_len_with(&frame[..frame.len() - 1], 1024, Accept), Ok(None));
+            assert_eq!(
+                frame_len_with(&frame, frame.len() - 1, Accept).map_err(|why| why.kind),
+                Err(DecodeErrorKind::TooLarge)
+            );
+            let behind = Packet::decode_with(&frame, version, from, Accept);
+            if version == V5 {
+                assert_eq!(behind, Err(refused));
+            } else {
+                assert_eq!(behind, Ok(packet));
+                read += 1;
+            }
+        }
+    }
+    assert!(read > 300, "{read}");
+}
+
+/// The switch changes nothing else. [C2] [U-01]
+#[test]
+fn c02_what_the_switch_leaves_as_it_is() {
+    use PaddedLength::Accept;
+    let with = |frame| Packet::decode_with(frame, V3_1_1, Client, Accept).map_err(|why| (why.rule, why.at));
+    // A fifth byte; a header that is not whole; bytes too few or too many; a first byte that is wrong.
+    assert_eq!(with(&[0xC0, 0x80, 0x80, 0x80, 0x80, 0x00]), Err(("U-01", 1)));
+    assert_eq!(with(&[0xC0, 0x80]), Err(("U-05", 2)));
+    assert_eq!(with(&[]), Err(("U-05", 0)));
+    assert_eq!(with(&[0x30, 0x83, 0x00, 0]), Err(("U-05", 4)));
+    assert_eq!(with(&[0xC0, 0x80, 0x00, 0]), Err(("U-04", 3)));
+    assert_eq!(with(&[0xC1, 0x80, 0x00]), Err(("MQTT-2.1.3-1", 0)));
+    assert_eq!(with(&[0xF0, 0x80, 0x00]), Err(("U-02", 0)));
+    assert_eq!(with(&[0xD0, 0x80, 0x00]), Err(("U-03", 0)));
+    // A CONNECT of 5.0, whatever version was expected.
+    let mut connect = encode(&Connect::new(V5, "c"), V5);
+    connect.splice(1..2, [connect[1] | 0x80, 0]);
+    assert_eq!(with(&connect), Err(("MQTT-1.5.5-1", 1)));
+    assert_eq!(frame_len_with(&[0xC1], 9, Accept).map_err(|why| why.rule), Err("MQTT-2.1.3-1"));
+    assert_eq!(frame_len_with(&[], 9, Accept), Ok(None));
+    assert_eq!(frame_len_with(&[0xC0, 0x80], 9, Accept), Ok(None));
+    // An error inside counts from the front of the frame.
+    assert_eq!(with(&[0x40, 0x82, 0x00, 0, 0]), Err(("MQTT-2.3.1-1", 3)));
+}
+
 /// The borders between lengths of one, two, three and four bytes, read and written. [C3]
 #[test]
 fn c03_borders_of_the_length() {
