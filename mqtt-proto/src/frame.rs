@@ -303,3 +303,48 @@ pub(crate) const fn check_direction(
 ) -> Result<(), DecodeError> {
     if packet_type.allowed_from(from, version) { Ok(()) } else { Err(DecodeError::protocol(0, "U-03")) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn short(frame: &[u8]) -> Option<(u8, &[u8])> {
+        open_short(frame, Version::V3_1_1).map(|(first, reader)| (first, reader.rest()))
+    }
+
+    /// The short way must be taken wherever it can be: the long one would give the same, only later.
+    #[test]
+    fn frames_with_short_lengths_take_the_short_way() {
+        assert_eq!(short(&[0xC0, 0]), Some((0xC0, &[][..])));
+        assert_eq!(short(&[0x40, 2, 0, 1]), Some((0x40, &[0, 1][..])));
+        for len in [127, 128, 129, 255, 256, 16_383] {
+            let mut frame = std::vec![0x55; len];
+            if len < 128 {
+                frame.splice(0..0, [0x30, len as u8]);
+            } else {
+                frame.splice(0..0, [0x30, len as u8 | 0x80, (len >> 7) as u8]);
+            }
+            let body = &frame[frame.len() - len..];
+            assert_eq!(short(&frame), Some((0x30, body)));
+            assert_eq!(open_publish(&frame, Version::V5).map(|(_, reader)| reader.rest()), Some(body));
+            assert_eq!(short(&frame[..frame.len() - 1]), None);
+            frame.push(0);
+            assert_eq!(short(&frame), None);
+        }
+    }
+
+    /// What the short way refuses, the long way gives a reason for.
+    #[test]
+    fn the_short_way_is_for_good_frames_alone() {
+        assert_eq!(short(&[]), None);
+        assert_eq!(short(&[0xC0]), None);
+        assert_eq!(short(&[0xC0, 0x80]), None);
+        assert_eq!(short(&[0xC0, 0x80, 0]), None);
+        assert_eq!(short(&[0xC1, 0]), None);
+        assert_eq!(short(&[0xF0, 0]), None);
+        for first in 0..=255 {
+            let taken = open_publish(&[first, 0], Version::V5).is_some();
+            assert_eq!(taken, [0, 1, 2, 3, 4, 5, 10, 11, 12, 13].map(|flags| 0x30 | flags).contains(&first));
+        }
+    }
+}

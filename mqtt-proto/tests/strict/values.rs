@@ -273,3 +273,23 @@ fn packets_print_their_names_and_convert() {
     let text = format!("{:?}", Publish { retain: true, ..Publish::new(topic("a/b"), b"xyz") });
     assert!(text.contains("\"a/b\"") && text.contains("retain: true") && text.contains("3 bytes"), "{text}");
 }
+
+/// What may be a secret is told by its length, everything else as it is.
+#[test]
+fn connect_prints_its_fields() {
+    let will = Will { qos: Qos::AtLeastOnce, retain: true, ..Will::new(topic("a/b"), b"gone") };
+    let connect = Connect {
+        keep_alive: 30,
+        will: Some(will),
+        username: Some("me"),
+        password: Some(b"secret"),
+        ..Connect::new(V5, "meter")
+    };
+    let told = "Will { topic: \"a/b\", payload: 4 bytes, qos: AtLeastOnce, retain: true, properties: [] }";
+    assert_eq!(format!("{will:?}"), told);
+    let expected = format!(
+        "Connect {{ version: V5, bridge: false, clean_start: true, keep_alive: 30, client_id: \"meter\", \
+         properties: [], will: Some({told}), username: Some(\"me\"), password: Some(6 bytes) }}"
+    );
+    assert_eq!(format!("{connect:?}"), expected);
+}
