@@ -263,6 +263,8 @@ impl<T: Transport> Driver<T> {
                         open = Some(usize::from(server));
                         abandon = false;
                     }
+                    // There is no journal here, and none was asked for.
+                    Command::Put { key, .. } | Command::Delete { key } => self.session.not_stored(key),
                     // And whatever the engine may add: a driver that cannot do it closes.
                     _ => {
                         abandon = self.link.is_none();

@@ -98,6 +98,11 @@ pub enum Event {
         /// As given when it was accepted.
         token: Token,
     },
+    /// A publish is in the journal: it outlives a crash from now on.
+    Durable {
+        /// As given when it was accepted.
+        token: Token,
+    },
     /// There is room again for an operation that was refused because the queue was full.
     Unblocked,
     /// The server did something odd but harmless; the connection stays up.
@@ -174,6 +179,7 @@ impl Event {
                 Self::SubscriptionLost { token: *token, code: *code }
             }
             session::Event::Suspect { token } => Self::Suspect { token: *token },
+            session::Event::Durable { token } => Self::Durable { token: *token },
             session::Event::Unblocked => Self::Unblocked,
             session::Event::Anomaly(anomaly) => Self::Anomaly(*anomaly),
             session::Event::Stopped { left } => Self::Stopped { left: *left },
@@ -371,6 +377,8 @@ pub enum Outcome {
     Abandoned,
     /// The client was stopped first.
     Stopped,
+    /// The journal could not take it; nothing of it was sent.
+    NotStored,
 }
 
 impl Outcome {
@@ -401,6 +409,7 @@ impl Outcome {
             session::Outcome::Lost => Self::Lost,
             session::Outcome::Violated => Self::Violated,
             session::Outcome::Stopped => Self::Stopped,
+            session::Outcome::NotStored => Self::NotStored,
             // `Unknown`, and whatever the engine may add: nothing can be said about such an end.
             _ => Self::Unknown,
         }
@@ -426,6 +435,7 @@ impl fmt::Display for Outcome {
             Self::Unknown => f.write_str("the server lost the session; whether it was delivered is unknown"),
             Self::Violated => f.write_str("the server broke the exchange"),
             Self::Stopped => f.write_str("the client was stopped before it was finished"),
+            Self::NotStored => f.write_str("the journal could not take it"),
         }
     }
 }

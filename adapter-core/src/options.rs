@@ -365,9 +365,11 @@ impl Options {
         Ok(())
     }
 
-    /// The engine's configuration with the number of servers filled in.
+    /// The engine's configuration with the number of servers filled in, and without durability: there is
+    /// no journal.
     pub(crate) fn config(&self) -> Config {
         let mut config = self.engine;
+        config.durability = mqtt_session::Durability::Off;
         config.servers = u8::try_from(self.servers.len()).unwrap_or(u8::MAX);
         config
     }

@@ -97,6 +97,11 @@ pub struct Config {
     pub suspect: Suspect,
     /// When and how often to connect again.
     pub backoff: Backoff,
+    /// Whether operations are recorded in a journal, so that they outlive the program, and what waits for
+    /// it. Default: no records.
+    pub durability: Durability,
+    /// What becomes of an operation the journal could not take.
+    pub when_not_stored: WhenNotStored,
 }
 
 impl Config {
@@ -129,8 +134,43 @@ impl Config {
             ack_timeout: None,
             suspect: Suspect::new(),
             backoff: Backoff::new(),
+            durability: Durability::Off,
+            when_not_stored: WhenNotStored::End,
         }
     }
+}
+
+/// Whether a session is recorded in a journal (`Command::Put`, `Command::Delete`), and what waits for it.
+///
+/// QoS 0 messages are never recorded: nothing is promised of them. What can be promised after a crash, with
+/// the same client identifier and while the server keeps the session:
+///
+/// | | `Async` | `BeforeSend` |
+/// | --- | --- | --- |
+/// | outgoing QoS 1 | at least once, if it was stored | at least once, from `Event::Durable` on |
+/// | outgoing QoS 2 | twice, if the crash came before its mark was stored | exactly once |
+/// | incoming QoS 2, `AckMode::Automatic` | never lost; again, marked `redelivered`, if the crash came before its identifier was stored | the same |
+/// | incoming QoS 2, `AckMode::Manual` | exactly once where the application commits (message, packet identifier) before it acknowledges | the same |
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// No records. The default.
+    #[default]
+    Off,
+    /// Records are given to the driver, and nothing waits for them.
+    Async,
+    /// Nothing that depends on a record leaves before `Session::stored`.
+    BeforeSend,
+}
+
+/// What becomes of an operation whose record could not be stored (`Session::not_stored`), where it was to be
+/// stored before anything leaves (`Durability::BeforeSend`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum WhenNotStored {
+    /// It ends as `Outcome::NotStored`, and nothing of it is sent. The default.
+    #[default]
+    End,
+    /// It goes on as if it were stored; a crash may lose it, or send it twice.
+    Send,
 }
 
 /// When and how often a lost connection is tried again: exponential with full jitter.

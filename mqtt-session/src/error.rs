@@ -19,6 +19,8 @@ pub enum StartError {
     },
     /// The options cannot be put into a CONNECT packet of this version.
     Invalid(EncodeError),
+    /// What was restored is of another client identifier. Start with that one, or with a new session.
+    OtherClient,
 }
 
 impl fmt::Display for StartError {
@@ -29,6 +31,7 @@ impl fmt::Display for StartError {
                 write!(f, "CONNECT needs {needed} bytes, the wire buffer holds {room}: raise wire_bytes")
             }
             Self::Invalid(error) => write!(f, "the connect options are not valid: {error}"),
+            Self::OtherClient => f.write_str("the restored records are of another client identifier"),
         }
     }
 }
@@ -232,3 +235,48 @@ impl fmt::Display for AckError {
 }
 
 impl core::error::Error for AckError {}
+
+/// Why a record was not restored. Nothing of it was taken; the session is as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RestoreError {
+    /// `Config::durability` is `Off`.
+    Off,
+    /// The session was used already: records come before everything else.
+    Started,
+    /// Not a record of this engine.
+    Foreign,
+    /// A record in another version of the format.
+    Version(u8),
+    /// A piece of it is missing, or its checksum does not fit.
+    Damaged,
+    /// The record was stored under another key.
+    WrongKey,
+    /// The record is of another client identifier than those before it.
+    OtherClient,
+    /// There is a record of this key, or an operation with this packet identifier, already.
+    Duplicate,
+    /// It does not fit the limits of this session (operations, bytes, identifiers, wire buffer).
+    NoRoom,
+    /// Its checksum fits, but it says something that cannot be.
+    Invalid,
+}
+
+impl fmt::Display for RestoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Off => f.write_str("this session has no durability"),
+            Self::Started => f.write_str("records are restored before anything else is done with a session"),
+            Self::Foreign => f.write_str("not a record of this engine"),
+            Self::Version(version) => write!(f, "records of version {version} are not known"),
+            Self::Damaged => f.write_str("the record is damaged"),
+            Self::WrongKey => f.write_str("the record belongs to another key"),
+            Self::OtherClient => f.write_str("the record is of another client identifier"),
+            Self::Duplicate => f.write_str("there is such a record already"),
+            Self::NoRoom => f.write_str("the record does not fit the limits of this session"),
+            Self::Invalid => f.write_str("the record says something that cannot be"),
+        }
+    }
+}
+
+impl core::error::Error for RestoreError {}

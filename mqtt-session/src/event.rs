@@ -5,13 +5,14 @@ use core::time::Duration;
 
 use mqtt_proto::{Connack, DecodeError, PacketId, Properties, Qos, ReasonCode, ReasonCodes, Version};
 
+use crate::record::{Key, Record};
 use crate::token::{AckToken, Token};
 
 /// Something for the driver to carry out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 #[must_use = "the session waits until the command is carried out"]
-pub enum Command {
+pub enum Command<'s> {
     /// Connect the transport, then call `opened`, or `closed(Closed::DialFailed)`.
     Open {
         /// Counts the attempts since the last healthy connection, from 1.
@@ -22,6 +23,20 @@ pub enum Command {
     /// Drop the transport (or give up dialling), forget input that was not consumed, then call
     /// `closed(Closed::Carried)`.
     Close,
+    /// Store this record under this key, in place of what was there, then call `stored`, or `not_stored`.
+    /// Many may be under way, and answered in any order; but what a crash leaves of the commands must be
+    /// the effect of the first so many of them, as in a log.
+    Put {
+        /// Names the record.
+        key: Key,
+        /// What to store.
+        record: Record<'s>,
+    },
+    /// Delete the record of this key, then call `stored`, or `not_stored`.
+    Delete {
+        /// Names the record.
+        key: Key,
+    },
 }
 
 /// How a transport ended, told by the driver.
@@ -137,6 +152,11 @@ pub enum Event<'i> {
         /// As given when it was accepted.
         token: Token,
     },
+    /// A publish is in the journal: it outlives a crash from now on (`Config::durability`).
+    Durable {
+        /// As given when it was accepted.
+        token: Token,
+    },
     /// There is room again for the operation that was refused for want of it.
     Unblocked,
     /// The server did something odd but harmless; the connection stays up.
@@ -144,7 +164,8 @@ pub enum Event<'i> {
     /// The session is idle; `start` may be called again.
     Stopped {
         /// Operations that were not finished. After `stop` they ended as `Outcome::Stopped`; when the
-        /// server's refusal or the attempts limit ended the run, they stay queued for the next `start`.
+        /// server's refusal or the attempts limit ended the run, or when they are recorded
+        /// (`Config::durability`), they stay queued for the next `start`.
         left: u32,
     },
 }
@@ -194,6 +215,8 @@ pub enum Outcome<'i> {
     Abandoned,
     /// `stop` ended it.
     Stopped,
+    /// The journal could not take it; nothing of it was sent (`Config::when_not_stored`).
+    NotStored,
 }
 
 /// A message that arrived.
@@ -216,6 +239,9 @@ pub struct Received<'i> {
     pub packet_id: Option<PacketId>,
     /// Give it to `Session::acknowledge` (`AckMode::Manual`, QoS 1 and 2).
     pub ack: Option<AckToken>,
+    /// QoS 2: an earlier run of the program may have handed this message over before. Only true where the
+    /// session on the server began in an earlier run.
+    pub redelivered: bool,
 }
 
 /// The topic of a message that arrived.

@@ -85,6 +85,34 @@ impl Ids {
         table.get(index).map(|entry| entry.slot).filter(|slot| *slot != NONE)
     }
 
+    /// Gives `slot` an identifier it had in an earlier run, whoever claimed it before.
+    pub(crate) fn claim(&self, table: &mut [IdEntry], id: PacketId, slot: u32) {
+        if let Some(entry) = table.get_mut(usize::from(id.get()).saturating_sub(1)) {
+            *entry = IdEntry { slot, next: 0 };
+        }
+    }
+
+    /// All claims were made: those that do not hold are free, as are the identifiers between.
+    pub(crate) fn settle(&mut self, table: &mut [IdEntry], holds: impl Fn(u32, PacketId) -> bool) {
+        let mut last = 0;
+        for id in 1..=u16::try_from(table.len()).unwrap_or(u16::MAX) {
+            let Some(entry) = table.get_mut(usize::from(id).saturating_sub(1)) else { continue };
+            if entry.slot != NONE && PacketId::new(id).is_some_and(|id| holds(entry.slot, id)) {
+                self.used = self.used.saturating_add(1);
+                last = id;
+            } else {
+                *entry = IdEntry::FREE;
+            }
+        }
+        self.fresh = last;
+        for id in 1..last {
+            let free = table.get(usize::from(id).saturating_sub(1)).is_some_and(|entry| entry.slot == NONE);
+            if free && let Some(id) = PacketId::new(id) {
+                self.append(table, id);
+            }
+        }
+    }
+
     /// Frees `id`, if it is held.
     #[inline]
     pub(crate) fn give(&mut self, table: &mut [IdEntry], id: PacketId) {
@@ -94,6 +122,11 @@ impl Ids {
             _ => return,
         }
         self.used = self.used.saturating_sub(1);
+        self.append(table, id);
+    }
+
+    /// Puts a free identifier behind those that were freed before it.
+    fn append(&mut self, table: &mut [IdEntry], id: PacketId) {
         let newest = usize::from(self.newest).checked_sub(1);
         match newest.and_then(|index| table.get_mut(index)) {
             Some(last) => last.next = id.get(),

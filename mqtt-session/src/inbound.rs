@@ -1,5 +1,7 @@
 //! Inbound messages at QoS 1 and 2: which exchanges are open, and which acknowledgements are owed.
 
+mod records;
+
 use mqtt_proto::{PacketId, ReasonCode};
 
 use crate::list::{FreeList, Linked, Links, List, NONE};
@@ -20,6 +22,9 @@ pub(crate) struct Exchange {
     id: u16,
     phase: Phase,
     reason: ReasonCode,
+    recorded: records::Recorded,
+    /// PUBCOMP is to be sent once its record is deleted.
+    answers: bool,
 }
 
 impl Exchange {
@@ -32,6 +37,8 @@ impl Exchange {
         id: 0,
         phase: Phase::Free,
         reason: ReasonCode::Success,
+        recorded: records::Recorded::Nothing,
+        answers: false,
     };
 }
 
@@ -62,6 +69,7 @@ pub(crate) struct Exchanges {
     second: List,
     /// The table length the buckets were made for.
     buckets: u32,
+    kept: records::Kept,
 }
 
 impl Exchanges {
@@ -75,12 +83,18 @@ impl Exchanges {
             first: List::new(),
             second: List::new(),
             buckets: 0,
+            kept: records::Kept::new(),
         }
     }
 
     /// Nothing is open: the table may be a new one.
     pub(crate) fn renew(&mut self) {
-        *self = Self { opened: self.opened, connection: self.connection, ..Self::new() };
+        *self = Self {
+            opened: self.opened,
+            connection: self.connection,
+            kept: self.kept.renewed(),
+            ..Self::new()
+        };
     }
 
     pub(crate) const fn open(&self) -> u32 {
@@ -109,7 +123,10 @@ impl Exchanges {
         if self.open < bound {
             return;
         }
-        let stale = |entry: &Exchange| entry.phase != Phase::Free && entry.connection != self.connection;
+        let stale = |entry: &Exchange| {
+            !matches!(entry.phase, Phase::Free | Phase::Leaving | Phase::Gone)
+                && entry.connection != self.connection
+        };
         let found = table.iter().position(stale).and_then(|index| u32::try_from(index).ok());
         if let Some(index) = found {
             self.remove(table, index);
@@ -123,7 +140,7 @@ impl Exchanges {
 
     /// Messages that wait for the application's acknowledgement, or for their turn.
     pub(crate) const fn unanswered(&self) -> u32 {
-        self.first.len().saturating_add(self.second.len())
+        self.first.len().saturating_add(self.second.len()).saturating_add(self.kept.unanswered())
     }
 
     /// Whether a table of `len` has room for one more.
@@ -181,11 +198,21 @@ impl Exchanges {
 
     /// The QoS 2 exchange of `id`.
     pub(crate) fn find(&self, table: &[Exchange], id: PacketId) -> Option<(u32, Phase)> {
+        let open = |entry: &Exchange| match entry.phase {
+            Phase::Delivered1 | Phase::Acked1 | Phase::Gone => false,
+            Phase::Leaving => entry.answers,
+            _ => true,
+        };
+        let index = self.find_where(table, id, open)?;
+        table.get(index as usize).map(|entry| (index, entry.phase))
+    }
+
+    fn find_where(&self, table: &[Exchange], id: PacketId, test: impl Fn(&Exchange) -> bool) -> Option<u32> {
         let bucket = self.bucket_of(id.get()) as usize;
         let mut at = table.get(bucket).map_or(NONE, |entry| entry.bucket);
         while let Some(entry) = table.get(at as usize) {
-            if entry.id == id.get() && !matches!(entry.phase, Phase::Delivered1 | Phase::Acked1) {
-                return Some((at, entry.phase));
+            if entry.id == id.get() && test(entry) {
+                return Some(at);
             }
             at = entry.chain;
         }
@@ -202,6 +229,9 @@ impl Exchanges {
         entry.links = Links::UNLINKED;
         entry.id = id.get();
         entry.phase = phase;
+        entry.reason = ReasonCode::Success;
+        entry.recorded = records::Recorded::Nothing;
+        entry.answers = false;
         self.opened = self.opened.wrapping_add(1);
         entry.generation = self.opened;
         entry.connection = self.connection;
@@ -217,22 +247,35 @@ impl Exchanges {
         Some(token)
     }
 
-    /// Ends an exchange.
+    /// Ends an exchange. One that the journal has stays in the table until its record is deleted.
     pub(crate) fn remove(&mut self, table: &mut [Exchange], index: u32) {
         let Some((phase, connection)) =
             table.get(index as usize).map(|entry| (entry.phase, entry.connection))
         else {
             return;
         };
-        if phase != Phase::Free && connection == self.connection {
+        if matches!(phase, Phase::Free | Phase::Leaving | Phase::Gone) {
+            return;
+        }
+        if connection == self.connection {
             self.open_here = self.open_here.saturating_sub(1);
         }
         match phase {
-            Phase::Free => return,
             Phase::Delivered1 | Phase::Acked1 => self.first.unlink(table, index),
             Phase::Delivered2 | Phase::Acked2 => self.second.unlink(table, index),
-            Phase::Received => {}
+            _ if self.kept.is_on() => {
+                self.unlist(table, index);
+                if self.leave(table, index) {
+                    return;
+                }
+            }
+            _ => {}
         }
+        self.release(table, index);
+    }
+
+    /// Makes the entry of an exchange that has ended, and is on no list, free.
+    fn release(&mut self, table: &mut [Exchange], index: u32) {
         self.chain_out(table, index);
         if let Some(entry) = table.get_mut(index as usize) {
             entry.phase = Phase::Free;
@@ -259,7 +302,9 @@ impl Exchanges {
     /// Whether an acknowledgement's turn has come.
     pub(crate) fn has_acknowledged(&self, table: &[Exchange]) -> bool {
         let is = |index: u32, phase| table.get(index as usize).is_some_and(|entry| entry.phase == phase);
-        is(self.first.head(), Phase::Acked1) || is(self.second.head(), Phase::Acked2)
+        is(self.first.head(), Phase::Acked1)
+            || is(self.second.head(), Phase::Acked2)
+            || (self.kept.is_on() && self.has_stored(table))
     }
 
     /// The next acknowledgement whose turn it is, taken off its list. `refusable`: the version has a way to
@@ -270,6 +315,12 @@ impl Exchanges {
             let owed = Owed::new(OwedKind::Puback, PacketId::new(entry.id)?, entry.reason);
             self.remove(table, head);
             return Some(owed);
+        }
+        if self.kept.is_on() {
+            self.record_acknowledged(table);
+            if let Some(owed) = self.next_stored(table, refusable) {
+                return Some(owed);
+            }
         }
         let head = self.second.head();
         if let Some(entry) = table.get_mut(head as usize).filter(|entry| entry.phase == Phase::Acked2) {
@@ -282,6 +333,7 @@ impl Exchanges {
                 if let Some(entry) = table.get_mut(head as usize) {
                     entry.phase = Phase::Received;
                 }
+                self.record(table, head);
             }
             return Some(owed);
         }
@@ -292,6 +344,9 @@ impl Exchanges {
     pub(crate) fn cut(&mut self, table: &mut [Exchange]) {
         while self.first.head() != NONE {
             self.remove(table, self.first.head());
+        }
+        if self.kept.is_on() {
+            self.cut_stored(table);
         }
         self.connection = self.connection.wrapping_add(1);
         self.open_here = 0;

@@ -70,6 +70,7 @@ mod ids;
 mod inbound;
 #[cfg(feature = "std")]
 pub mod io;
+mod journal;
 mod limits;
 mod link;
 mod list;
@@ -77,6 +78,7 @@ mod operation;
 mod options;
 mod outgoing;
 mod qos;
+mod record;
 pub mod request;
 mod session;
 mod soonest;
@@ -87,12 +89,18 @@ mod timers;
 mod token;
 mod wire;
 
-pub use config::{AckMode, Backoff, Config, Oversize, ServerOrder, SessionLost, Suspect, WhenFull};
-pub use error::{AckError, ProvideError, PublishError, Refused, StartError, SubscribeError};
+pub use config::{
+    AckMode, Backoff, Config, Durability, Oversize, ServerOrder, SessionLost, Suspect, WhenFull,
+    WhenNotStored,
+};
+pub use error::{AckError, ProvideError, PublishError, Refused, RestoreError, StartError, SubscribeError};
 pub use event::{Anomaly, Closed, Command, Connected, Event, Outcome, Received, Topic, Why};
 pub use limits::ServerLimits;
 pub use options::{ConnectOptions, LocalState, Message, Stop};
 pub use outgoing::Outgoing;
+#[cfg(feature = "alloc")]
+pub use record::KeptRecord;
+pub use record::{Key, Record};
 #[cfg(feature = "alloc")]
 pub use session::HeapSession;
 pub use session::{FixedSession, Session};

@@ -108,6 +108,59 @@ impl List {
         self.unlink(table, head);
         Some(head)
     }
+
+    /// Sorts the list, what is equal in its order. O(n · log n), without memory beside the links.
+    pub(crate) fn sort<T: Linked>(&mut self, table: &mut [T], earlier: impl Fn(u32, u32) -> bool) {
+        // Runs of 1, 2, 4, .. entries, linked by `next` alone.
+        let mut runs = [NONE; 32];
+        while let Some(index) = self.pop_front(table) {
+            let mut run = index;
+            for place in &mut runs {
+                if *place == NONE {
+                    *place = run;
+                    break;
+                }
+                run = merge(table, core::mem::replace(place, NONE), run, &earlier);
+            }
+        }
+        let mut all = NONE;
+        for run in runs {
+            all = merge(table, run, all, &earlier);
+        }
+        while all != NONE {
+            let following = next(table, all);
+            self.push_back(table, all);
+            all = following;
+        }
+    }
+}
+
+/// Merges two runs; of equal entries that of the first comes first.
+fn merge<T: Linked>(
+    table: &mut [T],
+    mut first: u32,
+    mut second: u32,
+    earlier: &impl Fn(u32, u32) -> bool,
+) -> u32 {
+    let (mut head, mut tail) = (NONE, NONE);
+    while first != NONE || second != NONE {
+        let from = if first == NONE || (second != NONE && earlier(second, first)) {
+            &mut second
+        } else {
+            &mut first
+        };
+        let taken = *from;
+        *from = next(table, taken);
+        match table.get_mut(tail as usize) {
+            Some(last) => last.links_mut().next = taken,
+            None => head = taken,
+        }
+        tail = taken;
+        if let Some(last) = table.get_mut(taken as usize) {
+            last.links_mut().next = NONE;
+        }
+    }
+    head
 }
 
 /// The slot behind `index` on its list.
@@ -159,6 +212,12 @@ impl FreeList {
         };
         self.used = self.used.wrapping_add(1);
         Some(index)
+    }
+
+    /// The first `len` slots are taken; those that are not are to be given back.
+    pub(crate) fn claim(&mut self, len: usize) {
+        self.fresh = u32::try_from(len).unwrap_or(NONE);
+        self.used = self.fresh;
     }
 
     #[inline]

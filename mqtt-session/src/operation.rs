@@ -35,14 +35,15 @@ pub(crate) enum Ending {
     /// A subscription that was granted before and cannot be made again.
     Forgotten(ReasonCode),
     Stopped,
+    NotStored,
 }
 
 /// One operation. What it carries lies in the arena at `at`: a topic, properties and a payload for
 /// PUBLISH, properties and filters for the others.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Slot {
-    links: Links,
-    due: Due,
+    pub(crate) links: Links,
+    pub(crate) due: Due,
     pub(crate) at: u32,
     pub(crate) topic_len: u16,
     pub(crate) packet_id: Option<PacketId>,
@@ -65,6 +66,9 @@ pub(crate) struct Slot {
     pub(crate) touched: bool,
     /// What `touched` was before the last hand-out.
     pub(crate) was_touched: bool,
+    /// The journal has its identifier, and it was not handed out with it: as far as the journal knows it
+    /// may have been.
+    pub(crate) reserved: bool,
     /// The hand-out on connection `epoch` gave it its identifier: nothing of it was sent in this session
     /// before.
     pub(crate) first_time: bool,
@@ -109,6 +113,7 @@ impl Slot {
         complete: false,
         touched: false,
         was_touched: false,
+        reserved: false,
         first_time: false,
         epoch: 0,
         filters: 0,
@@ -190,6 +195,8 @@ pub(crate) struct Operations {
     /// not yet.
     pub(crate) order: List,
     pub(crate) cursor: u32,
+    /// The first operation for which no identifier was put into the journal ahead of its turn.
+    pub(crate) ahead: u32,
     /// The first operation whose time to live has not begun to count.
     unstamped: u32,
     /// What may expire, and perhaps what was sent since.
@@ -217,6 +224,7 @@ impl Operations {
             accepted: 0,
             order: List::new(),
             cursor: NONE,
+            ahead: NONE,
             unstamped: NONE,
             expiring: Soonest::new(),
             next_expiry: Instant::NEVER,
@@ -239,9 +247,20 @@ impl Operations {
         self.open().saturating_sub(self.told)
     }
 
-    /// Slots in use: open operations, ended ones whose `Done` was not fetched, held subscriptions.
+    /// Slots in use: open operations, ended ones whose `Done` was not fetched or whose records are not
+    /// deleted, held subscriptions.
     pub(crate) const fn in_use(&self) -> u32 {
         self.free.used()
+    }
+
+    /// Whether nothing was ever accepted.
+    pub(crate) const fn is_new(&self) -> bool {
+        self.accepted == 0
+    }
+
+    /// An operation of an earlier run has this generation: new ones go on above it.
+    pub(crate) fn saw(&mut self, generation: u32) {
+        self.accepted = self.accepted.max(generation);
     }
 
     /// The generation of a new operation.
@@ -262,6 +281,9 @@ impl Operations {
         if self.cursor == NONE {
             self.cursor = index;
         }
+        if self.ahead == NONE {
+            self.ahead = index;
+        }
         // It expires here no later than at the server.
         let mortal = slots.get(index as usize).is_some_and(|slot| slot.expires != Instant::NEVER);
         if mortal && self.unstamped == NONE {
@@ -272,6 +294,16 @@ impl Operations {
     /// Whether a time to live waits for the time to be told.
     pub(crate) const fn is_unstamped(&self) -> bool {
         self.unstamped != NONE
+    }
+
+    /// The first operation whose time to live has not begun to count, or `NONE`.
+    pub(crate) const fn unstamped(&self) -> u32 {
+        self.unstamped
+    }
+
+    /// No time to live has begun to count.
+    pub(crate) fn unstamp_all(&mut self) {
+        self.unstamped = self.order.head();
     }
 
     /// The time is told: times to live begin to count.
@@ -332,6 +364,9 @@ impl Operations {
                 if self.unstamped == index {
                     self.unstamped = following;
                 }
+                if self.ahead == index {
+                    self.ahead = following;
+                }
                 self.order.unlink(slots, index);
             }
         }
@@ -353,7 +388,7 @@ impl Operations {
     /// what was, which holds identifiers that they may have to wait for. O(in flight).
     pub(crate) fn make_again(&mut self, slots: &mut [Slot]) {
         let mut behind = self.order.head();
-        while slots.get(behind as usize).is_some_and(|slot| slot.stage != Stage::Queued) {
+        while slots.get(behind as usize).is_some_and(|slot| slot.stage != Stage::Queued || slot.reserved) {
             behind = crate::list::next(slots, behind);
         }
         while let Some(index) = self.held.pop_front(slots) {
@@ -370,6 +405,7 @@ impl Operations {
     /// Everything is to be handed out again, in its order.
     pub(crate) fn rewind(&mut self) {
         self.cursor = self.order.head();
+        self.ahead = self.order.head();
         self.release_cursor = self.release.head();
     }
 

@@ -21,6 +21,8 @@
 //!  (nothing) ──────────────────▶ Delivered ──────────────▶ Received ───────────────▶ (nothing)
 //!                    ← PUBLISH again: nothing     ← PUBLISH again: → PUBREC, no delivery
 //! ```
+//!
+//! With a journal there are steps between: see `inbound/records.rs`.
 
 /// Where an operation stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -44,6 +46,13 @@ pub(crate) enum Stage {
     Held,
     /// Over; its `Done` waits to be fetched.
     Ended,
+}
+
+impl Stage {
+    /// A PUBLISH at QoS 1 or 2 that was handed out.
+    pub(crate) const fn is_publish(self) -> bool {
+        matches!(self, Self::AwaitPuback | Self::AwaitPubrec)
+    }
 }
 
 /// What answers an operation.
@@ -115,6 +124,14 @@ pub(crate) enum Phase {
     Acked2,
     /// QoS 2, PUBREC owed or sent: PUBREL ends it.
     Received,
+    /// QoS 2, its record is on its way into the journal.
+    Storing,
+    /// QoS 2, recorded: PUBREC waits for its turn.
+    Stored,
+    /// QoS 2, over: its record is to be deleted.
+    Leaving,
+    /// QoS 2, over and deleted: PUBCOMP is owed.
+    Gone,
 }
 
 /// What a QoS 2 PUBLISH asks for, given the exchange of its identifier.
@@ -131,9 +148,9 @@ pub(crate) enum Arrival {
 /// [MQTT-4.3.3-10]: until PUBREL, a PUBLISH with the same identifier is the same message.
 pub(crate) const fn arrived(phase: Phase) -> Arrival {
     match phase {
-        Phase::Received => Arrival::AnswerAgain,
-        Phase::Delivered2 | Phase::Acked2 => Arrival::Wait,
-        Phase::Free | Phase::Delivered1 | Phase::Acked1 => Arrival::Deliver,
+        Phase::Received | Phase::Leaving => Arrival::AnswerAgain,
+        Phase::Delivered2 | Phase::Acked2 | Phase::Storing | Phase::Stored => Arrival::Wait,
+        Phase::Free | Phase::Delivered1 | Phase::Acked1 | Phase::Gone => Arrival::Deliver,
     }
 }
 
@@ -188,7 +205,7 @@ mod tests {
 
     #[test]
     fn every_phase_has_its_one_answer_to_a_publish() {
-        use Phase::{Acked1, Acked2, Delivered1, Delivered2, Free, Received};
+        use Phase::{Acked1, Acked2, Delivered1, Delivered2, Free, Gone, Leaving, Received, Stored, Storing};
         for (phase, want) in [
             (Free, Arrival::Deliver),
             (Delivered1, Arrival::Deliver),
@@ -196,6 +213,10 @@ mod tests {
             (Delivered2, Arrival::Wait),
             (Acked2, Arrival::Wait),
             (Received, Arrival::AnswerAgain),
+            (Storing, Arrival::Wait),
+            (Stored, Arrival::Wait),
+            (Leaving, Arrival::AnswerAgain),
+            (Gone, Arrival::Deliver),
         ] {
             assert_eq!(arrived(phase), want, "{phase:?}");
         }

@@ -1,14 +1,17 @@
 //! The session: a thin shell that gives the core its tables and lets them grow.
 
+use core::time::Duration;
+
 use mqtt_proto::{Properties, Qos, ReasonCode, Subscription, TopicFilter};
 
 use crate::config::Config;
-use crate::engine::{Accepted, Body, Core, Filters, Provided};
-use crate::error::{AckError, ProvideError, PublishError, Refused, StartError, SubscribeError};
+use crate::engine::{Accepted, Body, Core, Filters, Give, Provided};
+use crate::error::{AckError, ProvideError, PublishError, Refused, RestoreError, StartError, SubscribeError};
 use crate::event::{Closed, Command, Event, Received, Topic};
 use crate::limits::ServerLimits;
 use crate::options::{ConnectOptions, Message, Stop};
 use crate::outgoing::Outgoing;
+use crate::record::Key;
 use crate::stats::Stats;
 use crate::storage::{Fixed, Storage};
 use crate::time::Instant;
@@ -25,7 +28,8 @@ use crate::token::{AckToken, Token};
 ///
 /// # Inputs
 /// What the world did: [`opened`](Self::opened), [`closed`](Self::closed), [`receive`](Self::receive),
-/// [`handle_timeout`](Self::handle_timeout). They cannot fail: a broken server, a late call and a clock
+/// [`handle_timeout`](Self::handle_timeout), [`stored`](Self::stored), [`not_stored`](Self::not_stored),
+/// and before everything else [`restore`](Self::restore). They cannot fail: a broken server, a late call and a clock
 /// that steps back are all answered by events.
 ///
 /// # Outputs
@@ -55,7 +59,8 @@ impl Session<crate::storage::Heap> {
     /// A session that allocates on demand, within the limits of `config`.
     #[must_use]
     pub const fn new(config: Config) -> Self {
-        let store = crate::storage::Heap::new(config.queue_bytes, config.wire_bytes);
+        let recorded = !matches!(config.durability, crate::config::Durability::Off);
+        let store = crate::storage::Heap::new(config.queue_bytes, config.wire_bytes, recorded);
         Self { core: Core::new(config), store }
     }
 }
@@ -262,6 +267,7 @@ impl<S: Storage> Session<S> {
     /// Takes an operation back of which nothing was sent; its `Done` says `Outcome::Cancelled`. False:
     /// too late, or ended already. O(1).
     pub fn cancel(&mut self, token: Token) -> bool {
+        self.bind();
         self.core.cancel(&mut self.store.tables(), token)
     }
 
@@ -311,12 +317,90 @@ impl<S: Storage> Session<S> {
         }
     }
 
+    /// The record of a `Command::Put` is stored, or that of a `Command::Delete` is deleted, and a crash
+    /// cannot undo it. In any order; one `sync` may answer for many. O(1).
+    pub fn stored(&mut self, key: Key) {
+        self.core.stored(&mut self.store.tables(), key);
+    }
+
+    /// The record of a `Command::Put` or `Command::Delete` could not be stored or deleted, and will not be.
+    ///
+    /// With `Durability::BeforeSend` an operation of which nothing was sent ends as `Outcome::NotStored`, or
+    /// goes on unrecorded (`Config::when_not_stored`); everything else goes on as if it had been stored, so
+    /// that the session never hangs. O(1).
+    pub fn not_stored(&mut self, key: Key) {
+        self.core.not_stored(&mut self.store.tables(), key);
+    }
+
+    /// Takes back a record that an earlier run stored, with the time since then; `None`: not known, and
+    /// lifetimes go on where they stood. Before anything else is done with the session, in any order.
+    ///
+    /// What was restored is held: the server's session is resumed, and operations keep their tokens. If the
+    /// server has lost the session, `Config::on_session_lost` says what becomes of them. O(length).
+    ///
+    /// ```
+    /// use std::collections::BTreeMap;
+    ///
+    /// use mqtt_session::proto::{Qos, TopicName};
+    /// use mqtt_session::{Command, Config, Durability, Event, HeapSession, Key, Message};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut config = Config::new(1);
+    /// config.durability = Durability::BeforeSend;
+    /// let mut journal: BTreeMap<Key, Vec<u8>> = BTreeMap::new(); // a file, in earnest
+    ///
+    /// let mut session = HeapSession::new(config);
+    /// let message = Message::new(TopicName::new("meter/7")?).qos(Qos::ExactlyOnce);
+    /// let token = session.publish(&message, b"451".into())?;
+    /// while let Some(command) = session.poll_command() {
+    ///     let key = match command {
+    ///         Command::Put { key, record } => {
+    ///             journal.insert(key, record.chunks().concat());
+    ///             key
+    ///         }
+    ///         Command::Delete { key } => {
+    ///             journal.remove(&key);
+    ///             key
+    ///         }
+    ///         _ => continue,
+    ///     };
+    ///     session.stored(key); // after the sync
+    /// }
+    /// assert!(matches!(session.poll_event(), Some(Event::Durable { token: safe }) if safe == token));
+    /// drop(session); // a crash
+    ///
+    /// let mut session = HeapSession::new(config);
+    /// for (key, record) in &journal {
+    ///     session.restore(*key, record, None)?;
+    /// }
+    /// assert!(session.cancel(token)); // it waits again, under its old name
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When the record cannot be taken for exactly what was stored; nothing of it is taken then.
+    pub fn restore(&mut self, key: Key, record: &[u8], age: Option<Duration>) -> Result<(), RestoreError> {
+        let store = &self.store;
+        self.core.bind(|| store.capacity());
+        while let Some((table, len)) = self.core.restore(&mut self.store.tables(), key, record, age)? {
+            self.store.reserve(table, len);
+        }
+        Ok(())
+    }
+
     // ---- outputs -----------------------------------------------------------------------------
 
     /// The next thing for the driver to carry out.
     #[must_use = "the session waits until the command is carried out"]
-    pub fn poll_command(&mut self) -> Option<Command> {
-        self.core.poll_command()
+    pub fn poll_command(&mut self) -> Option<Command<'_>> {
+        self.bind();
+        Some(match self.core.poll_command(&mut self.store.tables())? {
+            Give::Open { attempt, server } => Command::Open { attempt, server },
+            Give::Close => Command::Close,
+            Give::Put(key, head, slot) => Command::Put { key, record: self.store.view().record(head, slot) },
+            Give::Delete(key) => Command::Delete { key },
+        })
     }
 
     /// The next thing that time, the transport or a command did. `receive` tells what packets did.
@@ -395,9 +479,18 @@ impl<S: Storage> Session<S> {
 
     // ---- for Outgoing ------------------------------------------------------------------------
 
+    #[inline]
     fn bind(&mut self) {
+        if !self.core.is_ready() {
+            self.make_ready();
+        }
+    }
+
+    #[cold]
+    fn make_ready(&mut self) {
         let store = &self.store;
         self.core.bind(|| store.capacity());
+        self.core.finish_restore(&mut self.store.tables());
     }
 
     pub(crate) fn pump(&mut self, now: Instant) {

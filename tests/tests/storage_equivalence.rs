@@ -1,15 +1,16 @@
-//! Two storages with equal limits behave alike to the byte: random operations, cuts and a broker, run
-//! on each with one seed, give the same bytes, events, results and deadlines.
+//! Two storages with equal limits behave alike to the byte: random operations, cuts, crashes with a
+//! journal, and a broker, run on each with one seed, give the same bytes, events, results and deadlines.
 
 use core::num::NonZeroU64;
 use core::time::Duration;
+use std::collections::BTreeMap;
 
 use mqtt_session::proto::{
     Properties, Property, Qos, ReasonCode, Subscription, SubscriptionOptions, TopicFilter, TopicName, Version,
 };
 use mqtt_session::{
-    AckMode, AckToken, Closed, Command, Config, ConnectOptions, Event, FixedSession, HeapSession, Instant,
-    Message, Oversize, Session, SessionLost, Stop, Storage, Token, WhenFull,
+    AckMode, AckToken, Closed, Command, Config, ConnectOptions, Durability, Event, FixedSession, HeapSession,
+    Instant, Key, Message, Oversize, Session, SessionLost, Stop, Storage, Token, WhenFull, WhenNotStored,
 };
 use mqtt_sim::broker::{Broker, BrokerConfig, ConnId};
 
@@ -59,12 +60,21 @@ fn config(seed: u64, random: &mut Random) -> Config {
     config.ack_timeout = random.one_in(3).then_some(Duration::from_secs(3));
     config.suspect.end = random.one_in(2);
     config.on_session_lost = [SessionLost::Republish, SessionLost::Fail, SessionLost::Drop][random.below(3)];
+    config.durability =
+        [Durability::Off, Durability::Off, Durability::Async, Durability::BeforeSend][random.below(4)];
+    config.when_not_stored = if random.one_in(2) { WhenNotStored::End } else { WhenNotStored::Send };
     config
 }
 
 /// One client on one storage, with a broker of its own and everything it did written down.
 struct Run<S: Storage> {
     session: Session<S>,
+    /// Makes a session like the first, for the run after a crash.
+    fresh: fn(Config) -> Session<S>,
+    config: Config,
+    journal: BTreeMap<Key, Vec<u8>>,
+    unanswered: Vec<Key>,
+    crashes: u32,
     broker: Broker,
     random: Random,
     now: Instant,
@@ -85,9 +95,20 @@ struct Run<S: Storage> {
 }
 
 impl<S: Storage> Run<S> {
-    fn new(session: Session<S>, random: Random, version: Version, clean: bool) -> Self {
+    fn new(
+        fresh: fn(Config) -> Session<S>,
+        config: Config,
+        random: Random,
+        version: Version,
+        clean: bool,
+    ) -> Self {
         Self {
-            session,
+            session: fresh(config),
+            fresh,
+            config,
+            journal: BTreeMap::new(),
+            unanswered: Vec::new(),
+            crashes: 0,
             broker: Broker::new(BrokerConfig::default()),
             random,
             now: Instant::from_micros(5),
@@ -131,7 +152,7 @@ impl<S: Storage> Run<S> {
     }
 
     fn step(&mut self) {
-        match self.random.below(16) {
+        match self.random.below(18) {
             0..=3 => self.publish(),
             4 => self.subscribe(),
             5 => {
@@ -176,7 +197,8 @@ impl<S: Storage> Run<S> {
                     self.note(format!("acknowledge {ack:?} {result:?}"));
                 }
             }
-            _ => match self.random.below(12) {
+            15 | 16 => self.answer(),
+            _ => match self.random.below(15) {
                 0 => self.session.check_link(),
                 1 => self.session.stop(Stop::drain(Duration::from_secs(self.random.below(3) as u64))),
                 2 => {
@@ -184,12 +206,56 @@ impl<S: Storage> Run<S> {
                     self.session.hold_input(held);
                 }
                 3 => self.broker.forget_sessions(self.now),
+                4 | 5 => self.crash(),
                 _ => {
                     let started = self.session.start(&self.options());
                     self.note(format!("{started:?}"));
                 }
             },
         }
+    }
+
+    /// The journal answers for some of what it was given.
+    fn answer(&mut self) {
+        for _ in 0..self.random.below(9) {
+            if self.unanswered.is_empty() {
+                return;
+            }
+            let key = self.unanswered.swap_remove(self.random.below(self.unanswered.len()));
+            if self.random.one_in(30) {
+                self.note(format!("not stored {key}"));
+                self.journal.remove(&key);
+                self.session.not_stored(key);
+            } else {
+                self.note(format!("stored {key}"));
+                self.session.stored(key);
+            }
+        }
+    }
+
+    /// The program ends without a word, and another one takes over what the journal holds.
+    fn crash(&mut self) {
+        if self.config.durability == Durability::Off {
+            return;
+        }
+        self.crashes += 1;
+        if let Some(conn) = self.conn.take() {
+            self.broker.closed(conn, self.now);
+        }
+        self.input.clear();
+        self.unanswered.clear();
+        self.acks.clear();
+        self.session = (self.fresh)(self.config);
+        let age = self.random.one_in(2).then(|| Duration::from_millis(self.random.below(3_000) as u64));
+        for (key, record) in core::mem::take(&mut self.journal) {
+            let result = self.session.restore(key, &record, age);
+            self.note(format!("restore {key} {result:?}"));
+            if result.is_ok() {
+                self.journal.insert(key, record);
+            }
+        }
+        let started = self.session.start(&self.options());
+        self.note(format!("{started:?}"));
     }
 
     fn publish(&mut self) {
@@ -324,8 +390,18 @@ impl<S: Storage> Run<S> {
             assert!(round < 99, "livelock: {:?}", self.log.iter().rev().take(20).collect::<Vec<_>>());
             let before = self.log.len();
             while let Some(command) = self.session.poll_command() {
-                self.note(format!("{command:?}"));
+                self.log.push(format!("{command:?}"));
                 match command {
+                    Command::Put { key, record } => {
+                        let record = record.chunks().concat();
+                        self.log.push(format!("{record:02x?}"));
+                        self.journal.insert(key, record);
+                        self.unanswered.push(key);
+                    }
+                    Command::Delete { key } => {
+                        self.journal.remove(&key);
+                        self.unanswered.push(key);
+                    }
                     Command::Open { .. } if self.random.one_in(5) => {
                         self.session.closed(Closed::DialFailed, self.now);
                     }
@@ -359,15 +435,16 @@ impl<S: Storage> Run<S> {
 
 #[test]
 fn a_thousand_seeds_with_cuts_give_identical_bytes_events_and_deadlines_on_both_storages() {
-    let (mut cuts, mut messages, mut chunked, mut provided, mut lines) = (0, 0, 0, 0, 0);
+    let (mut cuts, mut messages, mut chunked, mut provided) = (0, 0, 0, 0);
+    let (mut lines, mut crashes) = (0, 0);
     for seed in 0..SEEDS {
         let mut random = Random(seed);
         let config = config(seed, &mut random);
         let version = [Version::V3_1, Version::V3_1_1, Version::V5][random.below(3)];
         let clean = random.one_in(4);
-        let heap = Run::new(HeapSession::new(config), random.clone(), version, clean).run();
-        let fixed: FixedSession<_, OUT, IN> = FixedSession::<_, OUT, IN>::new([0u8; MEMORY], config);
-        let fixed = Run::new(fixed, random, version, clean).run();
+        let heap = Run::new(HeapSession::new, config, random.clone(), version, clean).run();
+        let fixed = |config| FixedSession::<_, OUT, IN>::new([0u8; MEMORY], config);
+        let fixed = Run::new(fixed, config, random, version, clean).run();
         for (line, (heap, fixed)) in heap.log.iter().zip(&fixed.log).enumerate() {
             assert_eq!(heap, fixed, "seed {seed}, line {line}, {version:?}");
         }
@@ -376,10 +453,14 @@ fn a_thousand_seeds_with_cuts_give_identical_bytes_events_and_deadlines_on_both_
         messages += heap.messages;
         chunked += heap.chunked;
         provided += heap.provided;
+        crashes += heap.crashes;
         lines += heap.log.len();
     }
-    println!("{SEEDS} seeds: {lines} lines compared, {cuts} cuts, {messages} messages received");
+    println!(
+        "{SEEDS} seeds: {lines} lines compared, {cuts} cuts, {crashes} crashes, {messages} messages received"
+    );
     assert!(cuts > 1_000 && messages > 1_000, "the run did what it is for: {cuts} cuts, {messages} messages");
     assert!(provided > 500, "the run did what it is for: {provided} payloads provided to the end");
     assert!(chunked > 200, "the run did what it is for: {chunked} messages in chunks");
+    assert!(crashes > 500, "the run did what it is for: {crashes} crashes");
 }

@@ -411,6 +411,9 @@ impl Core {
         }
         let token = Token::new(index, slot.generation);
         self.ops.accept(tables.slots, index);
+        if self.records() {
+            self.note_accepted(tables, index);
+        }
         Some(token)
     }
 
@@ -434,6 +437,9 @@ impl Core {
         filters.write_body(body).ok()?;
         let token = Token::new(index, slot.generation);
         self.ops.accept(tables.slots, index);
+        if self.records() {
+            self.note_accepted(tables, index);
+        }
         Some(token)
     }
 
@@ -463,6 +469,7 @@ impl Core {
         slot.sourced = plan.body == Body::Sourced;
         slot.complete = false;
         slot.touched = false;
+        slot.reserved = false;
         slot.first_time = false;
         slot.told = false;
         slot.epoch = self.connection.epoch.wrapping_sub(1);

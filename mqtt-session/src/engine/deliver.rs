@@ -19,6 +19,8 @@ pub(super) enum Admission {
     Duplicate { answered: bool },
     /// It is one too many, and the connection ends.
     Refused,
+    /// There is no room for its exchange before the journal has taken what it was given.
+    Held,
 }
 
 impl Core {
@@ -35,7 +37,22 @@ impl Core {
                 return Admission::Duplicate { answered: arrival == Arrival::AnswerAgain };
             }
         }
-        if self.over_receive_maximum(qos) { Admission::Refused } else { Admission::Deliver }
+        if self.over_receive_maximum(qos) {
+            Admission::Refused
+        } else if self.records() && self.is_clogged(tables, qos) {
+            Admission::Held
+        } else {
+            Admission::Deliver
+        }
+    }
+
+    /// Whether a message finds no room before the journal has taken what it was given.
+    pub(super) fn is_clogged(&mut self, tables: &mut Tables<'_>, qos: Qos) -> bool {
+        let bound = u32::from(self.bounds.inbound);
+        if qos == Qos::ExactlyOnce || self.manual_acks() {
+            self.exchanges.make_room(tables.exchanges, bound);
+        }
+        self.exchanges.is_clogged(bound)
     }
 
     /// A message at QoS 1 or 2 is handed over: its exchange opens, and its acknowledgement is owed unless
@@ -44,7 +61,7 @@ impl Core {
         let manual = self.manual_acks();
         let phase = match qos {
             Qos::ExactlyOnce if manual => Phase::Delivered2,
-            Qos::ExactlyOnce => Phase::Received,
+            Qos::ExactlyOnce => self.exchanges.first_phase(),
             _ if manual => Phase::Delivered1,
             _ => {
                 self.owe(tables, OwedKind::Puback, id, ReasonCode::Success);
@@ -55,6 +72,12 @@ impl Core {
         let token = self.exchanges.add(tables.exchanges, id, phase);
         if manual {
             return token;
+        }
+        if let Some(token) = token {
+            self.exchanges.record(tables.exchanges, token.index().into());
+        }
+        if phase == Phase::Storing {
+            return None;
         }
         self.owe(tables, OwedKind::Pubrec, id, ReasonCode::Success);
         None

@@ -79,6 +79,9 @@ impl Core {
     pub(super) fn detach(&mut self, tables: &mut Tables<'_>, index: u32) {
         let Tables { slots, ids, arena, shared, .. } = tables;
         let Some(slot) = slots.get_mut(index as usize) else { return };
+        if core::mem::take(&mut slot.reserved) {
+            self.journal.reserved = self.journal.reserved.saturating_sub(1);
+        }
         if slot.told && slot.stage != Stage::Held {
             self.ops.told = self.ops.told.saturating_sub(1);
         }
@@ -128,6 +131,9 @@ impl Core {
         let done = (Token::new(index, slot.generation), slot.tag);
         self.ops.told = self.ops.told.saturating_add(1);
         self.ops.released(tables.slots, index);
+        if self.records() {
+            self.note_released(tables, index);
+        }
         Some(done)
     }
 
@@ -141,6 +147,9 @@ impl Core {
     pub(super) fn recycle(&mut self, tables: &mut Tables<'_>, index: u32) {
         if let Some(slot) = tables.slots.get_mut(index as usize) {
             slot.stage = Stage::Ended;
+        }
+        if self.records() && self.leave(tables, index) {
+            return;
         }
         self.ops.free.give(tables.slots, index);
     }
@@ -165,5 +174,6 @@ fn told(ending: Ending) -> Outcome<'static> {
         Ending::Unknown => Outcome::Unknown,
         Ending::Abandoned => Outcome::Abandoned,
         Ending::Stopped => Outcome::Stopped,
+        Ending::NotStored => Outcome::NotStored,
     }
 }

@@ -112,10 +112,14 @@ impl Core {
             return false;
         }
         let silent = tables.slots.get(index as usize).is_none_or(|slot| self.is_silent(slot));
+        let recorded = self.records() && Self::leave_slot(tables, index);
         if let Some((token, tag)) = self.complete(tables, index)
             && !silent
         {
             self.ghosts.push(token, tag, Ending::Dropped);
+            if recorded {
+                self.ghosts.delete_last();
+            }
         }
         true
     }
@@ -126,15 +130,26 @@ impl Core {
 pub(super) struct Ghosts {
     waiting: [(Token, u64, Ending); 8],
     len: usize,
+    /// A bit for each of `waiting`: its record is to be deleted once it was told.
+    recorded: u8,
+    /// Told, record to be deleted.
+    deletes: [Token; 8],
+    deletes_len: usize,
 }
 
 impl Ghosts {
     pub(super) const fn new() -> Self {
-        Self { waiting: [(Token::new(0, 0), 0, Ending::Dropped); 8], len: 0 }
+        Self {
+            waiting: [(Token::new(0, 0), 0, Ending::Dropped); 8],
+            len: 0,
+            recorded: 0,
+            deletes: [Token::new(0, 0); 8],
+            deletes_len: 0,
+        }
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.len < self.waiting.len()
+        self.len.saturating_add(self.deletes_len) < self.waiting.len()
     }
 
     pub(super) fn push(&mut self, token: Token, tag: u64, ending: Ending) {
@@ -148,6 +163,26 @@ impl Ghosts {
         let first = self.waiting.get(..self.len)?.first().copied()?;
         self.waiting.rotate_left(1);
         self.len = self.len.saturating_sub(1);
+        let recorded = self.recorded & 1 == 1;
+        self.recorded >>= 1;
+        if recorded && let Some(place) = self.deletes.get_mut(self.deletes_len) {
+            *place = first.0;
+            self.deletes_len = self.deletes_len.saturating_add(1);
+        }
+        Some(first)
+    }
+
+    /// The last one that was pushed has a record.
+    pub(super) fn delete_last(&mut self) {
+        let last = u32::try_from(self.len.saturating_sub(1)).unwrap_or(0);
+        self.recorded |= 1u8.wrapping_shl(last);
+    }
+
+    /// The operation whose record is to be deleted next.
+    pub(super) fn next_delete(&mut self) -> Option<Token> {
+        let first = self.deletes.get(..self.deletes_len)?.first().copied()?;
+        self.deletes.rotate_left(1);
+        self.deletes_len = self.deletes_len.saturating_sub(1);
         Some(first)
     }
 }

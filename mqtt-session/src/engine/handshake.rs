@@ -148,6 +148,9 @@ impl Core {
             return Err(StartError::AlreadyStarted);
         }
         self.connect_room(options)?;
+        if self.records() {
+            self.start_recorded(fingerprint(options.client_id))?;
+        }
         self.link.first = true;
         self.link.attempt = 0;
         self.link.ghost = None;
@@ -287,6 +290,11 @@ impl Core {
         self.limits = ServerLimits::read(&connack, self.handshake.keep_alive, self.handshake.session_expiry);
         self.session_kept =
             if version.has_properties() { self.limits.session_expiry != 0 } else { !self.handshake.clean };
+        if self.records() {
+            self.note_session(resumed, self.handshake.client);
+        }
+        // A session of an earlier run may bring again what that run handed over.
+        self.journal.earlier = present && (self.journal.earlier || !known);
         self.ops.rewind();
         self.link.state = State::Up;
         self.link.first = false;
@@ -313,11 +321,15 @@ impl Core {
         let mut ended = 0u32;
         let mut at = self.ops.order.head();
         while let Some(slot) = tables.slots.get_mut(at as usize) {
-            if slot.stage == Stage::Queued && !slot.told {
+            if slot.stage == Stage::Queued && !slot.told && !slot.reserved {
                 // What was never handed out is behind all that was.
                 break;
             }
             let following = next(tables.slots, at);
+            if self.records() && self.unreserve_lost(tables, at) {
+                at = following;
+                continue;
+            }
             let again = match tables.slots.get(at as usize).map(|slot| slot.kind) {
                 // Requests are not part of a session: they are simply made again.
                 Some(Kind::Subscribe | Kind::Unsubscribe) => true,

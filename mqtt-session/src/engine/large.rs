@@ -98,6 +98,7 @@ impl Core {
         };
         let fate = match admission {
             Admission::Refused => return None,
+            Admission::Held => return Some(Step::Done),
             Admission::Duplicate { answered } => Fate::Duplicate { answered, told: skips },
             Admission::Deliver if skips => Fate::Skipped,
             Admission::Deliver => Fate::Delivered,
@@ -120,6 +121,7 @@ impl Core {
             properties: publish.properties,
             packet_id: publish.packet_id,
             ack: None,
+            redelivered: self.is_redelivered(&publish),
         };
         let len = u32::try_from(len).unwrap_or(u32::MAX);
         (fate == Fate::Delivered).then_some(Step::Tell(Event::Start { message, len }))
@@ -153,6 +155,10 @@ impl Core {
         if let Some((table, len)) = self.room_for_packet(tables) {
             return Some(Step::Need(table, len));
         }
+        let opens = large.packet_id.is_some() && !matches!(large.fate, Fate::Duplicate { .. });
+        if self.records() && opens && self.is_clogged(tables, large.qos) {
+            return Some(Step::Done);
+        }
         self.connection.large = None;
         self.not_partial();
         let told = match (large.fate, large.packet_id) {
@@ -170,6 +176,7 @@ impl Core {
                 if let Some(token) = self.delivered(tables, large.qos, id) {
                     // In its turn, like a message the application has acknowledged.
                     self.exchanges.acknowledge(tables.exchanges, token, ReasonCode::Success);
+                    self.exchanges.record_acknowledged(tables.exchanges);
                 }
                 true
             }

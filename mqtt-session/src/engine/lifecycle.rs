@@ -4,11 +4,11 @@ use core::time::Duration;
 
 use mqtt_proto::{DecodeError, ReasonCode};
 
-use super::{Connection, Core};
-use crate::event::{Closed, Command, Why};
+use super::{Connection, Core, Give};
+use crate::event::{Closed, Why};
 use crate::link::{Notice, State, is_fatal};
 use crate::list::{NONE, prev};
-use crate::operation::Ending;
+use crate::operation::{Ending, Kind};
 use crate::options::Stop;
 use crate::qos::Stage;
 use crate::storage::Tables;
@@ -40,17 +40,22 @@ impl Core {
         }
     }
 
-    pub(crate) fn poll_command(&mut self) -> Option<Command> {
+    pub(crate) fn poll_command(&mut self, tables: &mut Tables<'_>) -> Option<Give> {
+        if self.records()
+            && let Some(give) = self.next_record(tables)
+        {
+            return Some(give);
+        }
         match self.link.state {
-            State::Opening if self.link.open_wanted && self.notices.is_calm() => {
+            State::Opening if self.link.open_wanted && self.notices.is_calm() && !self.awaits_session() => {
                 self.link.open_wanted = false;
                 self.timers.set_pending(Timer::Dial, self.config.dial_timeout);
-                Some(Command::Open { attempt: self.link.attempt, server: self.link.server })
+                Some(Give::Open { attempt: self.link.attempt, server: self.link.server })
             }
             State::Closing if !self.link.close_given && self.is_flushed() => {
                 self.link.close_given = true;
                 self.timers.clear(Timer::Flush);
-                Some(Command::Close)
+                Some(Give::Close)
             }
             _ => None,
         }
@@ -213,7 +218,15 @@ impl Core {
                 break;
             }
             let before = prev(tables.slots, at);
-            if slot.first_time {
+            let kept = self.records() && slot.kind == Kind::Publish;
+            if slot.first_time && kept {
+                // The journal has its identifier.
+                let was_touched = slot.was_touched;
+                self.reserve(tables, at, was_touched);
+                if let Some(slot) = tables.slots.get_mut(at as usize) {
+                    slot.stage = Stage::Queued;
+                }
+            } else if slot.first_time {
                 self.release_id(tables, at);
                 if let Some(slot) = tables.slots.get_mut(at as usize) {
                     slot.touched = slot.was_touched;
@@ -302,6 +315,12 @@ impl Core {
     /// The run is over: what is left ends with it.
     fn end_run(&mut self, tables: &mut Tables<'_>) {
         let left = self.ops.pending();
+        if self.records() {
+            // What is recorded outlives the run; of the rest nothing was promised.
+            self.end_unrecorded(tables);
+            self.run_ended(tables, left);
+            return;
+        }
         // An exchange that is given up here may be half done on the server: going on with that session
         // would let the server take a new message for the old one.
         self.session_torn |= self.ids.used() != 0;
@@ -313,11 +332,27 @@ impl Core {
                 at = following;
             }
         }
+        self.run_ended(tables, left);
+    }
+
+    fn run_ended(&mut self, tables: &mut Tables<'_>, left: u32) {
         self.forget_farewell(tables);
         self.blocked = None;
         self.link.stopping = false;
         self.timers.clear(Timer::Drain);
         self.notices.push(Notice::Stopped { left });
+    }
+
+    fn end_unrecorded(&mut self, tables: &mut Tables<'_>) {
+        let mut at = self.ops.order.head();
+        while let Some(slot) = tables.slots.get(at as usize) {
+            let ends = slot.is_qos0();
+            let following = crate::list::next(tables.slots, at);
+            if ends {
+                self.end(tables, at, Ending::Stopped);
+            }
+            at = following;
+        }
     }
 
     pub(crate) fn handle_timeout(&mut self, tables: &mut Tables<'_>, now: Instant) {

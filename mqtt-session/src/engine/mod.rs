@@ -9,8 +9,10 @@ mod handshake;
 mod keep_alive;
 mod large;
 mod lifecycle;
+mod persist;
 mod pump;
 mod receive;
+mod restore;
 mod source;
 mod subscriptions;
 
@@ -19,6 +21,7 @@ use core::time::Duration;
 use mqtt_proto::{Encode, PacketId, Properties, Puback, Qos, ReasonCode, Version};
 
 pub(crate) use accept::{Accepted, Body, Filters};
+pub(crate) use persist::Give;
 pub(crate) use source::Provided;
 
 use crate::arena::Arena;
@@ -27,6 +30,7 @@ use crate::error::AckError;
 use crate::event::Event;
 use crate::ids::Ids;
 use crate::inbound::{Exchanges, OwedRing};
+use crate::journal::Journal;
 use crate::limits::ServerLimits;
 use crate::link::{Link, Notice, Notices, State};
 use crate::list::NONE;
@@ -154,6 +158,9 @@ pub(crate) struct Core {
     exchanges: Exchanges,
     owed: OwedRing,
     handshake: handshake::Asked,
+    journal: Journal,
+    /// A message was not taken: its exchange finds no room before records are deleted.
+    held_back: bool,
     stats: Stats,
 }
 
@@ -193,6 +200,8 @@ impl Core {
             exchanges: Exchanges::new(),
             owed: OwedRing::new(),
             handshake: handshake::Asked::new(),
+            journal: Journal::new(),
+            held_back: false,
             stats: Stats {
                 bytes_out: 0,
                 bytes_in: 0,
@@ -217,7 +226,10 @@ impl Core {
             let capacity = capacity();
             let slots = u32::try_from(capacity.slots).unwrap_or(NONE - 1);
             let inbound = u16::try_from(capacity.inbound).unwrap_or(u16::MAX);
-            let operations = self.config.max_operations.min(slots);
+            let operations = self.config.max_operations.min(slots).min(crate::record::MOST);
+            if self.records() {
+                self.exchanges.keep_records(self.gates());
+            }
             let wire = self.config.wire_bytes.min(capacity.wire);
             self.bounds = Bounds {
                 known: true,
@@ -229,6 +241,17 @@ impl Core {
                 lend_above: (wire / 4).min(LEND_ABOVE),
             };
         }
+    }
+
+    /// Whether the bounds are known and what was restored is in order.
+    #[inline]
+    pub(crate) const fn is_ready(&self) -> bool {
+        self.bounds.known
+    }
+
+    /// Something was restored: it is to be put in order before anything else.
+    fn unready(&mut self) {
+        self.bounds.known = false;
     }
 
     /// The session is told the time; it never goes back.
@@ -244,6 +267,11 @@ impl Core {
         match self.notices.front().copied() {
             Some(Notice::Stopped { left }) => {
                 // Every `Done` comes before the end.
+                if self.records()
+                    && let Some(durable) = self.next_durable(tables)
+                {
+                    return Some(durable);
+                }
                 if let Some(done) = self.next_ended(tables) {
                     return Some(done);
                 }
@@ -263,6 +291,11 @@ impl Core {
                 });
             }
             None => {}
+        }
+        if self.records()
+            && let Some(durable) = self.next_durable(tables)
+        {
+            return Some(durable);
         }
         if let Some(done) = self.next_ended(tables) {
             return Some(done);
@@ -309,7 +342,9 @@ impl Core {
     }
 
     pub(crate) fn wants_read(&self) -> bool {
-        self.owed.len() < usize::from(self.bounds.inbound) && !self.is_stalled()
+        self.owed.len() < usize::from(self.bounds.inbound)
+            && !self.is_stalled()
+            && !(self.records() && self.exchanges.is_clogged(self.bounds.inbound.into()))
     }
 
     pub(crate) fn read_hint(&self) -> usize {
@@ -386,7 +421,7 @@ impl Core {
     }
 
     pub(crate) fn acknowledge(
-        &self,
+        &mut self,
         tables: &mut Tables<'_>,
         ack: AckToken,
         reason: ReasonCode,
@@ -394,7 +429,11 @@ impl Core {
         if Puback::with(ANY_ID, reason, Properties::EMPTY).encoded_len(Version::V5).is_err() {
             return Err(AckError::InvalidReason);
         }
-        if self.exchanges.acknowledge(tables.exchanges, ack, reason) { Ok(()) } else { Err(AckError::Stale) }
+        if !self.exchanges.acknowledge(tables.exchanges, ack, reason) {
+            return Err(AckError::Stale);
+        }
+        self.exchanges.record_acknowledged(tables.exchanges);
+        Ok(())
     }
 
     /// Whether nothing at all is open, and has not been for a while: the tables may then be new ones.
@@ -407,6 +446,7 @@ impl Core {
             && self.exchanges.open() == 0
             && self.owed.is_empty()
             && self.farewell.is_none()
+            && self.journal.is_calm()
             && self.now.since(self.connection.last_out) > SHRINK_AFTER;
         if !quiet {
             return None;

@@ -126,6 +126,9 @@ impl Core {
     }
 
     fn pump_operations(&mut self, tables: &mut Tables<'_>) -> Result<(), Stop> {
+        if self.gates() {
+            self.reserve_ahead(tables)?;
+        }
         while self.ops.cursor != NONE {
             if self.wire.pending() >= GATHER || self.is_mid_packet() {
                 return Err(Stop::Pause);
@@ -178,6 +181,9 @@ impl Core {
         let version = self.link.version;
         while let Some(slot) = tables.slots.get(self.ops.release_cursor as usize) {
             let Some(id) = slot.packet_id else { return Ok(()) };
+            if self.records() && !self.may_release(tables, self.ops.release_cursor) {
+                return Ok(());
+            }
             let begins = self.wire.position();
             self.put(tables, |out| Pubrel::new(id).encode(version, out), 4)?;
             if let Some(slot) = tables.slots.get_mut(self.ops.release_cursor as usize) {
@@ -192,6 +198,9 @@ impl Core {
 
     /// Hands out the operation at the cursor.
     fn pump_operation(&mut self, tables: &mut Tables<'_>, index: u32) -> Result<(), Stop> {
+        if self.gates() && !self.may_leave(tables, index) {
+            return Err(Stop::Pause);
+        }
         match tables.slots.get(index as usize).map(|slot| slot.kind) {
             Some(Kind::Publish) => self.pump_publish(tables, index),
             Some(Kind::Subscribe | Kind::Unsubscribe) => self.pump_filters(tables, index),
@@ -253,7 +262,7 @@ impl Core {
         };
         let publish = StoredPublish {
             // [MQTT-3.3.1-1], [MQTT-3.3.1-2]
-            dup: known_id.is_some(),
+            dup: known_id.is_some() && !slot.reserved,
             qos,
             retain: slot.retain,
             topic,
@@ -392,7 +401,7 @@ impl Core {
             self.end(tables, index, ending);
             return Ok(());
         }
-        if slot.qos != Qos::ExactlyOnce || slot.packet_id.is_none() {
+        if slot.qos != Qos::ExactlyOnce || slot.packet_id.is_none() || slot.reserved {
             self.end(tables, index, ending);
             return Ok(());
         }
@@ -410,16 +419,21 @@ impl Core {
     fn handed_out(&mut self, tables: &mut Tables<'_>, index: u32, stage: Stage, (begins, ends): (u64, u64)) {
         let Some(slot) = tables.slots.get_mut(index as usize) else { return };
         slot.first_time = slot.packet_id.is_none();
+        if !slot.reserved {
+            slot.was_touched = slot.touched;
+        }
         if slot.first_time {
             slot.packet_id = self.ids.take(tables.ids, self.bounds.ids, index);
         }
         slot.stage = stage;
         slot.position = begins;
         slot.end = ends;
-        slot.was_touched = slot.touched;
         slot.touched = true;
         slot.epoch = self.connection.epoch;
         self.ops.cursor = slot.next();
+        if self.records() && stage.is_publish() {
+            self.note_sent(tables, index);
+        }
     }
 
     /// A QoS 0 message was handed out: it is over, unless its payload lies apart or its end is to be told.

@@ -2,7 +2,7 @@
 
 use mqtt_proto::{
     Disconnect, PacketId, PacketType, Peer, Pingresp, Properties, Property, Puback, Pubcomp, Publish, Pubrec,
-    Pubrel, ReasonCode, ReasonCodes, Suback, Unsuback, announced_len, frame_len, short_ack,
+    Pubrel, Qos, ReasonCode, ReasonCodes, Suback, Unsuback, announced_len, frame_len, short_ack,
 };
 
 use super::deliver::Admission;
@@ -91,6 +91,7 @@ impl Core {
                 *event = self.handle_short_ack(tables, packet_type, id);
             } else {
                 let max = self.longest_packet();
+                let whole = *input;
                 let frame = match frame_len(input, max) {
                     Ok(Some(len)) => self.take(input, len),
                     Ok(None) => {
@@ -108,6 +109,10 @@ impl Core {
                 };
                 if self.link.state == State::Up && frame.first().is_some_and(|first| first >> 4 == PUBLISH) {
                     self.receive_publish(tables, frame, event);
+                    if core::mem::take(&mut self.held_back) {
+                        *input = whole;
+                        return None;
+                    }
                 } else {
                     *event = self.handle(tables, frame);
                 }
@@ -336,6 +341,10 @@ impl Core {
                     return None;
                 }
                 Admission::Duplicate { answered: false } | Admission::Refused => return None,
+                Admission::Held => {
+                    self.held_back = true;
+                    return None;
+                }
             }
         }
         Some(Event::Message(Received {
@@ -347,7 +356,14 @@ impl Core {
             properties: publish.properties,
             packet_id: publish.packet_id,
             ack,
+            redelivered: self.is_redelivered(publish),
         }))
+    }
+
+    /// Whether an earlier run may have handed the message over.
+    #[inline]
+    pub(super) fn is_redelivered(&self, publish: &Publish<'_>) -> bool {
+        publish.dup && publish.qos == Qos::ExactlyOnce && self.journal.earlier
     }
 
     /// Where a message goes; `None`: it says so in a way it may not, and the connection ends.
@@ -378,9 +394,10 @@ impl Core {
     #[inline(never)]
     fn handle_pubrel(&mut self, tables: &mut Tables<'_>, id: PacketId) {
         match self.exchanges.find(tables.exchanges, id) {
-            Some((index, Phase::Received)) => {
-                self.exchanges.remove(tables.exchanges, index);
-                self.owe(tables, OwedKind::Pubcomp, id, ReasonCode::Success);
+            Some((index, Phase::Received | Phase::Leaving)) => {
+                if self.exchanges.complete(tables.exchanges, index) {
+                    self.owe(tables, OwedKind::Pubcomp, id, ReasonCode::Success);
+                }
             }
             _ => {
                 self.owe(tables, OwedKind::Pubcomp, id, ReasonCode::PacketIdentifierNotFound);
@@ -428,8 +445,13 @@ impl Core {
                 self.give_quota(tables, index);
                 self.release_content(tables, index);
                 self.ops.released(tables.slots, index);
+                if self.records() {
+                    self.note_released(tables, index);
+                }
                 None
             }
+            // The first PUBREL still waits for the journal: it answers both.
+            Reaction::ReleaseAgain if !self.may_release(tables, index) => None,
             Reaction::ReleaseAgain => {
                 self.owe(tables, OwedKind::Pubrel, id, ReasonCode::Success);
                 None

@@ -94,6 +94,9 @@ impl Core {
                 slot.told = true;
             }
             self.ops.held.push_back(tables.slots, index);
+            if self.records() {
+                self.note_changed(tables, index);
+            }
         }
         Some(event)
     }
@@ -133,6 +136,9 @@ impl Core {
             let following = next(tables.slots, at);
             while let Some(found) = self.find_filter(tables, at, by, number) {
                 remove(tables, at, found);
+                if self.records() {
+                    self.note_changed(tables, at);
+                }
             }
             if tables.slots.get(at as usize).is_some_and(|slot| slot.filters == 0) {
                 let _ = self.complete(tables, at);

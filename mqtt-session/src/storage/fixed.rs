@@ -4,6 +4,7 @@ use super::sealed::Sealed;
 use super::{Capacity, Shared, Storage, Table, Tables, View};
 use crate::ids::IdEntry;
 use crate::inbound::{Exchange, Owed};
+use crate::journal::Entry;
 use crate::operation::Slot;
 
 /// Memory of a fixed size.
@@ -16,6 +17,7 @@ use crate::operation::Slot;
 #[derive(Clone, Debug)]
 pub struct Fixed<B, const OUT: usize, const IN: usize> {
     slots: [Slot; OUT],
+    journal: [Entry; OUT],
     ids: [IdEntry; OUT],
     exchanges: [Exchange; IN],
     owed: [Owed; IN],
@@ -28,6 +30,7 @@ impl<B, const OUT: usize, const IN: usize> Fixed<B, OUT, IN> {
         const { assert!(OUT > 0 && IN > 0, "a session needs room for one operation and one acknowledgement") };
         Self {
             slots: [Slot::EMPTY; OUT],
+            journal: [Entry::EMPTY; OUT],
             ids: [IdEntry::FREE; OUT],
             exchanges: [Exchange::EMPTY; IN],
             owed: [Owed::EMPTY; IN],
@@ -61,6 +64,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>, const OUT: usize, const IN: usize> Storage fo
         let (wire, arena) = bytes.split_at_mut_checked(wire).unwrap_or_default();
         Tables {
             slots: &mut self.slots,
+            journal: &mut self.journal,
             ids: &mut self.ids,
             exchanges: &mut self.exchanges,
             owed: &mut self.owed,

@@ -8,12 +8,16 @@ use super::sealed::Sealed;
 use super::{Capacity, Shared, Storage, Table, Tables, View};
 use crate::ids::IdEntry;
 use crate::inbound::{Exchange, Owed};
+use crate::journal::Entry;
 use crate::operation::Slot;
 
 /// Memory from the heap. Nothing is allocated before it is needed; in steady state nothing is.
 #[derive(Clone, Debug)]
 pub struct Heap {
     slots: Vec<Slot>,
+    /// As long as `slots` with a journal, else empty.
+    journal: Vec<Entry>,
+    recorded: bool,
     ids: Vec<IdEntry>,
     exchanges: Vec<Exchange>,
     owed: Vec<Owed>,
@@ -24,9 +28,11 @@ pub struct Heap {
 }
 
 impl Heap {
-    pub(crate) const fn new(arena: usize, wire: usize) -> Self {
+    pub(crate) const fn new(arena: usize, wire: usize, recorded: bool) -> Self {
         Self {
             slots: Vec::new(),
+            journal: Vec::new(),
+            recorded,
             ids: Vec::new(),
             exchanges: Vec::new(),
             owed: Vec::new(),
@@ -58,7 +64,12 @@ impl Storage for Heap {
 
     fn reserve(&mut self, table: Table, len: usize) {
         match table {
-            Table::Slots => grow(&mut self.slots, len, &Slot::EMPTY),
+            Table::Slots => {
+                grow(&mut self.slots, len, &Slot::EMPTY);
+                if self.recorded {
+                    self.journal.resize(self.slots.len(), Entry::EMPTY);
+                }
+            }
             Table::Ids => grow(&mut self.ids, len, &IdEntry::FREE),
             Table::Exchanges => grow(&mut self.exchanges, len, &Exchange::EMPTY),
             Table::Owed => grow(&mut self.owed, len, &Owed::EMPTY),
@@ -79,6 +90,7 @@ impl Storage for Heap {
     fn tables(&mut self) -> Tables<'_> {
         Tables {
             slots: &mut self.slots,
+            journal: &mut self.journal,
             ids: &mut self.ids,
             exchanges: &mut self.exchanges,
             owed: &mut self.owed,
@@ -108,9 +120,10 @@ impl Storage for Heap {
     }
 
     fn shrink(&mut self, arena: usize) {
-        let old = core::mem::replace(self, Self::new(self.capacity.arena, self.capacity.wire));
+        let old = core::mem::replace(self, Self::new(self.capacity.arena, self.capacity.wire, self.recorded));
         if arena != 0 {
             self.slots = old.slots;
+            self.journal = old.journal;
             self.arena = old.arena;
             self.arena.truncate(arena);
             self.arena.shrink_to_fit();

@@ -12,7 +12,9 @@ pub use heap::{Heap, HeapPayload};
 
 use crate::ids::IdEntry;
 use crate::inbound::{Exchange, Owed};
+use crate::journal::Entry;
 use crate::operation::Slot;
+use crate::record::{HEAD, Record};
 
 /// Memory for a session: [`Fixed`], or [`Heap`] with the feature `alloc`. Sealed: what it must hold is
 /// the engine's own business.
@@ -87,6 +89,8 @@ pub struct Capacity {
 #[expect(unnameable_types, reason = "only hidden methods of a sealed trait name it")]
 pub struct Tables<'a> {
     pub(crate) slots: &'a mut [Slot],
+    /// What the journal holds of each operation; on a heap only with a journal.
+    pub(crate) journal: &'a mut [Entry],
     pub(crate) ids: &'a mut [IdEntry],
     pub(crate) exchanges: &'a mut [Exchange],
     pub(crate) owed: &'a mut [Owed],
@@ -154,5 +158,22 @@ impl<'a> View<'a> {
             return self.shared.get(slot as usize).and_then(Option::as_deref).unwrap_or_default();
         }
         operation.body(self.arena)
+    }
+
+    /// A record: its head, and what follows of operation `slot`.
+    pub(crate) fn record(&self, head: [u8; HEAD], slot: Option<u32>) -> Record<'a> {
+        let Some((index, slot)) = slot.and_then(|index| Some((index, self.slots.get(index as usize)?)))
+        else {
+            return Record::of_head(head);
+        };
+        let start = slot.at as usize;
+        let len = usize::from(slot.topic_len).saturating_add(slot.properties_len as usize);
+        Record {
+            head,
+            content: self.arena.get(start..start.saturating_add(len)).unwrap_or_default(),
+            payload: if slot.sourced { &[] } else { self.payload(index) },
+            #[cfg(feature = "alloc")]
+            shared: self.shared.get(index as usize).and_then(Option::as_ref).filter(|_| slot.shared),
+        }
     }
 }

@@ -7,15 +7,15 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
 use core::time::Duration;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use mqtt_session::proto::{
     Connack, Encode, Packet, PacketId, Peer, Properties, Property, Qos, ReasonCode, TopicName, Version,
     frame_len,
 };
 use mqtt_session::{
-    AckToken, Closed, Command, Config, ConnectOptions, Event, FixedSession, HeapSession, Instant, Message,
-    Outcome, Session, Storage, Token, Why,
+    AckToken, Closed, Command, Config, ConnectOptions, Event, FixedSession, HeapSession, Instant, Key,
+    Message, Outcome, Session, Storage, Token, Why,
 };
 
 /// Memory of the fixed sessions: 1 KiB of it is the outgoing buffer.
@@ -88,6 +88,7 @@ pub enum Seen {
     },
     Suspect(Token),
     SubscriptionLost(Token),
+    Durable(Token),
     Resubscribed {
         token: Token,
         codes: Vec<ReasonCode>,
@@ -138,6 +139,7 @@ impl Seen {
             }
             Event::SubscriptionLost { token, .. } => Self::SubscriptionLost(*token),
             Event::Suspect { token } => Self::Suspect(*token),
+            Event::Durable { token } => Self::Durable(*token),
             Event::Unblocked => Self::Unblocked,
             Event::Anomaly(mqtt_session::Anomaly::UnexpectedAck(id)) => Self::Anomaly(id.get()),
             Event::Stopped { left } => Self::Stopped { left: *left },
@@ -165,7 +167,13 @@ pub struct Trace<S: Storage> {
     sent: VecDeque<u8>,
     input: Vec<u8>,
     seen: VecDeque<Seen>,
-    commands: VecDeque<Command>,
+    commands: VecDeque<Command<'static>>,
+    /// What the journal holds.
+    pub journal: BTreeMap<Key, Vec<u8>>,
+    /// Whether the journal answers at once.
+    pub syncs: bool,
+    /// Keys the journal has not answered for yet, in order; false: of a `Delete`.
+    pub unanswered: VecDeque<(Key, bool)>,
 }
 
 impl Trace<mqtt_session::Heap> {
@@ -192,6 +200,9 @@ impl<S: Storage> Trace<S> {
             input: Vec::new(),
             seen: VecDeque::new(),
             commands: VecDeque::new(),
+            journal: BTreeMap::new(),
+            syncs: true,
+            unanswered: VecDeque::new(),
         }
     }
 
@@ -203,9 +214,13 @@ impl<S: Storage> Trace<S> {
     pub fn drain(&mut self) {
         for _ in 0..10_000 {
             let mut idle = true;
-            while let Some(command) = self.session.poll_command() {
-                self.commands.push_back(command);
+            while self.carry_out() {
                 idle = false;
+            }
+            if self.syncs {
+                for (key, _) in core::mem::take(&mut self.unanswered) {
+                    self.session.stored(key);
+                }
             }
             while let Some(event) = self.session.poll_event() {
                 let seen = Seen::of(&self.session, &event);
@@ -229,6 +244,27 @@ impl<S: Storage> Trace<S> {
             }
         }
         panic!("livelock: the session always has something to do");
+    }
+
+    /// Carries out the next command. False: there is none.
+    pub fn carry_out(&mut self) -> bool {
+        match self.session.poll_command() {
+            None => return false,
+            Some(Command::Put { key, record }) => {
+                self.journal.insert(key, record.chunks().concat());
+                self.unanswered.push_back((key, true));
+            }
+            Some(Command::Delete { key }) => {
+                self.journal.remove(&key);
+                self.unanswered.push_back((key, false));
+            }
+            Some(Command::Open { attempt, server }) => {
+                self.commands.push_back(Command::Open { attempt, server });
+            }
+            Some(Command::Close) => self.commands.push_back(Command::Close),
+            Some(other) => panic!("a command the tests do not know: {other:?}"),
+        }
+        true
     }
 
     fn feed(&mut self) {
@@ -370,7 +406,7 @@ impl<S: Storage> Trace<S> {
         }
     }
 
-    pub fn command(&mut self) -> Option<Command> {
+    pub fn command(&mut self) -> Option<Command<'static>> {
         self.drain();
         self.commands.pop_front()
     }

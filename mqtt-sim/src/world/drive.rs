@@ -63,6 +63,12 @@ impl World {
                     }
                     self.client_learns(id, Closed::Carried);
                 }
+                // The clients of this world have no journal.
+                Command::Put { key, .. } | Command::Delete { key } => {
+                    if let Some(client) = self.client(id) {
+                        client.engine.not_stored(key);
+                    }
+                }
                 _ => {}
             }
         }

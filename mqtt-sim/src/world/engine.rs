@@ -2,8 +2,8 @@
 
 use mqtt_proto::{Properties, ReasonCode, Subscription, TopicFilter};
 use mqtt_session::{
-    AckError, AckToken, Closed, Command, ConnectOptions, Event, FixedSession, HeapSession, Instant, Message,
-    PublishError, Session, StartError, Stop, Storage, SubscribeError, Token,
+    AckError, AckToken, Closed, Command, ConnectOptions, Event, FixedSession, HeapSession, Instant, Key,
+    Message, PublishError, Session, StartError, Stop, Storage, SubscribeError, Token,
 };
 
 use super::{ClientOptions, Observed, StorageKind};
@@ -29,12 +29,13 @@ pub(super) trait Engine {
     fn acknowledge(&mut self, ack: AckToken, reason: ReasonCode) -> Result<(), AckError>;
     fn cancel(&mut self, token: Token) -> bool;
     fn check_link(&mut self);
+    fn not_stored(&mut self, key: Key);
     fn opened(&mut self, connect: &ConnectOptions<'_>, now: Instant);
     fn closed(&mut self, why: Closed, now: Instant);
     /// Consumes packets from the front of `input` until one has something to tell.
     fn receive(&mut self, input: &mut &[u8], now: Instant) -> Option<Observed>;
     fn handle_timeout(&mut self, now: Instant);
-    fn poll_command(&mut self) -> Option<Command>;
+    fn poll_command(&mut self) -> Option<Command<'_>>;
     fn poll_event(&mut self) -> Option<Observed>;
     fn poll_timeout(&self) -> Option<Instant>;
     /// Shows `write` the next bytes to send; it says how many it took. None if there are none.
@@ -81,6 +82,10 @@ impl<S: Storage> Engine for Session<S> {
         Self::check_link(self);
     }
 
+    fn not_stored(&mut self, key: Key) {
+        Self::not_stored(self, key);
+    }
+
     fn opened(&mut self, connect: &ConnectOptions<'_>, now: Instant) {
         Self::opened(self, connect, now);
     }
@@ -98,7 +103,7 @@ impl<S: Storage> Engine for Session<S> {
         Self::handle_timeout(self, now);
     }
 
-    fn poll_command(&mut self) -> Option<Command> {
+    fn poll_command(&mut self) -> Option<Command<'_>> {
         Self::poll_command(self)
     }
 

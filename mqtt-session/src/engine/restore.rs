@@ -1,0 +1,438 @@
+//! Records of an earlier run, taken back before the session starts.
+//!
+//! Each record is checked and laid into the slot its token names, in whatever order they come. When the
+//! first command or input follows, everything is put in order at once: lists by sequence, identifiers,
+//! free slots. Nothing a record says is believed beyond its own operation.
+
+use core::num::NonZeroU64;
+use core::time::Duration;
+
+use mqtt_proto::{
+    EncodedProperties, PacketId, Properties, Property, PropertyPlace, Qos, Subscriptions, TopicFilter,
+    TopicFilters, TopicName,
+};
+
+use super::persist::aged;
+use super::pump::OWN_HEAD;
+use super::{Core, Need};
+use crate::arena::cost;
+use crate::config::SessionLost;
+use crate::error::RestoreError;
+use crate::journal::{Entry, KEPT, MARK_GIVEN, MARK_STORED, PUT_GIVEN, PUT_STORED, RELEASED};
+use crate::link::State;
+use crate::list::{List, NONE};
+use crate::operation::{Ending, Kind, Slot};
+use crate::qos::Stage;
+use crate::record::{ACCEPTED, HELD, Head, Key, Parsed, RETAIN, RecordKind, SOURCED};
+use crate::storage::{Table, Tables};
+use crate::time::Instant;
+
+impl Core {
+    /// Takes one record back; `Ok(Some(..))`: call again when that table has grown.
+    pub(crate) fn restore(
+        &mut self,
+        tables: &mut Tables<'_>,
+        key: Key,
+        record: &[u8],
+        age: Option<Duration>,
+    ) -> Result<Need, RestoreError> {
+        if !self.records() {
+            return Err(RestoreError::Off);
+        }
+        let fresh = !self.journal.restored && self.link.state == State::Idle && self.ops.is_new();
+        if !self.journal.restoring && !fresh {
+            return Err(RestoreError::Started);
+        }
+        let parsed = Parsed::read(key, record)?;
+        let head = &parsed.head;
+        let bound = self.journal.client;
+        if bound != 0 && head.client != 0 && head.client != bound {
+            return Err(RestoreError::OtherClient);
+        }
+        let need = match head.kind {
+            RecordKind::Session => self.restore_session(head)?,
+            RecordKind::Exchange => self.restore_exchange(tables, head)?,
+            RecordKind::Mark => self.restore_mark(tables, head)?,
+            _ => self.restore_operation(tables, &parsed, age)?,
+        };
+        if need.is_none() {
+            self.journal.restoring = true;
+            self.journal.restored = true;
+            if bound == 0 {
+                self.journal.client = head.client;
+            }
+            self.journal.session = self.journal.session.max(head.session);
+            self.journal.sequence = self.journal.sequence.max(head.sequence);
+            self.unready();
+        }
+        Ok(need)
+    }
+
+    fn restore_session(&mut self, head: &Head) -> Result<Need, RestoreError> {
+        if self.journal.session_known {
+            return Err(RestoreError::Duplicate);
+        }
+        self.journal.session_known = true;
+        self.journal.noted = head.flags & (ACCEPTED | HELD);
+        self.journal.noted_session = head.session;
+        Ok(None)
+    }
+
+    fn restore_exchange(&mut self, tables: &mut Tables<'_>, head: &Head) -> Result<Need, RestoreError> {
+        if self.exchanges.open() >= u32::from(self.bounds.inbound) {
+            return Err(RestoreError::NoRoom);
+        }
+        if !self.exchanges.has_room(tables.exchanges.len()) {
+            return Ok(Some((Table::Exchanges, tables.exchanges.len().saturating_add(1))));
+        }
+        if u16::try_from(head.key.index()).ok().and_then(PacketId::new).is_none() {
+            return Err(RestoreError::Invalid);
+        }
+        if self.exchanges.restore(tables.exchanges, head.key, head.session) {
+            Ok(None)
+        } else {
+            Err(RestoreError::Duplicate)
+        }
+    }
+
+    /// The entry an operation's records belong to; `Need`: the table is too short for it yet.
+    fn entry_for(&self, tables: &Tables<'_>, head: &Head, own: u16) -> Result<Option<Entry>, RestoreError> {
+        let index = head.key.index();
+        if index >= self.bounds.operations {
+            return Err(RestoreError::NoRoom);
+        }
+        let Some(slot) = tables.slots.get(index as usize) else { return Ok(None) };
+        let entry = tables.journal.get(index as usize).copied().unwrap_or(Entry::EMPTY);
+        let other = entry.has(KEPT) && slot.generation != head.key.generation();
+        if other || entry.has(own) {
+            return Err(RestoreError::Duplicate);
+        }
+        Ok(Some(entry))
+    }
+
+    fn restore_mark(&mut self, tables: &mut Tables<'_>, head: &Head) -> Result<Need, RestoreError> {
+        let id = PacketId::new(head.packet_id).ok_or(RestoreError::Invalid)?;
+        let qos = qos_of(head)?;
+        if head.topic_len != 0 || head.properties_len != 0 || head.payload_len != 0 {
+            return Err(RestoreError::Invalid);
+        }
+        if id.get() > self.bounds.ids {
+            return Err(RestoreError::NoRoom);
+        }
+        let index = head.key.index();
+        let Some(entry) = self.entry_for(tables, head, MARK_GIVEN)? else {
+            return Ok(Some((Table::Slots, (index as usize).saturating_add(1))));
+        };
+        if tables.ids.len() < usize::from(id.get()) {
+            return Ok(Some((Table::Ids, id.get().into())));
+        }
+        if entry.has(PUT_GIVEN)
+            && tables
+                .slots
+                .get(index as usize)
+                .is_none_or(|slot| slot.kind != Kind::Publish || slot.qos != qos)
+        {
+            return Err(RestoreError::Invalid);
+        }
+        // Of two marks with one identifier, the one of the later session on the server counts: the other
+        // session is lost.
+        let holder = self.ids.slot(tables.ids, id).and_then(|slot| tables.slots.get(slot as usize));
+        match holder {
+            Some(holder) if holder.epoch == head.session => return Err(RestoreError::Duplicate),
+            Some(holder) if holder.epoch > head.session => {}
+            _ => self.ids.claim(tables.ids, id, index),
+        }
+        let Some(slot) = tables.slots.get_mut(index as usize) else { return Ok(None) };
+        if !entry.has(PUT_GIVEN) {
+            *slot = Slot { generation: head.key.generation(), tag: head.tag, qos, at: NONE, ..Slot::EMPTY };
+        }
+        slot.packet_id = Some(id);
+        slot.epoch = head.session;
+        let bits = entry.bits | KEPT | MARK_GIVEN | MARK_STORED;
+        if let Some(entry) = tables.journal.get_mut(index as usize) {
+            *entry = Entry { sequence: head.sequence, bits, ..*entry };
+        }
+        self.ops.saw(head.key.generation());
+        Ok(None)
+    }
+
+    fn restore_operation(
+        &mut self,
+        tables: &mut Tables<'_>,
+        parsed: &Parsed<'_>,
+        age: Option<Duration>,
+    ) -> Result<Need, RestoreError> {
+        let head = &parsed.head;
+        let qos = qos_of(head)?;
+        let kind = check_content(parsed)?;
+        let (content, payload) = (parsed.content, parsed.payload);
+        let behind = if kind == Kind::Publish { 0 } else { payload.len() };
+        let len = content.len().saturating_add(payload.len());
+        // What can never be handed out would stand in the way for ever.
+        if content.len().saturating_add(behind).saturating_add(OWN_HEAD) > self.bounds.wire
+            || self.kept.saturating_add(cost(len)) > self.bounds.arena
+        {
+            return Err(RestoreError::NoRoom);
+        }
+        let index = head.key.index();
+        let Some(entry) = self.entry_for(tables, head, PUT_GIVEN)? else {
+            return Ok(Some((Table::Slots, (index as usize).saturating_add(1))));
+        };
+        let marked = entry.has(MARK_GIVEN);
+        let before = tables.slots.get(index as usize).copied().unwrap_or(Slot::EMPTY);
+        if marked && (kind != Kind::Publish || before.qos != qos) {
+            return Err(RestoreError::Invalid);
+        }
+        if let Some(need) = self.room_in_arena(tables, len) {
+            return Ok(Some(need));
+        }
+        let at = self.arena.add(tables.arena, index, len).ok_or(RestoreError::NoRoom)?;
+        let start = at as usize;
+        if let Some(place) = tables.arena.get_mut(start..start.saturating_add(len)) {
+            let (first, second) = place.split_at_mut(content.len());
+            first.copy_from_slice(content);
+            second.copy_from_slice(payload);
+        }
+        self.kept = self.kept.saturating_add(cost(len));
+        if let Some(slot) = tables.slots.get_mut(index as usize) {
+            *slot = Slot {
+                at,
+                topic_len: head.topic_len,
+                properties_len: head.properties_len,
+                payload_len: head.payload_len,
+                cost: u32::try_from(cost(len)).unwrap_or(u32::MAX),
+                generation: head.key.generation(),
+                kind,
+                qos,
+                retain: head.flags & RETAIN != 0,
+                filters: head.filters,
+                tag: head.tag,
+                key: NonZeroU64::new(head.latest),
+                expires: aged(head.expires, age),
+                wire_expires: aged(head.wire_expires, age),
+                told: head.flags & HELD != 0,
+                sourced: head.flags & SOURCED != 0,
+                packet_id: before.packet_id.filter(|_| marked),
+                epoch: if marked { before.epoch } else { 0 },
+                ..Slot::EMPTY
+            };
+        }
+        if let Some(place) = tables.journal.get_mut(index as usize) {
+            let bits = entry.bits | KEPT | PUT_GIVEN | PUT_STORED;
+            *place = Entry { sequence: head.sequence, bits, ..entry };
+        }
+        self.ops.saw(head.key.generation());
+        Ok(None)
+    }
+
+    /// Everything was read: puts the tables in order. O(operations · log operations), once.
+    pub(crate) fn finish_restore(&mut self, tables: &mut Tables<'_>) {
+        if !core::mem::take(&mut self.journal.restoring) {
+            return;
+        }
+        let session = self.journal.session;
+        let mut lists = Lists::new();
+        let mut in_session = self.exchanges.open() != 0;
+        let used = tables.journal.iter().rposition(|entry| entry.has(KEPT));
+        let used = used.map_or(0, |last| last.saturating_add(1));
+        self.ops.free.claim(used);
+        for index in (0..u32::try_from(used).unwrap_or(NONE)).rev() {
+            let entry = tables.journal.get(index as usize).copied().unwrap_or(Entry::EMPTY);
+            if entry.has(KEPT) {
+                in_session |= self.put_in_place(tables, index, entry, session, &mut lists);
+            } else {
+                self.ops.free.give(tables.slots, index);
+            }
+        }
+        self.ids.settle(tables.ids, |slot, id| {
+            tables.slots.get(slot as usize).is_some_and(|slot| slot.packet_id == Some(id))
+        });
+        let earlier = |first: u32, second: u32| {
+            let sequence = |index: u32| tables.journal.get(index as usize).map(|entry| entry.sequence);
+            sequence(first) < sequence(second)
+        };
+        for list in [&mut lists.sent, &mut lists.queued, &mut lists.release, &mut lists.held] {
+            list.sort(tables.slots, earlier);
+        }
+        while let Some(index) = lists.queued.pop_front(tables.slots) {
+            lists.sent.push_back(tables.slots, index);
+        }
+        (self.ops.order, self.ops.release, self.ops.held) = (lists.sent, lists.release, lists.held);
+        self.ops.rewind();
+        self.ops.unstamp_all();
+        self.exchanges.restored(tables.exchanges, session);
+        let accepted = self.journal.noted & ACCEPTED != 0 && self.journal.noted_session == session;
+        // Whose session it is, and what is still open in it.
+        self.session_client = self.journal.client;
+        self.session_held = accepted || in_session;
+        self.session_made = !self.session_held;
+        self.session_kept = self.journal.noted & HELD != 0 || !self.journal.session_known;
+        self.journal.earlier = true;
+    }
+
+    /// Judges one operation by the records it has. True: it is open in the session on the server.
+    fn put_in_place(
+        &mut self,
+        tables: &mut Tables<'_>,
+        index: u32,
+        entry: Entry,
+        session: u32,
+        lists: &mut Lists,
+    ) -> bool {
+        let Some(slot) = tables.slots.get_mut(index as usize) else { return false };
+        let (record, mark) = (entry.has(PUT_GIVEN), entry.has(MARK_GIVEN));
+        let current = mark && slot.epoch == session;
+        slot.epoch = self.connection.epoch.wrapping_sub(1);
+        slot.touched = mark;
+        slot.was_touched = mark;
+        // As far as is known, all of it was provided.
+        slot.complete = slot.sourced && mark;
+        if !current {
+            slot.packet_id = None;
+        }
+        let policy = self.config.on_session_lost;
+        let over = match (record, mark) {
+            (true, true) if !current && policy == SessionLost::Fail => Some(Ending::Lost),
+            (true, true) if !current && policy == SessionLost::Drop => Some(Ending::Dropped),
+            (false, true) if !current && slot.qos == Qos::ExactlyOnce => Some(match policy {
+                SessionLost::Republish => Ending::Unknown,
+                SessionLost::Fail => Ending::Lost,
+                SessionLost::Drop => Ending::Dropped,
+            }),
+            _ => None,
+        };
+        if let Some(ending) = over {
+            slot.packet_id = None;
+            slot.stage = Stage::Ended;
+            slot.ending = ending;
+            self.release_content(tables, index);
+            self.ops.ended.push_back(tables.slots, index);
+            return false;
+        }
+        match (record, slot.qos) {
+            (true, qos) if current => {
+                let first = qos == Qos::AtLeastOnce;
+                slot.stage = if first { Stage::AwaitPuback } else { Stage::AwaitPubrec };
+                lists.sent.push_back(tables.slots, index);
+            }
+            (true, _) if slot.kind == Kind::Subscribe && slot.told => {
+                slot.stage = Stage::Held;
+                lists.held.push_back(tables.slots, index);
+            }
+            (true, _) => {
+                slot.stage = Stage::Queued;
+                slot.told = false;
+                lists.queued.push_back(tables.slots, index);
+                if let Some(entry) = tables.journal.get_mut(index as usize) {
+                    entry.bits &= !MARK_STORED;
+                }
+            }
+            (false, Qos::ExactlyOnce) => {
+                slot.stage = Stage::AwaitPubcomp;
+                lists.release.push_back(tables.slots, index);
+                if let Some(entry) = tables.journal.get_mut(index as usize) {
+                    entry.bits |= RELEASED;
+                }
+            }
+            // QoS 1 without its record: its end was told before the record went.
+            (false, _) => {
+                slot.packet_id = None;
+                self.recycle(tables, index);
+                return false;
+            }
+        }
+        current
+    }
+}
+
+struct Lists {
+    sent: List,
+    queued: List,
+    release: List,
+    held: List,
+}
+
+impl Lists {
+    const fn new() -> Self {
+        Self { sent: List::new(), queued: List::new(), release: List::new(), held: List::new() }
+    }
+}
+
+/// A QoS above 0: nothing else is recorded.
+fn qos_of(head: &Head) -> Result<Qos, RestoreError> {
+    match head.qos() {
+        1 => Ok(Qos::AtLeastOnce),
+        2 => Ok(Qos::ExactlyOnce),
+        _ => Err(RestoreError::Invalid),
+    }
+}
+
+/// Whether the content is what `publish`, `subscribe` or `unsubscribe` would have accepted.
+fn check_content(parsed: &Parsed<'_>) -> Result<Kind, RestoreError> {
+    let head = &parsed.head;
+    let (topic, properties) =
+        parsed.content.split_at_checked(head.topic_len.into()).ok_or(RestoreError::Invalid)?;
+    let stored = Properties::Encoded(EncodedProperties::from_stored(properties));
+    let count = usize::from(head.filters);
+    let (kind, place, valid) = match head.kind {
+        RecordKind::Publish => {
+            let topic = core::str::from_utf8(topic).ok().and_then(|topic| TopicName::new(topic).ok());
+            (Kind::Publish, PropertyPlace::Publish, topic.is_some() && count == 0)
+        }
+        RecordKind::Subscribe => {
+            let filters = Subscriptions::from_stored(parsed.payload);
+            let whole = are_filters(filters.iter().map(|item| item.filter), 3, parsed.payload.len(), count);
+            (Kind::Subscribe, PropertyPlace::Subscribe, topic.is_empty() && whole)
+        }
+        _ => {
+            let filters = TopicFilters::from_stored(parsed.payload);
+            let whole = are_filters(filters.iter(), 2, parsed.payload.len(), count);
+            (Kind::Unsubscribe, PropertyPlace::Unsubscribe, topic.is_empty() && whole)
+        }
+    };
+    // Reading stops at the first that is not one: all bytes must be of properties that may be there.
+    let mut len = 0usize;
+    let mut kept = true;
+    for property in stored.iter() {
+        len = len.saturating_add(property.encoded_len());
+        kept &= kind != Kind::Publish || is_kept(&property);
+    }
+    let whole = kept && len == properties.len();
+    let mortal = head.expires.min(head.wire_expires) != u64::MAX;
+    let sourced = head.flags & SOURCED != 0;
+    let valid =
+        valid && !(sourced && kind != Kind::Publish) && head.payload_len <= crate::limits::LONGEST_PACKET;
+    if valid && whole && stored.check(place).is_ok() && !(mortal && kind != Kind::Publish) {
+        Ok(kind)
+    } else {
+        Err(RestoreError::Invalid)
+    }
+}
+
+/// Whether these are `count` filters of `len` bytes in all, each with `beside` bytes beside its text.
+fn are_filters<'a>(
+    filters: impl Iterator<Item = TopicFilter<'a>>,
+    beside: usize,
+    len: usize,
+    count: usize,
+) -> bool {
+    let mut found = (0usize, 0usize);
+    for filter in filters {
+        if TopicFilter::new(filter.as_str()).is_err() {
+            return false;
+        }
+        found =
+            (found.0.saturating_add(1), found.1.saturating_add(filter.as_str().len()).saturating_add(beside));
+    }
+    count != 0 && found == (count, len)
+}
+
+/// Whether a kept PUBLISH may have this property.
+fn is_kept(property: &Property<'_>) -> bool {
+    !matches!(
+        property,
+        Property::TopicAlias(_) | Property::MessageExpiryInterval(_) | Property::SubscriptionIdentifier(_)
+    )
+}
+
+const _: () = assert!(Instant::NEVER.as_micros() == u64::MAX, "a record says \"for ever\" the same way");
