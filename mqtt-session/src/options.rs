@@ -109,8 +109,8 @@ pub struct Message<'a> {
     /// also told to the server, less the time spent waiting here ([MQTT-3.3.2-6] asks this of
     /// servers); on 3.x it acts as a time to live. Default: never.
     pub ttl: Option<Duration>,
-    /// Latest value: a message with a key takes the place of one with the same key that still waits
-    /// whole, which ends as `Outcome::Dropped`. Looked for among all that wait: O(queue). Default:
+    /// Latest value: a message with a key takes the place of every one with the same key that still
+    /// waits whole, which ends as `Outcome::Dropped`. Looked for among all that wait: O(queue). Default:
     /// none.
     pub key: Option<NonZeroU64>,
     /// The caller's own mark, given back in `Event::Done`. Default 0.

@@ -226,7 +226,7 @@ impl Core {
                 return Err(PublishError::RetainNotSupported);
             }
         }
-        if let Some(older) = message.key.and_then(|key| self.older_value(tables, key)) {
+        while let Some(older) = message.key.and_then(|key| self.older_value(tables, key)) {
             self.replace(tables, older, cost)?;
         }
         if self.room_for(cost).is_ok() {
