@@ -60,8 +60,11 @@ fn config(seed: u64, random: &mut Random) -> Config {
     config.ack_timeout = random.one_in(3).then_some(Duration::from_secs(3));
     config.suspect.end = random.one_in(2);
     config.on_session_lost = [SessionLost::Republish, SessionLost::Fail, SessionLost::Drop][random.below(3)];
-    config.durability =
-        [Durability::Off, Durability::Off, Durability::Async, Durability::BeforeSend][random.below(4)];
+    config.durability = match random.below(5) {
+        0 => Durability::Async,
+        1 => Durability::BeforeSend,
+        _ => Durability::Off,
+    };
     config.when_not_stored = if random.one_in(2) { WhenNotStored::End } else { WhenNotStored::Send };
     config
 }
@@ -460,7 +463,7 @@ fn a_thousand_seeds_with_cuts_give_identical_bytes_events_and_deadlines_on_both_
         "{SEEDS} seeds: {lines} lines compared, {cuts} cuts, {crashes} crashes, {messages} messages received"
     );
     assert!(cuts > 1_000 && messages > 1_000, "the run did what it is for: {cuts} cuts, {messages} messages");
-    assert!(provided > 500, "the run did what it is for: {provided} payloads provided to the end");
+    assert!(provided > 400, "the run did what it is for: {provided} payloads provided to the end");
     assert!(chunked > 200, "the run did what it is for: {chunked} messages in chunks");
     assert!(crashes > 500, "the run did what it is for: {crashes} crashes");
 }
