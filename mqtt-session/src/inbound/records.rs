@@ -146,9 +146,10 @@ impl Exchanges {
         Some(key)
     }
 
-    /// Whether a full table would have room once the journal has taken what it was given.
+    /// Whether a full table would have room once the journal has taken what it was given, and the answers
+    /// for it are sent.
     pub(crate) const fn is_clogged(&self, bound: u32) -> bool {
-        self.open >= bound && self.kept.leaving.len() != 0
+        self.open >= bound && (self.kept.leaving.len() != 0 || self.kept.gone.len() != 0)
     }
 
     /// The journal has answered for a record.
