@@ -1,7 +1,7 @@
 //! Times of the engine: a message from `publish` until it is complete, or from the network until its
 //! acknowledgement has left. `cargo bench -p mqtt-session` prints nanoseconds, best and median of many
 //! rounds, all cases in turn; `-- CASE N` runs one case N times and prints nothing, for counting
-//! instructions under callgrind; `-- --list` names the cases.
+//! instructions under callgrind; `-- --list` names the cases, each behind the number of messages it runs at a time.
 
 use core::hint::black_box;
 use std::time::Instant as Clock;
@@ -12,19 +12,22 @@ use mqtt_session::proto::{
 };
 use mqtt_session::{Config, ConnectOptions, FixedSession, HeapSession, Instant, Message, Session, Storage};
 
-type Case = (String, Box<dyn FnMut()>);
+/// A name, messages in one run, and the run.
+type Case = (String, u16, Box<dyn FnMut()>);
 
-/// Messages handed out before they are answered: what one write carries.
-const BATCH: usize = 100;
+/// Messages handed out before they are answered, unless a case says otherwise: what one write carries.
+const BATCH: u16 = 100;
 
-fn config() -> Config {
+/// Limits for `window` messages in flight.
+fn config(window: u16) -> Config {
+    let entries = window.checked_next_power_of_two().unwrap_or(u16::MAX);
     let mut config = Config::new(1);
-    config.max_in_flight = 128;
-    config.max_in_flight_qos2_v3 = 128;
-    config.max_operations = 128;
-    config.receive_maximum = 128;
-    config.queue_bytes = 32 * 1024;
-    config.wire_bytes = 32 * 1024;
+    config.max_in_flight = entries;
+    config.max_in_flight_qos2_v3 = entries;
+    config.max_operations = u32::from(entries);
+    config.receive_maximum = entries;
+    config.queue_bytes = 256 * usize::from(entries);
+    config.wire_bytes = 256 * usize::from(entries);
     config
 }
 
@@ -65,9 +68,9 @@ fn give<S: Storage>(session: &mut Session<S>, mut input: &[u8]) -> u32 {
     events
 }
 
-/// The acknowledgements of identifiers 1..=128, one after another, as the server sends them.
-fn answers<P: Encode>(version: Version, answer: impl Fn(PacketId) -> P) -> Vec<Vec<u8>> {
-    (1..=128)
+/// The acknowledgements of all identifiers, one after another, as the server sends them.
+fn answers<P: Encode>(version: Version, window: u16, answer: impl Fn(PacketId) -> P) -> Vec<Vec<u8>> {
+    (1..=config(window).max_in_flight)
         .map(|id| {
             let mut bytes = vec![0; 8];
             let len = answer(PacketId::new(id).unwrap()).encode(version, &mut bytes).unwrap();
@@ -77,48 +80,54 @@ fn answers<P: Encode>(version: Version, answer: impl Fn(PacketId) -> P) -> Vec<V
         .collect()
 }
 
-/// The answers to the `BATCH` identifiers that follow `from` in turn.
-fn turn(all: &[Vec<u8>], from: usize, out: &mut Vec<u8>) {
+/// The answers to the `window` identifiers that follow `from` in turn.
+fn turn(all: &[Vec<u8>], from: usize, window: u16, out: &mut Vec<u8>) {
     out.clear();
-    for step in 0..BATCH {
+    for step in 0..usize::from(window) {
         out.extend_from_slice(&all[(from + step) % all.len()]);
     }
 }
 
-fn outgoing<S: Storage + 'static>(session: Session<S>, qos: Qos, version: Version) -> Box<dyn FnMut()> {
+fn outgoing<S: Storage + 'static>(
+    session: Session<S>,
+    qos: Qos,
+    version: Version,
+    window: u16,
+) -> Box<dyn FnMut()> {
     let mut session = connected(session, version);
     let payload = [7u8; 64];
-    let (pubacks, pubrecs, pubcomps) =
-        (answers(version, Puback::new), answers(version, Pubrec::new), answers(version, Pubcomp::new));
-    let (mut next, mut input) = (0, Vec::with_capacity(1024));
+    let pubacks = answers(version, window, Puback::new);
+    let pubrecs = answers(version, window, Pubrec::new);
+    let pubcomps = answers(version, window, Pubcomp::new);
+    let (mut next, mut input) = (0, Vec::with_capacity(4 * usize::from(window)));
     Box::new(move || {
         let message = Message::new(TopicName::new("bench/device/state").unwrap()).qos(qos);
-        for _ in 0..BATCH {
+        for _ in 0..window {
             black_box(session.publish(black_box(&message), payload.as_slice().into()).is_ok());
         }
         take(&mut session);
         match qos {
             Qos::AtMostOnce => {}
             Qos::AtLeastOnce => {
-                turn(&pubacks, next, &mut input);
-                assert_eq!(give(&mut session, &input), BATCH as u32);
+                turn(&pubacks, next, window, &mut input);
+                assert_eq!(give(&mut session, &input), u32::from(window));
             }
             Qos::ExactlyOnce => {
-                turn(&pubrecs, next, &mut input);
+                turn(&pubrecs, next, window, &mut input);
                 give(&mut session, &input);
                 take(&mut session);
-                turn(&pubcomps, next, &mut input);
-                assert_eq!(give(&mut session, &input), BATCH as u32);
+                turn(&pubcomps, next, window, &mut input);
+                assert_eq!(give(&mut session, &input), u32::from(window));
             }
         }
-        next += BATCH;
+        next += usize::from(window);
     })
 }
 
 fn incoming<S: Storage + 'static>(session: Session<S>, qos: Qos, version: Version) -> Box<dyn FnMut()> {
     let mut session = connected(session, version);
     let (mut messages, mut releases) = (Vec::new(), Vec::new());
-    for id in 1..=BATCH as u16 {
+    for id in 1..=BATCH {
         let id = PacketId::new(id).unwrap();
         let mut publish = Publish::new(TopicName::new("bench/device/state").unwrap(), &[7; 64]);
         publish.qos = qos;
@@ -130,7 +139,7 @@ fn incoming<S: Storage + 'static>(session: Session<S>, qos: Qos, version: Versio
         releases.extend_from_slice(&bytes[..len]);
     }
     Box::new(move || {
-        assert_eq!(give(&mut session, &messages), BATCH as u32);
+        assert_eq!(give(&mut session, &messages), u32::from(BATCH));
         take(&mut session);
         if qos == Qos::ExactlyOnce {
             give(&mut session, &releases);
@@ -141,15 +150,22 @@ fn incoming<S: Storage + 'static>(session: Session<S>, qos: Qos, version: Versio
 
 fn cases() -> Vec<Case> {
     let mut all: Vec<Case> = Vec::new();
+    let heap = || HeapSession::new(config(BATCH));
+    let fixed = || FixedSession::<Box<[u8]>, 128, 128>::new(vec![0; 64 * 1024].into(), config(BATCH));
     for version in [Version::V5, Version::V3_1_1] {
         for qos in [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce] {
-            let heap = || HeapSession::new(config());
-            let fixed = || FixedSession::<Box<[u8]>, 128, 128>::new(vec![0; 64 * 1024].into(), config());
             let name = |way: &str, storage: &str| format!("{way} QoS {} {version:?} {storage}", qos as u8);
-            all.push((name("outgoing", "heap"), outgoing(heap(), qos, version)));
-            all.push((name("outgoing", "fixed"), outgoing(fixed(), qos, version)));
-            all.push((name("incoming", "heap"), incoming(heap(), qos, version)));
-            all.push((name("incoming", "fixed"), incoming(fixed(), qos, version)));
+            all.push((name("outgoing", "heap"), BATCH, outgoing(heap(), qos, version, BATCH)));
+            all.push((name("outgoing", "fixed"), BATCH, outgoing(fixed(), qos, version, BATCH)));
+            all.push((name("incoming", "heap"), BATCH, incoming(heap(), qos, version)));
+            all.push((name("incoming", "fixed"), BATCH, incoming(fixed(), qos, version)));
+        }
+    }
+    for window in [10, 1_000, 60_000] {
+        for qos in [Qos::AtLeastOnce, Qos::ExactlyOnce] {
+            let name = format!("outgoing QoS {} V5 heap, {window} in flight", qos as u8);
+            let session = HeapSession::new(config(window));
+            all.push((name, window, outgoing(session, qos, Version::V5, window)));
         }
     }
     all
@@ -159,9 +175,11 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let mut cases = cases();
     match &arguments[..] {
-        [argument] if argument == "--list" => cases.iter().for_each(|(name, _)| println!("{name}")),
+        [argument] if argument == "--list" => {
+            cases.iter().for_each(|(name, messages, _)| println!("{messages} {name}"))
+        }
         [case, times] => {
-            let (_, run) = &mut cases[case.parse::<usize>().expect("the number of a case")];
+            let (_, _, run) = &mut cases[case.parse::<usize>().expect("the number of a case")];
             for _ in 0..times.parse().expect("a number of times") {
                 run();
             }
@@ -173,19 +191,20 @@ fn main() {
 /// Interleaved, so that a change of the machine's speed meets every case.
 fn time(cases: &mut [Case]) {
     const ROUNDS: usize = 51;
-    const TURNS: u32 = 100;
+    const MESSAGES: u32 = 10_000;
     let mut times = vec![Vec::with_capacity(ROUNDS); cases.len()];
     for _ in 0..ROUNDS {
-        for ((_, run), times) in cases.iter_mut().zip(&mut times) {
+        for ((_, window, run), times) in cases.iter_mut().zip(&mut times) {
+            let turns = (MESSAGES / u32::from(*window)).max(1);
             let begin = Clock::now();
-            for _ in 0..TURNS {
+            for _ in 0..turns {
                 run();
             }
-            times.push(begin.elapsed().as_nanos() as f64 / f64::from(TURNS) / BATCH as f64);
+            times.push(begin.elapsed().as_nanos() as f64 / f64::from(turns * u32::from(*window)));
         }
     }
     println!("{:<40} {:>8} {:>8}", "ns a message", "best", "median");
-    for ((name, _), times) in cases.iter().zip(&mut times) {
+    for ((name, ..), times) in cases.iter().zip(&mut times) {
         times.sort_by(f64::total_cmp);
         println!("{name:<40} {:>8.1} {:>8.1}", times[0], times[ROUNDS / 2]);
     }
