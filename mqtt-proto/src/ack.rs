@@ -53,12 +53,59 @@ macro_rules! kinds {
 
 kinds! {
     /// The answer to a PUBLISH of QoS 1.
+    ///
+    /// ```
+    /// use mqtt_proto::{Encode, PacketId, Peer, Properties, Puback, ReasonCode, Version};
+    ///
+    /// let id = PacketId::new(10).unwrap();
+    /// let puback = Puback::with(id, ReasonCode::NoMatchingSubscribers, Properties::EMPTY);
+    /// let mut buffer = [0; 8];
+    /// let len = puback.encode(Version::V5, &mut buffer)?;
+    /// assert_eq!(buffer[..len], [0x40, 0x03, 0x00, 0x0A, 0x10]);
+    /// assert_eq!(Puback::decode(&buffer[..len], Version::V5, Peer::Server)?, puback);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     Puback PubackKind 0x40 allowed_first;
     /// The first answer to a PUBLISH of QoS 2.
+    ///
+    /// ```
+    /// use mqtt_proto::{Encode, PacketId, Peer, Properties, Property, Pubrec, ReasonCode, Version};
+    ///
+    /// let why = [Property::ReasonString("full")];
+    /// let id = PacketId::new(10).unwrap();
+    /// let pubrec = Pubrec::with(id, ReasonCode::QuotaExceeded, Properties::List(&why));
+    /// let mut buffer = [0; 16];
+    /// let len = pubrec.encode(Version::V5, &mut buffer)?;
+    /// assert_eq!(&buffer[..len], b"\x50\x0B\x00\x0A\x97\x07\x1F\x00\x04full");
+    /// let read = Pubrec::decode(&buffer[..len], Version::V5, Peer::Server)?;
+    /// assert!(read.reason_code.is_error());
+    /// assert_eq!(read.properties.reason_string(), Some("full"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     Pubrec PubrecKind 0x50 allowed_first;
     /// The answer to PUBREC.
+    ///
+    /// ```
+    /// use mqtt_proto::{Encode, PacketId, Peer, Pubrel, Version};
+    ///
+    /// let pubrel = Pubrel::new(PacketId::new(10).unwrap());
+    /// let mut buffer = [0; 4];
+    /// assert_eq!(pubrel.encode(Version::V3_1_1, &mut buffer), Ok(4));
+    /// assert_eq!(buffer, [0x62, 0x02, 0x00, 0x0A]);
+    /// assert_eq!(Pubrel::decode(&buffer, Version::V3_1_1, Peer::Client)?, pubrel);
+    /// # Ok::<(), mqtt_proto::DecodeError>(())
+    /// ```
     Pubrel PubrelKind 0x62 allowed_second;
     /// The answer to PUBREL, the end of a QoS 2 exchange.
+    ///
+    /// ```
+    /// use mqtt_proto::{PacketId, Peer, Pubcomp, ReasonCode, Version};
+    ///
+    /// let pubcomp = Pubcomp::decode(&[0x70, 0x03, 0x00, 0x0A, 0x92], Version::V5, Peer::Server)?;
+    /// assert_eq!(pubcomp.packet_id, PacketId::new(10).unwrap());
+    /// assert_eq!(pubcomp.reason_code, ReasonCode::PacketIdentifierNotFound);
+    /// # Ok::<(), mqtt_proto::DecodeError>(())
+    /// ```
     Pubcomp PubcompKind 0x70 allowed_second;
 }
 

@@ -126,10 +126,16 @@ impl<'a> Publish<'a> {
         out: &mut [u8],
     ) -> Result<usize, EncodeError> {
         let size = self.measure(version, payload_len)?;
-        write_packet(out, size.whole.wrapping_sub(payload_len), self.first_byte(), size.remaining, |writer| {
-            self.write_head(version, size.properties, writer)?;
-            Some(())
-        })
+        write_packet(
+            out,
+            size.whole.wrapping_sub(payload_len),
+            first_byte(self.dup, self.qos, self.retain),
+            size.remaining,
+            |writer| {
+                self.write_head(version, size.properties, writer)?;
+                Some(())
+            },
+        )
     }
 
     /// How many bytes [`encode_head`](Self::encode_head) writes.
@@ -140,23 +146,11 @@ impl<'a> Publish<'a> {
         Ok(self.measure(version, payload_len)?.whole.wrapping_sub(payload_len))
     }
 
-    #[inline(always)]
-    fn first_byte(&self) -> u8 {
-        0x30 | u8::from(self.dup) << 3 | (self.qos as u8) << 1 | u8::from(self.retain)
-    }
-
     /// Refuses what may not be sent, and tells the sizes.
     #[inline(always)]
     fn measure(&self, version: Version, payload_len: usize) -> Result<Size, EncodeError> {
         let topic = self.topic.map_or(0, |topic| topic.as_str().len());
-        let mut head = topic.wrapping_add(2);
-        // [MQTT-2.2.1-2], [MQTT-2.2.1-3]
-        match (self.qos, self.packet_id) {
-            (Qos::AtMostOnce, None) if self.dup => return Err(EncodeError::DupAtQos0), // [MQTT-3.3.1-2]
-            (Qos::AtMostOnce, None) => {}
-            (Qos::AtLeastOnce | Qos::ExactlyOnce, Some(_)) => head = head.wrapping_add(2),
-            _ => return Err(EncodeError::PacketIdMismatch),
-        }
+        let mut head = topic.wrapping_add(2).wrapping_add(id_len(self.dup, self.qos, self.packet_id)?);
         let mut properties = 0;
         if version.has_properties() {
             properties = self.properties.checked_len(PropertyPlace::Publish)?;
@@ -193,6 +187,23 @@ struct Size {
     properties: usize,
 }
 
+/// The first byte of a PUBLISH.
+#[inline(always)]
+pub(crate) const fn first_byte(dup: bool, qos: Qos, retain: bool) -> u8 {
+    0x30 | (dup as u8) << 3 | (qos as u8) << 1 | retain as u8
+}
+
+/// How many bytes the packet identifier takes, or why the three do not go together.
+#[inline(always)]
+pub(crate) const fn id_len(dup: bool, qos: Qos, packet_id: Option<PacketId>) -> Result<usize, EncodeError> {
+    match (qos, packet_id) {
+        (Qos::AtMostOnce, None) if dup => Err(EncodeError::DupAtQos0), // [MQTT-3.3.1-2]
+        (Qos::AtMostOnce, None) => Ok(0),
+        (Qos::AtLeastOnce | Qos::ExactlyOnce, Some(_)) => Ok(2),
+        _ => Err(EncodeError::PacketIdMismatch), // [MQTT-2.2.1-2], [MQTT-2.2.1-3]
+    }
+}
+
 /// U-15, [MQTT-4.7.3-1]
 #[cold]
 #[inline(never)]
@@ -214,7 +225,7 @@ impl Encode for Publish<'_> {
     #[inline]
     fn encode(&self, version: Version, out: &mut [u8]) -> Result<usize, EncodeError> {
         let size = self.measure(version, self.payload.len())?;
-        write_packet(out, size.whole, self.first_byte(), size.remaining, |writer| {
+        write_packet(out, size.whole, first_byte(self.dup, self.qos, self.retain), size.remaining, |writer| {
             self.write_head(version, size.properties, writer)?;
             writer.put(self.payload)?;
             Some(())

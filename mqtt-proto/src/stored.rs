@@ -6,13 +6,14 @@ use core::num::NonZeroU16;
 use crate::error::EncodeError;
 use crate::properties::{EncodedProperties, section_len};
 use crate::property::PropertyId;
+use crate::publish::{first_byte, id_len};
 use crate::types::{PacketId, Qos, Version};
 use crate::wire::{packet_len, varint_len, write_packet};
 
 /// A PUBLISH whose topic, properties and payload were checked before, and lie somewhere as plain bytes.
 ///
-/// It writes what [`Publish`](crate::Publish) writes, but looks at lengths only: keep nothing in it that
-/// [`TopicName::new`](crate::TopicName::new) and [`Properties::check`](crate::Properties::check) did not allow. Two
+/// It writes what [`Publish`](crate::Publish) writes, but looks at the lengths of topic and properties only: keep nothing
+/// in it that [`TopicName::new`](crate::TopicName::new) and [`Properties::check`](crate::Properties::check) did not allow. Two
 /// properties are given apart, because they change from one hand-out to the next: the topic alias, which belongs to a
 /// connection, and the message expiry interval, which runs on.
 ///
@@ -69,12 +70,13 @@ impl<'a> StoredPublish<'a> {
         }
     }
 
-    /// Writes the head of a message whose payload has `payload_len` bytes, and behind it
-    /// [`payload`](Self::payload). Where that is less than `payload_len`, the rest is to follow from elsewhere. Returns
-    /// how many bytes were written.
+    /// Writes the head of a message whose payload has `payload_len` bytes, or as many as [`payload`](Self::payload) if
+    /// that is more, and behind it `payload`. Where that is less than `payload_len`, the rest is to follow from
+    /// elsewhere. Returns how many bytes were written.
     ///
     /// # Errors
-    /// When the packet is longer than a packet can be, or `out` is too short; nothing was written then.
+    /// When QoS, DUP and packet identifier do not go together, topic and alias are both missing, the packet is longer
+    /// than a packet can be, or `out` is too short; nothing was written then.
     #[inline]
     pub fn encode(&self, version: Version, payload_len: usize, out: &mut [u8]) -> Result<usize, EncodeError> {
         let topic = u16::try_from(self.topic.len()).map_err(|_| EncodeError::StringTooLong)?;
@@ -84,13 +86,15 @@ impl<'a> StoredPublish<'a> {
         // Lengths of slices: their sum does not overflow.
         let properties = alias.wrapping_add(expiry).wrapping_add(stored.len());
         let section = if version.has_properties() { section_len(properties) } else { 0 };
-        let fixed = if self.packet_id.is_some() { 4usize } else { 2 };
+        if topic == 0 && !(version.has_properties() && self.topic_alias.is_some()) {
+            return Err(EncodeError::MissingTopic);
+        }
+        let fixed = id_len(self.dup, self.qos, self.packet_id)?.wrapping_add(2);
         let head = fixed.wrapping_add(usize::from(topic)).wrapping_add(section);
-        let remaining = head.saturating_add(payload_len);
+        let remaining = head.saturating_add(payload_len.max(self.payload.len()));
         packet_len(remaining)?;
         let whole = head.wrapping_add(varint_len(remaining)).wrapping_add(self.payload.len()).wrapping_add(1);
-        let first = 0x30 | u8::from(self.dup) << 3 | (self.qos as u8) << 1 | u8::from(self.retain);
-        write_packet(out, whole, first, remaining, |writer| {
+        write_packet(out, whole, first_byte(self.dup, self.qos, self.retain), remaining, |writer| {
             writer.binary(self.topic)?;
             if let Some(id) = self.packet_id {
                 writer.u16(id.get())?;

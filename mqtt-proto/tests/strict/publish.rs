@@ -239,9 +239,41 @@ fn stored_parts_make_the_same_packet() {
             }
         }
     }
+    // A payload that is longer than was said is counted as it is.
+    let more = StoredPublish::new(b"a", b"hello");
+    let mut out = [0; 16];
+    for payload_len in 0..=5 {
+        assert_eq!(more.encode(V3_1_1, payload_len, &mut out), Ok(10));
+        assert_eq!(publish(accept(V3_1_1, Server, &out[..10])).payload, b"hello");
+    }
     let endless = StoredPublish::new(b"a", &[]).encode(V5, usize::MAX, &mut []);
     assert_eq!(endless, Err(EncodeError::PacketTooLong));
     let long = vec![b'a'; 65_536];
     let endless = StoredPublish::new(&long, &[]).encode(V5, 0, &mut []);
     assert_eq!(endless, Err(EncodeError::StringTooLong));
+}
+
+/// What does not go together is refused here too.
+#[test]
+fn stored_parts_that_do_not_go_together() {
+    let fine = StoredPublish::new(b"a", b"");
+    let mut out = [0xAA; 32];
+    let mut refused = |parts: StoredPublish<'_>, version, why| {
+        assert_eq!(parts.encode(version, 0, &mut out), Err(why));
+        assert_eq!(out, [0xAA; 32]);
+    };
+    for version in ALL {
+        refused(StoredPublish { dup: true, ..fine }, version, EncodeError::DupAtQos0);
+        refused(StoredPublish { packet_id: Some(id(1)), ..fine }, version, EncodeError::PacketIdMismatch);
+        for qos in [Qos::AtLeastOnce, Qos::ExactlyOnce] {
+            refused(StoredPublish { qos, ..fine }, version, EncodeError::PacketIdMismatch);
+        }
+        refused(StoredPublish { topic: b"", ..fine }, version, EncodeError::MissingTopic);
+    }
+    let alias = StoredPublish { topic: b"", topic_alias: core::num::NonZeroU16::new(7), ..fine };
+    for version in OLD {
+        refused(alias, version, EncodeError::MissingTopic);
+    }
+    assert_eq!(alias.encode(V5, 0, &mut out), Ok(8));
+    assert_eq!(out[..8], *b"\x30\x06\x00\x00\x03\x23\x00\x07");
 }
