@@ -14,6 +14,7 @@ fn accepted(session_present: bool) -> Connack<'static> {
     Connack { session_present, reason_code: ReasonCode::Success, properties: Default::default() }
 }
 
+// [3.1.1 MQTT-3.2.0-1], [5.0 MQTT-3.2.0-1]
 scenario!(s01_a_packet_before_connack_ends_the_connection, VERSIONS, |t| {
     for bytes in [&[0x40, 0x02, 0x00, 0x01][..], &[0x30, 0x04, 0x00, 0x02, b'i', b'n'], &[0xD0, 0x00]] {
         t.open();
@@ -32,13 +33,14 @@ scenario!(m02_a_huge_first_packet_is_refused_from_its_header, VERSIONS, |t| {
     t.expect_closing();
 });
 
-// [MQTT-3.2.0-2]
+// [5.0 MQTT-3.2.0-2]
 scenario!(s02_a_second_connack_ends_the_connection, VERSIONS, |t| {
     t.connect();
     t.send(accepted(false));
     t.refuses(ReasonCode::ProtocolError);
 });
 
+// [U-03]
 scenario!(s03_packets_only_a_client_sends_end_the_connection, VERSIONS, |t| {
     for packet_type in
         [PacketType::Subscribe, PacketType::Unsubscribe, PacketType::Pingreq, PacketType::Connect]
@@ -56,7 +58,7 @@ scenario!(s03_packets_only_a_client_sends_end_the_connection, VERSIONS, |t| {
     }
 });
 
-// [MQTT-3.2.2-2]
+// [3.1.1 MQTT-3.2.2-1], [5.0 MQTT-3.2.2-2]
 scenario!(s04_session_present_after_clean_start_ends_the_connection, [Version::V3_1_1, Version::V5], |t| {
     t.open();
     t.events();
@@ -64,7 +66,7 @@ scenario!(s04_session_present_after_clean_start_ends_the_connection, [Version::V
     t.refuses(ReasonCode::ProtocolError);
 });
 
-// [MQTT-3.2.2-4]
+// [3.1.1 MQTT-3.2.2-3], [5.0 MQTT-3.2.2-4]
 scenario!(s04_session_present_without_local_state_ends_the_connection, [Version::V3_1_1, Version::V5], |t| {
     t.options.clean_start = false;
     t.open();
@@ -73,21 +75,25 @@ scenario!(s04_session_present_without_local_state_ends_the_connection, [Version:
     t.refuses(ReasonCode::ProtocolError);
 });
 
+// [3.1.1 MQTT-3.2.2-2], [5.0 MQTT-3.1.2-5], [5.0 MQTT-3.2.2-3]
 scenario!(s04_session_present_with_state_of_an_earlier_run_is_taken, [Version::V3_1_1, Version::V5], |t| {
     t.options.clean_start = false;
     t.options.local_state = LocalState::Held;
     t.connect_with(true, &[]);
 });
 
+// [3.1.1 MQTT-3.2.2-4], [5.0 MQTT-3.2.2-6]
 scenario!(s04_session_present_with_an_error_is_malformed, [Version::V3_1_1, Version::V5], |t| {
     t.open();
     t.events();
     let bytes: &[u8] =
         if t.version() == Version::V5 { &[0x20, 0x03, 0x01, 0x87, 0x00] } else { &[0x20, 0x02, 0x01, 0x05] };
     t.send_bytes(bytes);
-    t.expect_closing();
+    let why = t.expect_closing();
+    assert!(matches!(why, Why::Malformed(_)), "not a refusal to be believed: {why:?}");
 });
 
+// [U-23], [U-25], [5.0 MQTT-4.3.3-11]
 scenario!(s05_unsolicited_pubrel_is_answered, VERSIONS, |t| {
     t.connect();
     t.send(Pubrel::new(id(9)));
@@ -98,6 +104,7 @@ scenario!(s05_unsolicited_pubrel_is_answered, VERSIONS, |t| {
     assert!(t.session.is_connected());
 });
 
+// [U-24], [U-25]
 scenario!(s05_unsolicited_pubrec_is_answered, VERSIONS, |t| {
     t.connect();
     t.send(Pubrec::new(id(9)));
@@ -108,6 +115,7 @@ scenario!(s05_unsolicited_pubrec_is_answered, VERSIONS, |t| {
     assert!(t.session.is_connected());
 });
 
+// [U-35]
 scenario!(s05_unsolicited_puback_and_pubcomp_are_counted_and_free_nothing, VERSIONS, |t| {
     t.connect();
     t.publish("a", Qos::AtLeastOnce, b"x");
@@ -217,6 +225,7 @@ fn subscribe<S: mqtt_session::Storage>(t: &mut common::Trace<S>, filters: &[&str
     token
 }
 
+// [3.1.1 MQTT-3.9.3-1], [5.0 MQTT-3.9.3-1], [5.0 MQTT-3.11.3-1], [3.1.1 MQTT-3.8.3-2]
 scenario!(subscriptions_are_granted_filter_by_filter, VERSIONS, |t| {
     t.connect();
     let token = subscribe(t, &["a/+", "b/#"]);
@@ -233,7 +242,7 @@ scenario!(subscriptions_are_granted_filter_by_filter, VERSIONS, |t| {
     t.done(token, want);
 });
 
-// [MQTT-3.8.4-6]
+// [3.1.1 MQTT-3.8.4-5], [5.0 MQTT-3.8.4-6]
 scenario!(s06_a_suback_with_the_wrong_number_of_codes_ends_the_connection, VERSIONS, |t| {
     for count in [1, 3] {
         t.connect();
@@ -253,6 +262,7 @@ scenario!(s06_a_suback_with_the_wrong_number_of_codes_ends_the_connection, VERSI
     }
 });
 
+// [3.1.1 MQTT-2.3.1-7], [5.0 MQTT-2.2.1-6], [3.1.1 MQTT-3.8.4-2], [5.0 MQTT-3.8.4-2], [U-35]
 scenario!(s06_a_suback_for_an_unknown_identifier_ends_the_connection, VERSIONS, |t| {
     t.connect();
     let codes = [ReasonCode::Success];
@@ -268,6 +278,7 @@ scenario!(s06_a_puback_never_completes_a_subscribe, VERSIONS, |t| {
     assert_eq!(t.session.pending(), 1);
 });
 
+// [3.1.1 MQTT-2.3.1-2], [5.0 MQTT-2.2.1-3], [5.0 MQTT-4.3.2-1]
 scenario!(
     s07_s08_identifiers_run_out_into_waiting_and_are_never_shared,
     VERSIONS,
@@ -301,6 +312,7 @@ scenario!(
     }
 );
 
+// [5.0 MQTT-4.13.2-1]
 scenario!(a_disconnect_from_the_server_is_told_with_its_reason, |t| {
     for (bytes, code) in [
         (&[0xE0, 0x00][..], ReasonCode::Success),
@@ -316,6 +328,7 @@ scenario!(a_disconnect_from_the_server_is_told_with_its_reason, |t| {
     }
 });
 
+// [5.0 MQTT-3.1.4-3]
 scenario!(a_client_taken_over_stops_and_says_so, |t| {
     t.connect();
     t.send(Disconnect { reason_code: ReasonCode::SessionTakenOver, properties: Default::default() });

@@ -65,6 +65,7 @@ scenario!(a_session_made_by_a_connect_that_timed_out_is_its_own, [Version::V3_1_
     );
 });
 
+// [U-30]
 scenario!(a_queued_subscribe_obeys_the_limits_that_connack_told, |t| {
     sub(t, "$share/g/a", Properties::EMPTY);
     sub(t, "a/#", Properties::EMPTY);
@@ -143,6 +144,7 @@ scenario!(an_unsubscribe_in_flight_on_3_1_is_not_undone_by_subscribing_again, [V
     assert_eq!(order.last(), Some(&10), "UNSUBSCRIBE must have the last word: {order:?}");
 });
 
+// [3.1.1 MQTT-3.1.2-6]
 scenario!(on_3_1_a_session_after_a_clean_one_is_a_new_one, [Version::V3_1, Version::V3_1_1], |t| {
     t.options.clean_start = true;
     t.connect();
@@ -425,6 +427,7 @@ scenario!(no_local_on_a_shared_subscription_is_refused, |t| {
     assert!(t.session.subscribe(&list, Properties::EMPTY).is_err(), "[MQTT-3.8.3-4]");
 });
 
+// [U-19]
 scenario!(stop_does_not_raise_a_session_expiry_of_0, |t| {
     t.connect();
     t.session.stop(Stop::now().properties(Properties::List(&[Property::SessionExpiryInterval(100)])));
@@ -519,6 +522,7 @@ scenario!(an_unsubscribe_is_possible_with_every_slot_held, VERSIONS, |t| {
     assert!(taken.is_ok(), "{taken:?}, and nothing will ever unblock it");
 });
 
+// [3.1.1 MQTT-3.1.3-2], [5.0 MQTT-3.1.3-2]
 scenario!(a_session_of_another_client_id_is_another_session, [Version::V3_1_1, Version::V5], |t| {
     t.options.clean_start = false;
     t.options.session_expiry = if t.version() == Version::V5 { 100 } else { 0 };
@@ -663,6 +667,7 @@ scenario!(two_subscription_identifiers_in_one_subscribe, |t| {
     assert!(taken.is_err(), "3.8.2.1.2: a protocol error to send it twice");
 });
 
+// [A4]
 scenario!(a_late_timeout_after_a_suspend_asks_before_it_closes, VERSIONS, |t| {
     t.options.keep_alive = 60;
     t.connect();

@@ -77,6 +77,7 @@ scenario!(dialling_has_a_deadline, VERSIONS, |t| {
     assert_eq!(t.closes_somehow(), Why::DialTimeout);
 });
 
+// [U-29]
 scenario!(connack_has_a_deadline, VERSIONS, |t| {
     t.open();
     t.after(Duration::from_millis(9_999));
@@ -85,6 +86,7 @@ scenario!(connack_has_a_deadline, VERSIONS, |t| {
     assert_eq!(t.closes_somehow(), Why::HandshakeTimeout);
 });
 
+// [3.1.1 MQTT-3.2.2-5], [5.0 MQTT-3.2.2-7], [5.0 MQTT-4.13.2-1]
 scenario!(a_refusal_that_will_not_change_stops_and_says_why, VERSIONS, |t| {
     t.open();
     t.events();
@@ -100,6 +102,7 @@ scenario!(a_refusal_that_will_not_change_stops_and_says_why, VERSIONS, |t| {
     assert_eq!(t.session.poll_timeout(), None);
 });
 
+// [5.0 MQTT-3.1.2-2]
 scenario!(a_3_1_1_refusal_of_5_0_says_that_the_version_is_not_spoken, |t| {
     t.open();
     t.events();
@@ -134,6 +137,7 @@ scenario!(a06_attempts_come_at_growing_random_deadlines, VERSIONS, |t| {
     assert!(longest > Duration::from_secs(10));
 });
 
+// [3.1.1 MQTT-3.1.4-2]
 scenario!(a07_the_backoff_resets_only_after_a_healthy_time, VERSIONS, |t| {
     for _ in 0..3 {
         t.connect();
@@ -177,6 +181,7 @@ scenario!(servers_are_tried_in_turn, VERSIONS, |c| { c.servers = 3 }, |t| {
     }
 });
 
+// [3.1.1 MQTT-3.1.2-23], [5.0 MQTT-3.1.2-20]
 scenario!(keep_alive_pings_when_nothing_is_sent_or_received, VERSIONS, |t| {
     t.options.keep_alive = 10;
     t.connect();
@@ -204,6 +209,7 @@ scenario!(keep_alive_pings_when_nothing_is_sent_or_received, VERSIONS, |t| {
     t.expect(Pingreq);
 });
 
+// [3.1.1 MQTT-3.12.4-1], [5.0 MQTT-3.12.4-1], [U-28]
 scenario!(a02_a_half_open_link_is_found_within_one_and_a_half_intervals, VERSIONS, |t| {
     t.options.keep_alive = 10;
     t.connect();
@@ -234,7 +240,7 @@ scenario!(one_ping_is_handed_out_however_long_the_transport_is_stuck, VERSIONS, 
     }
 });
 
-// [MQTT-3.1.2-21]
+// [5.0 MQTT-3.1.2-21], [5.0 MQTT-3.2.2-21]
 scenario!(the_servers_keep_alive_counts, |t| {
     t.options.keep_alive = 100;
     t.connect_with(false, &[Property::ServerKeepAlive(5)]);

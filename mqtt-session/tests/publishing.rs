@@ -19,6 +19,7 @@ fn again(publish: Publish<'_>) -> Publish<'_> {
     Publish { dup: true, ..publish }
 }
 
+// [3.1.1 MQTT-4.3.1-1], [5.0 MQTT-4.3.1-1]
 scenario!(qos_0_is_sent_and_not_reported, VERSIONS, |t| {
     t.connect();
     t.publish("a/b", Qos::AtMostOnce, b"x");
@@ -38,6 +39,7 @@ scenario!(qos_0_is_reported_once_its_last_byte_was_taken, VERSIONS, |c| { c.qos0
     t.done(token, "Sent");
 });
 
+// [3.1.1 MQTT-4.3.2-1], [5.0 MQTT-4.3.2-2], [5.0 MQTT-4.3.2-3]
 scenario!(qos_1_ends_with_puback, VERSIONS, |t| {
     t.connect();
     let token = t.publish("a", Qos::AtLeastOnce, b"x");
@@ -49,6 +51,7 @@ scenario!(qos_1_ends_with_puback, VERSIONS, |t| {
     assert_eq!(t.session.pending(), 0);
 });
 
+// [3.1.1 MQTT-4.3.3-1], [5.0 MQTT-4.3.3-2], [5.0 MQTT-4.3.3-4]
 scenario!(qos_2_ends_with_pubcomp, VERSIONS, |t| {
     t.connect();
     let token = t.publish("a", Qos::ExactlyOnce, b"x");
@@ -60,7 +63,8 @@ scenario!(qos_2_ends_with_pubcomp, VERSIONS, |t| {
     t.done(token, "Acked(Success)");
 });
 
-// [MQTT-4.3.3-4]: PUBREL follows a PUBREC below 0x80 only.
+// PUBREL follows a PUBREC below 0x80 only.
+// [5.0 MQTT-4.3.3-4], [5.0 MQTT-4.4.0-2]
 scenario!(s09_a_failed_pubrec_ends_the_message_and_frees_its_identifier, |t| {
     t.connect();
     let token = t.publish("a", Qos::ExactlyOnce, b"x");
@@ -81,6 +85,7 @@ scenario!(pubrec_without_subscribers_is_no_failure, |t| {
     t.done(token, "Acked(Success)");
 });
 
+// [5.0 MQTT-4.4.0-2]
 scenario!(a_refused_qos_1_message_says_why, |t| {
     t.connect();
     let token = t.publish("a", Qos::AtLeastOnce, b"x");
@@ -132,7 +137,8 @@ scenario!(properties_are_kept_and_a_topic_alias_never_is, |t| {
     t.expect(want);
 });
 
-// [MQTT-4.4.0-1], [MQTT-4.6.0-1], [MQTT-3.3.1-1]
+// [3.1.1 MQTT-4.4.0-1], [5.0 MQTT-4.4.0-1], [3.1.1 MQTT-4.6.0-1], [5.0 MQTT-4.6.0-1], [3.1.1 MQTT-3.3.1-1],
+// [5.0 MQTT-3.3.1-1], [3.1.1 MQTT-3.3.1-3], [5.0 MQTT-3.3.1-3]
 scenario!(s12_a_resume_sends_again_in_order_with_dup_only_on_what_was_sent, VERSIONS, |t| {
     t.options.clean_start = false;
     t.connect();
@@ -153,7 +159,8 @@ scenario!(s12_a_resume_sends_again_in_order_with_dup_only_on_what_was_sent, VERS
     t.expect_silence();
 });
 
-// [MQTT-4.3.3-6]: after PUBREC the message itself is never sent again.
+// After PUBREC the message itself is never sent again.
+// [3.1.1 MQTT-4.3.3-1], [5.0 MQTT-4.3.3-3], [5.0 MQTT-4.3.3-5], [5.0 MQTT-4.3.3-6]
 scenario!(publish_is_never_repeated_after_pubrec, VERSIONS, |t| {
     t.options.clean_start = false;
     t.connect();
@@ -179,7 +186,7 @@ scenario!(publish_is_never_repeated_after_pubrec, VERSIONS, |t| {
     t.done(second, "Acked(Success)");
 });
 
-// [MQTT-4.6.0-4]
+// [3.1.1 MQTT-4.6.0-4], [5.0 MQTT-4.6.0-4]
 scenario!(pubrels_leave_in_the_order_of_the_pubrecs, VERSIONS, |t| {
     t.options.clean_start = false;
     t.connect();
@@ -201,7 +208,7 @@ scenario!(pubrels_leave_in_the_order_of_the_pubrecs, VERSIONS, |t| {
     t.expect_silence();
 });
 
-// [MQTT-3.3.4-9]
+// [5.0 MQTT-3.3.4-7], [5.0 MQTT-4.9.0-2]
 scenario!(the_servers_receive_maximum_paces_publishing, |t| {
     t.connect_with(false, &[Property::ReceiveMaximum(2)]);
     for payload in [b"1", b"2", b"3", b"4"] {
@@ -223,6 +230,7 @@ scenario!(the_servers_receive_maximum_paces_publishing, |t| {
     t.expect(publish("a", Qos::ExactlyOnce, 4, b"4"));
 });
 
+// [5.0 MQTT-4.9.0-1], [5.0 MQTT-4.9.0-3]
 scenario!(s11_a_resume_is_paced_by_the_new_receive_maximum_and_pubrel_is_not, |t| {
     t.options.clean_start = false;
     t.connect();
@@ -258,6 +266,7 @@ scenario!(the_own_cap_paces_where_the_server_has_none, VERSIONS, |c| { c.max_in_
     t.expect(publish("a", Qos::AtLeastOnce, 1, b"2"));
 });
 
+// [5.0 MQTT-3.2.2-5]
 scenario!(a_lost_session_republishes_what_was_not_acknowledged, VERSIONS, |t| {
     t.options.clean_start = false;
     t.connect();
@@ -321,6 +330,7 @@ scenario!(
     }
 );
 
+// [M8]
 scenario!(a_full_queue_hands_the_payload_back_and_tells_when_there_is_room, VERSIONS, |t| {
     t.connect();
     let mut accepted = 0u16;
@@ -346,6 +356,7 @@ scenario!(a_full_queue_hands_the_payload_back_and_tells_when_there_is_room, VERS
     t.see_nothing();
 });
 
+// [M8]
 scenario!(unblocked_waits_for_room_for_the_size_that_was_refused, VERSIONS, |t| {
     t.connect();
     let message = Message::new(TopicName::new("a").unwrap()).qos(Qos::AtLeastOnce);
@@ -371,6 +382,7 @@ scenario!(what_can_never_fit_is_refused_at_once, VERSIONS, |t| {
     assert!(matches!(refused, Err(PublishError::TooLarge { allowed: 1024, .. })), "{refused:?}");
 });
 
+// [5.0 MQTT-3.2.2-9], [5.0 MQTT-3.2.2-11], [5.0 MQTT-3.2.2-14], [5.0 MQTT-3.2.2-15]
 scenario!(s16_server_limits_are_kept_before_sending, |t| {
     t.connect_with(
         false,
@@ -401,6 +413,7 @@ scenario!(s16_server_limits_are_kept_before_sending, |t| {
     t.expect_silence();
 });
 
+// [5.0 MQTT-3.2.2-11], [5.0 MQTT-3.2.2-15], [S16]
 scenario!(limits_that_come_with_a_later_connack_end_what_they_rule_out, |t| {
     t.options.clean_start = false;
     t.connect();

@@ -61,6 +61,7 @@ scenario!(what_expired_while_connecting_is_not_sent, VERSIONS, |t| {
     assert_eq!(sent(t), Vec::<Vec<u8>>::new());
 });
 
+// [5.0 MQTT-4.3.3-7]
 scenario!(what_was_sent_does_not_expire_and_leaves_again_on_a_resume, VERSIONS, |t| {
     t.options.clean_start = false;
     t.connect();

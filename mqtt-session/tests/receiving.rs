@@ -25,6 +25,8 @@ fn see_message<S: Storage>(t: &mut Trace<S>, want: &[u8]) -> Option<AckToken> {
     }
 }
 
+// [3.1.1 MQTT-3.3.4-1], [5.0 MQTT-3.3.4-1], [3.1.1 MQTT-2.3.1-6], [3.1.1 MQTT-4.3.2-2], [5.0 MQTT-2.2.1-5],
+// [5.0 MQTT-4.3.2-4], [5.0 MQTT-4.3.3-8], [5.0 MQTT-4.3.3-11]
 scenario!(each_quality_of_service_is_answered_in_its_way, VERSIONS, |t| {
     t.connect();
     t.send(message(Qos::AtMostOnce, 0, b"0"));
@@ -41,7 +43,7 @@ scenario!(each_quality_of_service_is_answered_in_its_way, VERSIONS, |t| {
     t.see_nothing();
 });
 
-// [MQTT-4.3.3-10]
+// [3.1.1 MQTT-4.3.3-2], [5.0 MQTT-4.3.3-10], [5.0 MQTT-4.3.3-12]
 scenario!(m04_a_qos_2_duplicate_is_answered_every_time_and_delivered_once, VERSIONS, |t| {
     t.connect();
     t.send(message(Qos::ExactlyOnce, 8, b"2"));
@@ -95,6 +97,7 @@ scenario!(a_new_session_forgets_inbound_exchanges, VERSIONS, |t| {
     see_message(t, b"new");
 });
 
+// [3.1.1 MQTT-4.6.0-2], [5.0 MQTT-4.6.0-2]
 scenario!(
     s14_manual_acknowledgements_come_in_any_order_and_leave_in_the_order_of_arrival,
     VERSIONS,
@@ -121,6 +124,7 @@ scenario!(
     }
 );
 
+// [5.0 MQTT-4.3.3-9]
 scenario!(
     a_refusing_acknowledgement_ends_a_qos_2_exchange,
     [Version::V5],
@@ -202,6 +206,7 @@ scenario!(
     }
 );
 
+// [5.0 MQTT-3.3.4-9], [U-26], [3.1.1 MQTT-4.8.0-2]
 scenario!(s10_m03_more_unacknowledged_messages_than_receive_maximum_end_the_connection, VERSIONS, |t| {
     t.connect();
     for value in 1..=common::IN as u16 {
@@ -230,6 +235,7 @@ scenario!(m05_an_alias_that_was_not_allowed_ends_the_connection, |t| {
     t.refuses(ReasonCode::TopicAliasInvalid);
 });
 
+// [5.0 MQTT-3.1.2-24], [U-27]
 scenario!(
     m01_a_packet_over_the_own_limit_is_refused_from_its_header,
     VERSIONS,
@@ -284,7 +290,8 @@ scenario!(
     }
 );
 
-scenario!(c07_broken_bytes_end_the_connection_with_the_right_code, VERSIONS, |t| {
+// [U-32], [3.1.1 MQTT-4.8.0-1]
+scenario!(c13_broken_bytes_end_the_connection_with_the_right_code, VERSIONS, |t| {
     t.connect();
     // QoS 3
     t.send_bytes(&[0x36, 0x05, 0x00, 0x01, b'a', 0x00, 0x01]);

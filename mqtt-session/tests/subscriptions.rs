@@ -84,6 +84,7 @@ scenario!(on_3_1_which_cannot_tell_every_connection_subscribes_again, [Version::
     assert_eq!(answer(t, &[ONE]), owned(&[("a", Qos::AtLeastOnce)]));
 });
 
+// [3.1.1 MQTT-3.8.4-3], [5.0 MQTT-3.8.4-3]
 scenario!(a_later_subscribe_to_the_same_filter_takes_its_place, VERSIONS, |t| {
     t.connect();
     subscribe(t, &[("a", Qos::AtMostOnce), ("b", Qos::AtMostOnce)]);
@@ -98,6 +99,7 @@ scenario!(a_later_subscribe_to_the_same_filter_takes_its_place, VERSIONS, |t| {
     t.expect_silence();
 });
 
+// [3.1.1 MQTT-3.10.4-2], [5.0 MQTT-3.10.4-2]
 scenario!(what_was_unsubscribed_is_not_made_again, VERSIONS, |t| {
     t.connect();
     subscribe(t, &[("a", Qos::AtMostOnce), ("b", Qos::AtMostOnce)]);
