@@ -137,6 +137,11 @@ impl Slot {
         self.links.next()
     }
 
+    /// SUBSCRIBE or UNSUBSCRIBE.
+    pub(crate) fn is_request(&self) -> bool {
+        self.kind != Kind::Publish
+    }
+
     /// The topic and encoded properties in the arena.
     #[inline]
     pub(crate) fn head<'a>(&self, arena: &'a [u8]) -> (&'a [u8], EncodedProperties<'a>) {
@@ -197,6 +202,8 @@ pub(crate) struct Operations {
     pub(crate) cursor: u32,
     /// The first operation for which no identifier was put into the journal ahead of its turn.
     pub(crate) ahead: u32,
+    /// SUBSCRIBEs and UNSUBSCRIBEs in that order.
+    pub(crate) requests: u32,
     /// The first operation whose time to live has not begun to count.
     unstamped: u32,
     /// What may expire, and perhaps what was sent since.
@@ -225,6 +232,7 @@ impl Operations {
             order: List::new(),
             cursor: NONE,
             ahead: NONE,
+            requests: 0,
             unstamped: NONE,
             expiring: Soonest::new(),
             next_expiry: Instant::NEVER,
@@ -284,11 +292,45 @@ impl Operations {
         if self.ahead == NONE {
             self.ahead = index;
         }
+        let slot = slots.get(index as usize);
+        self.requests = self.requests.saturating_add(u32::from(slot.is_some_and(|slot| slot.is_request())));
         // It expires here no later than at the server.
-        let mortal = slots.get(index as usize).is_some_and(|slot| slot.expires != Instant::NEVER);
+        let mortal = slot.is_some_and(|slot| slot.expires != Instant::NEVER);
         if mortal && self.unstamped == NONE {
             self.unstamped = index;
         }
+    }
+
+    /// An operation behind the cursor was handed out: it is before it now.
+    #[cold]
+    pub(crate) fn overtook(&mut self, slots: &mut [Slot], index: u32) {
+        self.put_before(slots, index, self.cursor);
+    }
+
+    /// An operation was not sent after all: it goes behind those that were, which hold identifiers that it
+    /// may have to wait for. O(in flight) where it had overtaken some.
+    pub(crate) fn taken_back(&mut self, slots: &mut [Slot], index: u32) {
+        let holds = |slots: &[Slot], at: u32| {
+            slots.get(at as usize).is_some_and(|slot| slot.stage != Stage::Queued || slot.reserved)
+        };
+        let following = crate::list::next(slots, index);
+        let mut behind = following;
+        while holds(slots, behind) {
+            behind = crate::list::next(slots, behind);
+        }
+        if behind != following {
+            self.put_before(slots, index, behind);
+        }
+    }
+
+    fn put_before(&mut self, slots: &mut [Slot], index: u32, behind: u32) {
+        for at in [&mut self.unstamped, &mut self.ahead] {
+            if *at == index {
+                *at = crate::list::next(slots, index);
+            }
+        }
+        self.order.unlink(slots, index);
+        self.order.insert_before(slots, index, behind);
     }
 
     /// Whether a time to live waits for the time to be told.
@@ -367,6 +409,7 @@ impl Operations {
                 if self.ahead == index {
                     self.ahead = following;
                 }
+                self.requests = self.requests.saturating_sub(u32::from(slot.is_request()));
                 self.order.unlink(slots, index);
             }
         }
@@ -397,6 +440,7 @@ impl Operations {
                 slot.touched = false;
                 slot.told = true;
                 self.told = self.told.saturating_add(1);
+                self.requests = self.requests.saturating_add(1);
             }
             self.order.insert_before(slots, index, behind);
         }

@@ -741,3 +741,90 @@ scenario!(
         );
     }
 );
+
+scenario!(
+    a_subscribe_that_overtook_and_was_not_sent_waits_behind_what_holds_the_identifiers,
+    [Version::V5],
+    |c| { c.max_in_flight = 3 },
+    |t| {
+        t.options.clean_start = false;
+        t.options.session_expiry = 100;
+        t.connect();
+        t.publish("a", Qos::AtLeastOnce, b"1");
+        t.publish("a", Qos::AtLeastOnce, b"2");
+        assert_eq!(kinds(t), [3, 3]);
+        t.cut();
+        t.connect_with(true, &[Property::ReceiveMaximum(1)]);
+        assert_eq!(kinds(t), [3], "the second waits for quota");
+        t.writable = false;
+        sub(t, "f", Properties::EMPTY);
+        assert_eq!(t.session.outgoing(t.now).chunk()[0], 0x82, "SUBSCRIBE does not");
+        t.cut();
+        t.writable = true;
+        t.publish("a", Qos::AtLeastOnce, b"3");
+        t.resume();
+        assert_eq!(kinds(t), [3, 3, 8], "no byte of it was sent: it is behind both, and holds the third");
+        t.send(Puback::new(id(1)));
+        assert_eq!(kinds(t), [3]);
+    }
+);
+
+scenario!(
+    a_subscribe_that_overtook_and_was_lost_is_sent_again_in_its_place,
+    [Version::V5],
+    |c| { c.max_in_flight = 3 },
+    |t| {
+        t.options.clean_start = false;
+        t.options.session_expiry = 100;
+        t.connect_with(false, &[Property::ReceiveMaximum(1)]);
+        t.publish("a", Qos::AtLeastOnce, b"1");
+        t.publish("a", Qos::AtLeastOnce, b"2");
+        sub(t, "f", Properties::EMPTY);
+        assert_eq!(kinds(t), [3, 8]);
+        t.cut();
+        t.connect_with(true, &[Property::ReceiveMaximum(1)]);
+        assert_eq!(kinds(t), [3, 8]);
+        t.cut();
+        t.connect();
+        t.see(Seen::SessionLost { republished: 1, ended: 0 });
+        assert_eq!(kinds(t), [3, 8, 3]);
+    }
+);
+
+// [3.1.1 MQTT-3.8.4-1], [5.0 MQTT-3.8.4-1], [5.0 MQTT-3.10.4-4]
+scenario!(
+    a_request_without_an_answer_is_found_by_the_timeout_and_sent_again_with_its_identifier,
+    [Version::V3_1_1, Version::V5],
+    |c| { c.ack_timeout = Some(Duration::from_secs(5)) },
+    |t| {
+        t.options.clean_start = false;
+        t.options.keep_alive = 0;
+        t.connect();
+        for unsubscribe in [false, true] {
+            if unsubscribe {
+                t.session.unsubscribe(&[TopicFilter::new("f").unwrap()], Properties::EMPTY).unwrap();
+            } else {
+                sub(t, "f", Properties::EMPTY);
+            }
+            let first = t.next_frame().unwrap();
+            t.after(Duration::from_secs(4));
+            assert_eq!(t.command(), None);
+            t.after(Duration::from_secs(1));
+            assert_eq!(t.closes_somehow(), mqtt_session::Why::AckTimeout);
+            t.resume();
+            assert_eq!(t.next_frame().unwrap(), first);
+            let value = u16::from_be_bytes([first[2], first[3]]);
+            t.events();
+            if unsubscribe {
+                let v5 = t.version() == Version::V5;
+                t.send_bytes(if v5 { &[0xB0, 4, 0, 2, 0, 0] } else { &[0xB0, 2, 0, 2] });
+            } else {
+                let codes = ReasonCodes::from(&[ReasonCode::GrantedQos1][..]);
+                t.send(Suback { packet_id: id(value), properties: Properties::EMPTY, codes });
+            }
+            assert!(matches!(t.event(), Seen::Done { .. }));
+            t.after(Duration::from_secs(50));
+            assert!(t.session.is_connected());
+        }
+    }
+);

@@ -56,7 +56,7 @@ impl Core {
         }
     }
 
-    /// A publish that was handed out on this connection has left the order of acceptance.
+    /// An operation that was handed out on this connection has left the order of acceptance.
     pub(super) fn give_quota(&mut self, tables: &Tables<'_>, index: u32) {
         if let Some(slot) = tables.slots.get(index as usize) {
             self.free_quota(slot);
@@ -66,7 +66,12 @@ impl Core {
     #[inline]
     fn free_quota(&mut self, slot: &Slot) {
         let connection = &mut self.connection;
-        if slot.epoch == connection.epoch && matches!(slot.stage, Stage::AwaitPuback | Stage::AwaitPubrec) {
+        if slot.epoch != connection.epoch {
+            return;
+        }
+        if matches!(slot.stage, Stage::AwaitSuback | Stage::AwaitUnsuback) {
+            connection.requests = connection.requests.saturating_sub(1);
+        } else if matches!(slot.stage, Stage::AwaitPuback | Stage::AwaitPubrec) {
             connection.publishing = connection.publishing.saturating_sub(1);
             if slot.stage == Stage::AwaitPubrec {
                 connection.publishing_qos2 = connection.publishing_qos2.saturating_sub(1);

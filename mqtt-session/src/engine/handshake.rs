@@ -131,6 +131,10 @@ impl Core {
             0
         };
         let connect = self.connect(options, Properties::List(own.list()));
+        if options.version == Version::V3_1_1 && options.client_id.is_empty() && !connect.clean_start {
+            // [MQTT-3.1.3-7] of 3.1.1
+            return Err(StartError::Invalid(EncodeError::ClientIdNotValid));
+        }
         // The options' properties are encoded behind CONNECT first, and may lengthen its length field by 3.
         let room = connect
             .encoded_len(options.version)

@@ -95,7 +95,7 @@ impl Core {
             self.timers.set_pending(Timer::Partial, self.config.partial_timeout);
         }
         if let Some(timeout) = self.config.ack_timeout
-            && self.in_flight() != 0
+            && self.awaits_ack()
         {
             self.timers.set_pending(Timer::Ack, timeout);
         }

@@ -233,6 +233,7 @@ impl Core {
                     slot.stage = Stage::Queued;
                     self.ops.may_expire(tables.slots, at);
                 }
+                self.ops.taken_back(tables.slots, at);
             }
             at = before;
         }
@@ -365,7 +366,7 @@ impl Core {
                 Timer::Connack => self.close(Why::HandshakeTimeout, None),
                 Timer::Ping => self.close(Why::PingTimeout, None),
                 Timer::Partial => self.close(Why::PartialTimeout, None),
-                Timer::Ack if self.in_flight() != 0 => self.close(Why::AckTimeout, None),
+                Timer::Ack if self.awaits_ack() => self.close(Why::AckTimeout, None),
                 Timer::Ack => {}
                 Timer::Source => self.source_silent(tables),
                 Timer::Backoff => {

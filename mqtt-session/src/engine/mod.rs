@@ -12,6 +12,7 @@ mod lifecycle;
 mod persist;
 mod pump;
 mod receive;
+mod requests;
 mod restore;
 mod source;
 mod subscriptions;
@@ -79,6 +80,8 @@ struct Connection {
     publishing: u16,
     /// Of those, the ones at QoS 2.
     publishing_qos2: u16,
+    /// SUBSCRIBEs and UNSUBSCRIBEs handed out on this connection and not answered.
+    requests: u32,
     last_in: Instant,
     last_out: Instant,
     /// PINGREQ is to be handed out.
@@ -105,6 +108,7 @@ impl Connection {
             epoch,
             publishing: 0,
             publishing_qos2: 0,
+            requests: 0,
             last_in: now,
             last_out: now,
             ping_owed: false,

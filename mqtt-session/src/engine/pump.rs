@@ -1,4 +1,5 @@
-//! Handing out: owed acknowledgements and pings, then PUBRELs, then operations in order of acceptance.
+//! Handing out: owed acknowledgements and pings, then PUBRELs, then operations in order of acceptance; a
+//! SUBSCRIBE or UNSUBSCRIBE overtakes publishes that wait for quota.
 
 use mqtt_proto::{
     Disconnect, Encode, EncodeError, EncodedProperties, PacketId, Pingreq, Properties, Puback, Pubcomp,
@@ -197,7 +198,7 @@ impl Core {
     }
 
     /// Hands out the operation at the cursor.
-    fn pump_operation(&mut self, tables: &mut Tables<'_>, index: u32) -> Result<(), Stop> {
+    pub(super) fn pump_operation(&mut self, tables: &mut Tables<'_>, index: u32) -> Result<(), Stop> {
         if self.gates() && !self.may_leave(tables, index) {
             return Err(Stop::Pause);
         }
@@ -223,7 +224,7 @@ impl Core {
         let mut packet_id = known_id;
         if qos != Qos::AtMostOnce {
             if !self.has_quota(qos) {
-                return Err(Stop::Pause);
+                return self.overtake(tables);
             }
             if packet_id.is_none() {
                 packet_id = Some(self.next_id(tables.ids.len())?);
@@ -381,6 +382,8 @@ impl Core {
             Ok(len) => {
                 self.wire.written(len);
                 self.handed_out(tables, index, stage, (begins, self.wire.position()));
+                self.connection.requests = self.connection.requests.saturating_add(1);
+                self.await_ack();
                 Ok(())
             }
             Err(EncodeError::BufferTooSmall { needed }) => Err(self.no_room(tables.wire.len(), needed)),
@@ -430,7 +433,11 @@ impl Core {
         slot.end = ends;
         slot.touched = true;
         slot.epoch = self.connection.epoch;
-        self.ops.cursor = slot.next();
+        if index == self.ops.cursor {
+            self.ops.cursor = slot.next();
+        } else {
+            self.ops.overtook(tables.slots, index);
+        }
         if self.records() && stage.is_publish() {
             self.note_sent(tables, index);
         }

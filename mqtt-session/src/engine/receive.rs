@@ -491,7 +491,7 @@ impl Core {
         self.first_unacked = None;
         if self.config.ack_timeout.is_some() {
             self.timers.clear(Timer::Ack);
-            if self.in_flight() != 0 {
+            if self.awaits_ack() {
                 self.await_ack();
             }
         }

@@ -87,6 +87,7 @@ impl Core {
             if slot.told {
                 self.ops.told = self.ops.told.saturating_sub(1);
             }
+            self.give_quota(tables, index);
             self.release_id(tables, index);
             self.ops.unlink(tables.slots, index);
             if let Some(slot) = tables.slots.get_mut(index as usize) {

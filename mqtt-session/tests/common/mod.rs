@@ -61,6 +61,7 @@ pub enum Seen {
         qos: Qos,
         retain: bool,
         dup: bool,
+        properties: Vec<String>,
         ack: Option<AckToken>,
     },
     Start {
@@ -117,6 +118,7 @@ impl Seen {
                 qos: message.qos,
                 retain: message.retain,
                 dup: message.dup,
+                properties: message.properties.iter().map(|property| format!("{property:?}")).collect(),
                 ack: message.ack,
             },
             Event::Start { message, len } => Self::Start {

@@ -1,0 +1,31 @@
+//! SUBSCRIBE and UNSUBSCRIBE among the publishes: what a used-up quota must not hold back.
+
+use super::Core;
+use super::pump::Stop;
+use crate::list::next;
+use crate::storage::Tables;
+
+impl Core {
+    /// Whether the server owes an answer to something that was handed out on this connection.
+    pub(super) fn awaits_ack(&self) -> bool {
+        self.in_flight() != 0 || self.connection.requests != 0
+    }
+
+    /// The publish at the cursor waits for quota. A request behind it does not: it goes first.
+    /// [MQTT-3.3.4-8] O(1) where there is none, else O(distance), once for each that overtakes.
+    pub(super) fn overtake(&mut self, tables: &mut Tables<'_>) -> Result<(), Stop> {
+        // With an empty wire buffer there is room for it: nothing is looked for in vain.
+        let waiting = self.ops.requests > self.connection.requests;
+        if !waiting || !self.ids_left() || self.wire.pending() != 0 {
+            return Err(Stop::Pause);
+        }
+        let mut at = next(tables.slots, self.ops.cursor);
+        while let Some(slot) = tables.slots.get(at as usize) {
+            if slot.is_request() {
+                return self.pump_operation(tables, at);
+            }
+            at = next(tables.slots, at);
+        }
+        Err(Stop::Pause)
+    }
+}
