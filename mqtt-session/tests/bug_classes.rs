@@ -422,3 +422,29 @@ scenario!(
 });
 
 const NO_REASONS: Properties<'static> = Properties::List(&[Property::RequestProblemInformation(false)]);
+
+#[test]
+fn m07_a_flood_of_tiny_packets_costs_neither_memory_nor_more_than_its_bytes() {
+    let mut t = common::Trace::heap(common::config(), usize::MAX);
+    t.connect();
+    t.events();
+    // 10,000 PINGRESPs, then 10,000 empty messages: in one read, more than any driver gives at a time.
+    let pings = [0xD0, 0x00].repeat(10_000);
+    let messages = [0x30, 0x04, 0x00, 0x01, b'a', 0x00].repeat(10_000);
+    let mut told = 0u32;
+    let info = allocation_counter::measure(|| {
+        let mut input = &pings[..];
+        assert!(t.session.receive(&mut input, t.now).is_none());
+        assert!(input.is_empty());
+        // Each call tells one message and leaves the rest: the caller can stop wherever it wants.
+        let mut input = &messages[..];
+        while t.session.receive(&mut input, t.now).is_some() {
+            told += 1;
+            assert_eq!(input.len(), messages.len() - 6 * told as usize);
+        }
+    });
+    assert_eq!((told, info.count_total), (10_000, 0));
+    t.expect_silence();
+    assert!(t.session.is_connected());
+    assert_eq!(t.session.stats().bytes_kept, 0);
+}
