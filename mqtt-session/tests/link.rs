@@ -229,6 +229,33 @@ scenario!(a02_the_deadline_runs_although_the_ping_cannot_leave, VERSIONS, |t| {
     assert_eq!(t.closes_somehow(), Why::PingTimeout);
 });
 
+// [A2], [U-28]
+scenario!(a02_a_link_that_falls_silent_behind_a_blocked_transport_is_found, VERSIONS, |t| {
+    t.options.keep_alive = 10;
+    t.connect();
+    t.writable = false;
+    t.after(Duration::from_secs(10)); // PINGREQ is owed, and cannot leave
+    t.send(Publish::new(TopicName::new("in").unwrap(), b"the last word"));
+    t.after(Duration::from_millis(14_999));
+    assert_eq!(t.command(), None);
+    t.after(Duration::from_millis(1));
+    assert_eq!(t.closes_somehow(), Why::PingTimeout);
+});
+
+scenario!(one_ping_is_enough_for_both_directions, VERSIONS, |t| {
+    t.options.keep_alive = 1;
+    t.connect();
+    t.writable = false;
+    t.after(Duration::from_millis(1_200));
+    t.send(Publish::new(TopicName::new("in").unwrap(), b"x"));
+    t.after(Duration::from_secs(1));
+    t.publish("a", Qos::AtLeastOnce, b"x");
+    t.writable = true;
+    t.expect(Pingreq);
+    assert_eq!(t.next_frame().unwrap()[0], 0x32);
+    t.expect_silence();
+});
+
 scenario!(one_ping_is_handed_out_however_long_the_transport_is_stuck, VERSIONS, |t| {
     t.options.keep_alive = 10;
     t.connect();

@@ -11,21 +11,23 @@ impl Core {
     /// When the next PINGREQ falls due.
     pub(super) fn ping_due(&self) -> Option<Instant> {
         let interval = self.limits.keep_alive;
-        if self.link.state != State::Up || interval.is_zero() || self.connection.ping_owed {
+        if self.link.state != State::Up || interval.is_zero() {
             return None;
         }
-        // Nothing sent for the interval [MQTT-3.1.2-20], or nothing received: the link may be half open.
-        // While an answer is awaited, input is held back, or a payload is being provided, behind which a ping
-        // would have to wait, only the sending side counts.
         let connection = &self.connection;
         if self.is_mid_packet() && self.wire.is_empty() {
             // The source is waited for, not the link; a ping could not be sent.
             return None;
         }
-        let from = if connection.ping_open || connection.held || self.is_mid_packet() {
-            connection.last_out
-        } else {
-            connection.last_out.min(connection.last_in)
+        // Nothing sent for the interval [MQTT-3.1.2-20], unless a ping is owed already; or nothing received,
+        // so that the link may be half open, unless an answer is awaited, input is held back, or a payload is
+        // being provided, behind which a ping would have to wait.
+        let sent = (!connection.ping_owed).then_some(connection.last_out);
+        let asks = !connection.ping_open && !connection.held && !self.is_mid_packet();
+        let received = asks.then_some(connection.last_in);
+        let from = match (sent, received) {
+            (Some(sent), Some(received)) => sent.min(received),
+            (sent, received) => sent.or(received)?,
         };
         Some(from.after(interval))
     }

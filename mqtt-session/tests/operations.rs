@@ -1,0 +1,17 @@
+//! Drawn lists of operations: the invariants hold after each, on both storages alike. A failing list shrinks.
+
+mod drive;
+
+use proptest::prelude::*;
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn invariants_hold_after_every_operation_on_both_storages(
+        setup in any::<[u8; drive::SETUP]>(),
+        list in proptest::collection::vec(any::<[u8; 3]>(), 0..120),
+    ) {
+        drive::both(drive::Setup::new(setup), &list);
+    }
+}
