@@ -149,8 +149,12 @@ impl Config {
 /// | --- | --- | --- |
 /// | outgoing QoS 1 | at least once, if it was stored | at least once, from `Event::Durable` on |
 /// | outgoing QoS 2 | twice, if the crash came before its mark was stored | exactly once |
-/// | incoming QoS 2, `AckMode::Automatic` | never lost; again, marked `redelivered`, if the crash came before its identifier was stored | the same |
-/// | incoming QoS 2, `AckMode::Manual` | exactly once where the application commits (message, packet identifier) before it acknowledges | the same |
+/// | incoming QoS 2, `AckMode::Automatic` | as `BeforeSend`, but a message may be lost whose packet identifier is that of a record the crash kept from being deleted | never lost; again, marked `redelivered`, if the crash came before its identifier was stored |
+/// | incoming QoS 2, `AckMode::Manual` | the same | exactly once, where the application commits (message, packet identifier) before it acknowledges |
+///
+/// Incoming QoS 1 needs no record: the server sends again what was not acknowledged. A receipt (`Event::Done`)
+/// is told at least once: if the crash comes before the deletes that follow it, the next run tells it again,
+/// with the same token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Durability {
     /// No records. The default.

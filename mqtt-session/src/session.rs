@@ -336,7 +336,9 @@ impl<S: Storage> Session<S> {
     /// lifetimes go on where they stood. Before anything else is done with the session, in any order.
     ///
     /// What was restored is held: the server's session is resumed, and operations keep their tokens. If the
-    /// server has lost the session, `Config::on_session_lost` says what becomes of them. O(length).
+    /// server has lost the session, `Config::on_session_lost` says what becomes of them. O(length); with the
+    /// first command, input or output that follows, everything is put in order at once, O(n · log n), and
+    /// until then questions are answered as by a new session.
     ///
     /// ```
     /// use std::collections::BTreeMap;

@@ -158,7 +158,7 @@ impl Core {
         self.link.first = true;
         self.link.attempt = 0;
         self.link.ghost = None;
-        self.session_made = false;
+        self.session_made &= self.journal.restored;
         self.link.highest = options.version;
         self.link.proved = false;
         self.link.silent = 0;

@@ -176,6 +176,8 @@ pub struct Trace<S: Storage> {
     pub syncs: bool,
     /// Keys the journal has not answered for yet, in order; false: of a `Delete`.
     pub unanswered: VecDeque<(Key, bool)>,
+    /// Of each message that arrived, whether an earlier run may have had it.
+    pub redelivered: Vec<bool>,
 }
 
 impl Trace<mqtt_session::Heap> {
@@ -205,6 +207,7 @@ impl<S: Storage> Trace<S> {
             journal: BTreeMap::new(),
             syncs: true,
             unanswered: VecDeque::new(),
+            redelivered: Vec::new(),
         }
     }
 
@@ -248,6 +251,28 @@ impl<S: Storage> Trace<S> {
         panic!("livelock: the session always has something to do");
     }
 
+    /// The program ends without a word, and another one takes over what the journal holds.
+    pub fn restart(&mut self, session: Session<S>) {
+        self.session = session;
+        self.sent.clear();
+        self.input.clear();
+        self.seen.clear();
+        self.commands.clear();
+        self.unanswered.clear();
+        for (key, record) in &self.journal {
+            self.session.restore(*key, record, None).expect("what was stored");
+        }
+    }
+
+    /// The journal answers for what it was given last, or before that.
+    pub fn sync(&mut self) {
+        self.drain();
+        while let Some((key, _)) = self.unanswered.pop_back() {
+            self.session.stored(key);
+            self.drain();
+        }
+    }
+
     /// Carries out the next command. False: there is none.
     pub fn carry_out(&mut self) -> bool {
         match self.session.poll_command() {
@@ -274,6 +299,9 @@ impl<S: Storage> Trace<S> {
         let mut rest = &input[..];
         while let Some(event) = self.session.receive(&mut rest, self.now) {
             let seen = Seen::of(&self.session, &event);
+            if let Event::Message(message) = &event {
+                self.redelivered.push(message.redelivered);
+            }
             match (self.seen.back_mut(), seen) {
                 (Some(Seen::Chunk(before)), Seen::Chunk(part)) => before.extend(part),
                 (_, seen) => self.seen.push_back(seen),
