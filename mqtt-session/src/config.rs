@@ -79,7 +79,8 @@ pub struct Config {
     pub on_session_lost: SessionLost,
     /// Longest time for the transport to connect. Default 30 s.
     pub dial_timeout: Duration,
-    /// Longest time from the transport being open to CONNACK. Default 10 s.
+    /// Longest time from the transport being open to CONNACK, all steps of an enhanced authentication
+    /// included; and from a re-authentication being asked for to its end. Default 10 s.
     pub connack_timeout: Duration,
     /// Longest time from a PINGREQ falling due to any byte of an answer. Default 10 s.
     pub ping_timeout: Duration,

@@ -280,3 +280,60 @@ impl fmt::Display for RestoreError {
 }
 
 impl core::error::Error for RestoreError {}
+
+/// Why an AUTH was not sent. Nothing happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AuthError {
+    /// There is no connection to authenticate on.
+    NotConnected,
+    /// CONNECT named no Authentication Method, or the version has none ([MQTT-4.12.0-7]).
+    NoMethod,
+    /// The Authentication Method is missing, or not the one of CONNECT ([MQTT-4.12.0-5]).
+    MethodChanged,
+    /// 0x18 where the server did not ask for it ([MQTT-4.12.0-3]), or 0x19 before CONNACK or while an
+    /// authentication is under way ([MQTT-4.12.1-1]).
+    OutOfTurn,
+    /// The reason code is not one that a client sends: 0x18 or 0x19.
+    InvalidReason,
+    /// The wire buffer is full of other packets; try again after the next flush.
+    NoRoom,
+    /// The packet can never fit `Config::wire_bytes`.
+    TooLarge {
+        /// Bytes the packet needs.
+        needed: usize,
+        /// Bytes allowed.
+        allowed: usize,
+    },
+    /// Over the Maximum Packet Size of the server, even without Reason String and User Properties.
+    TooLargeForServer {
+        /// Bytes of the packet.
+        needed: usize,
+        /// The server's limit.
+        allowed: usize,
+    },
+    /// The properties are not ones an AUTH may carry.
+    Invalid(EncodeError),
+}
+
+impl fmt::Display for AuthError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotConnected => f.write_str("there is no connection to authenticate on"),
+            Self::NoMethod => f.write_str("CONNECT named no authentication method"),
+            Self::MethodChanged => f.write_str("the authentication method is not the one of CONNECT"),
+            Self::OutOfTurn => f.write_str("it is not the client's turn to send this AUTH"),
+            Self::InvalidReason => f.write_str("a client sends AUTH with 0x18 or 0x19 only"),
+            Self::NoRoom => f.write_str("the wire buffer is full: try again after the next flush"),
+            Self::TooLarge { needed, allowed } => {
+                write!(f, "AUTH needs {needed} bytes, the wire buffer holds {allowed}: raise wire_bytes")
+            }
+            Self::TooLargeForServer { needed, allowed } => {
+                write!(f, "the packet has {needed} bytes, the server takes at most {allowed}")
+            }
+            Self::Invalid(error) => write!(f, "AUTH cannot be encoded: {error}"),
+        }
+    }
+}
+
+impl core::error::Error for AuthError {}

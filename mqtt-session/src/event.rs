@@ -3,7 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
-use mqtt_proto::{Connack, DecodeError, PacketId, Properties, Qos, ReasonCode, ReasonCodes, Version};
+use mqtt_proto::{Auth, Connack, DecodeError, PacketId, Properties, Qos, ReasonCode, ReasonCodes, Version};
 
 use crate::record::{Key, Record};
 use crate::token::{AckToken, Token};
@@ -65,6 +65,18 @@ pub enum Event<'i> {
     },
     /// The server accepted the connection. What it allows is in `Session::server`.
     Connected(Connected<'i>),
+    /// The server goes on with an enhanced authentication (5.0), before CONNACK or in a re-authentication:
+    /// reason code 0x18 asks for an answer with `Session::authenticate`, 0x00 ends a re-authentication well.
+    /// `Debug` prints only the length of the authentication data.
+    Auth(Auth<'i>),
+    /// The server ends the connection, by CONNACK or DISCONNECT, and says more than a reason code (5.0): a
+    /// Reason String, a Server Reference, User Properties. `Disconnected` follows and says what comes of it.
+    ServerClosing {
+        /// The reason code of the packet.
+        reason_code: ReasonCode,
+        /// All its properties.
+        properties: Properties<'i>,
+    },
     /// A connection, or an attempt at one, has ended.
     Disconnected {
         /// Why.
@@ -278,6 +290,8 @@ pub enum Why {
     AckTimeout,
     /// The source of a payload gave nothing for `Config::source_timeout` in the middle of a message.
     SourceTimeout,
+    /// A re-authentication did not end within `Config::connack_timeout`.
+    AuthTimeout,
     /// The server sent DISCONNECT (5.0).
     ServerDisconnected(ReasonCode),
     /// The server sent something that is not MQTT.
@@ -310,6 +324,7 @@ impl fmt::Display for Why {
             Self::PartialTimeout => f.write_str("the server stopped in the middle of a packet"),
             Self::AckTimeout => f.write_str("the server did not acknowledge a message in time"),
             Self::SourceTimeout => f.write_str("the source of a payload did not go on in time"),
+            Self::AuthTimeout => f.write_str("the re-authentication did not end in time"),
             Self::ServerDisconnected(code) => write!(f, "the server disconnected: {code}"),
             Self::Malformed(error) => write!(f, "the server sent a bad packet: {error}"),
             Self::Protocol(code, rule) => write!(f, "the server broke the protocol: {code} [{rule}]"),

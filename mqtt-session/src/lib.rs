@@ -93,7 +93,9 @@ pub use config::{
     AckMode, Backoff, Config, Durability, Oversize, ServerOrder, SessionLost, Suspect, WhenFull,
     WhenNotStored,
 };
-pub use error::{AckError, ProvideError, PublishError, Refused, RestoreError, StartError, SubscribeError};
+pub use error::{
+    AckError, AuthError, ProvideError, PublishError, Refused, RestoreError, StartError, SubscribeError,
+};
 pub use event::{Anomaly, Closed, Command, Connected, Event, Outcome, Received, Topic, Why};
 pub use limits::ServerLimits;
 pub use options::{ConnectOptions, LocalState, Message, Stop};

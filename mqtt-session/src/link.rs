@@ -163,7 +163,13 @@ pub(crate) const fn is_fatal(why: &Why) -> bool {
         ),
         // Two clients of one identifier would take the session from each other for ever.
         Why::ServerDisconnected(code) => {
-            matches!(code, ReasonCode::SessionTakenOver | ReasonCode::NotAuthorized | ReasonCode::Banned)
+            matches!(
+                code,
+                ReasonCode::SessionTakenOver
+                    | ReasonCode::NotAuthorized
+                    | ReasonCode::Banned
+                    | ReasonCode::BadAuthenticationMethod
+            )
         }
         // In 3.x the own limit cannot be announced: the server would flood the next connection too.
         Why::Flooded { .. } | Why::VersionRefused | Why::ConnectInvalid | Why::Stopped => true,

@@ -2,11 +2,13 @@
 
 use core::time::Duration;
 
-use mqtt_proto::{Properties, Qos, ReasonCode, Subscription, TopicFilter};
+use mqtt_proto::{Auth, Properties, Qos, ReasonCode, Subscription, TopicFilter};
 
 use crate::config::Config;
 use crate::engine::{Accepted, Body, Core, Filters, Give, Provided};
-use crate::error::{AckError, ProvideError, PublishError, Refused, RestoreError, StartError, SubscribeError};
+use crate::error::{
+    AckError, AuthError, ProvideError, PublishError, Refused, RestoreError, StartError, SubscribeError,
+};
 use crate::event::{Closed, Command, Event, Received, Topic};
 use crate::limits::ServerLimits;
 use crate::options::{ConnectOptions, Message, Stop};
@@ -22,9 +24,10 @@ use crate::token::{AckToken, Token};
 /// # Commands
 /// What the application wants: [`start`](Self::start), [`stop`](Self::stop), [`publish`](Self::publish),
 /// [`subscribe`](Self::subscribe), [`unsubscribe`](Self::unsubscribe), [`acknowledge`](Self::acknowledge),
-/// [`publish_chunked`](Self::publish_chunked), [`provide`](Self::provide), [`cancel`](Self::cancel), [`check_link`](Self::check_link), [`hold_input`](Self::hold_input). They never
-/// take the time: a deadline they begin counts from the next time the session is told, and until then
-/// `poll_timeout` says "now".
+/// [`publish_chunked`](Self::publish_chunked), [`provide`](Self::provide),
+/// [`authenticate`](Self::authenticate), [`cancel`](Self::cancel), [`check_link`](Self::check_link),
+/// [`hold_input`](Self::hold_input). They never take the time: a deadline they begin counts from the next
+/// time the session is told, and until then `poll_timeout` says "now".
 ///
 /// # Inputs
 /// What the world did: [`opened`](Self::opened), [`closed`](Self::closed), [`receive`](Self::receive),
@@ -262,6 +265,59 @@ impl<S: Storage> Session<S> {
     /// A stale token, or a reason code that PUBACK and PUBREC do not have; nothing happens then.
     pub fn acknowledge(&mut self, ack: AckToken, reason: ReasonCode) -> Result<(), AckError> {
         self.core.acknowledge(&mut self.store.tables(), ack, reason)
+    }
+
+    /// Sends a step of an enhanced authentication (5.0): 0x18 answers an `Event::Auth` that asked for it,
+    /// 0x19 begins a re-authentication on a connection that is up. The method is the one the properties of
+    /// `ConnectOptions` named; each packet repeats it.
+    ///
+    /// The packet leaves with the next `outgoing`, behind what was handed out already; the session keeps
+    /// nothing of it. The server's part comes as `Event::Auth` and, before the connection is up, ends with
+    /// `Event::Connected`, whose CONNACK may carry authentication data too: where the method proves the
+    /// *server*, check it there and [`stop`](Self::stop) if it is wrong, before the next `outgoing`.
+    /// All steps together have `Config::connack_timeout`. A refusal is `Why::Refused` before the
+    /// connection is up and `Why::ServerDisconnected` later. Copies the packet, O(length); allocates only
+    /// to grow the outgoing buffer beyond what it ever was.
+    ///
+    /// ```
+    /// use mqtt_session::proto::{Auth, Properties, Property, ReasonCode};
+    /// use mqtt_session::{Config, ConnectOptions, Event, HeapSession, Instant};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let first = [Property::AuthenticationMethod("LEMMA"), Property::AuthenticationData(b"I am lamp")];
+    /// let options = ConnectOptions { properties: Properties::List(&first), ..ConnectOptions::new("lamp") };
+    /// let mut session = HeapSession::new(Config::new(1));
+    /// session.start(&options)?;
+    /// # while session.poll_event().is_some() {}
+    /// # let _ = session.poll_command();
+    /// session.opened(&options, Instant::ZERO);
+    /// # session.outgoing(Instant::ZERO).advance(usize::MAX);
+    /// let mut input = &b"\xF0\x10\x18\x0E\x15\x00\x05LEMMA\x16\x00\x03why"[..]; // AUTH, from the network
+    /// while let Some(event) = session.receive(&mut input, Instant::ZERO) {
+    ///     if let Event::Auth(Auth { reason_code: ReasonCode::ContinueAuthentication, properties }) = event {
+    ///         assert_eq!(properties.authentication_data(), Some(&b"why"[..]));
+    ///         let answer = [Property::AuthenticationMethod("LEMMA"), Property::AuthenticationData(b"because")];
+    ///         session.authenticate(&Auth {
+    ///             reason_code: ReasonCode::ContinueAuthentication,
+    ///             properties: Properties::List(&answer),
+    ///         })?;
+    ///     }
+    /// }
+    /// assert_eq!(session.outgoing(Instant::ZERO).chunks()[0][0], 0xF0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When it is not the client's turn, the method is not the one of CONNECT, or there is no room.
+    pub fn authenticate(&mut self, auth: &Auth<'_>) -> Result<(), AuthError> {
+        self.bind();
+        loop {
+            match self.core.authenticate(&mut self.store.tables(), auth)? {
+                None => return Ok(()),
+                Some((table, len)) => self.store.reserve(table, len),
+            }
+        }
     }
 
     /// Takes an operation back of which nothing was sent; its `Done` says `Outcome::Cancelled`. False:

@@ -10,7 +10,7 @@ use crate::time::{Instant, micros};
 pub(crate) enum Timer {
     /// The transport must be connected.
     Dial,
-    /// CONNACK must have arrived.
+    /// CONNACK must have arrived; while connected, a re-authentication must have ended.
     Connack,
     /// An answer to PINGREQ must have arrived.
     Ping,

@@ -5,6 +5,8 @@ use mqtt_proto::{
     PropertyPlace, ReasonCode, Version,
 };
 
+use super::auth::Turn;
+use super::receive::closing;
 use super::{Connection, Core, Need};
 use crate::config::SessionLost;
 use crate::error::StartError;
@@ -30,10 +32,9 @@ fn is_own(property: &Property<'_>) -> bool {
     )
 }
 
-/// Tells client identifiers apart (FNV-1a).
-fn fingerprint(client_id: &str) -> u64 {
-    client_id
-        .bytes()
+/// Tells client identifiers, and authentication methods, apart without keeping them (FNV-1a).
+pub(super) fn fingerprint(text: &str) -> u64 {
+    text.bytes()
         .fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3))
 }
 
@@ -50,6 +51,8 @@ pub(super) struct Asked {
     pub(super) needs_5: bool,
     /// Reasons may come with any packet.
     pub(super) problem_information: bool,
+    /// A fingerprint of the Authentication Method.
+    pub(super) method: Option<u64>,
 }
 
 impl Asked {
@@ -62,6 +65,7 @@ impl Asked {
             client: 0,
             needs_5: false,
             problem_information: true,
+            method: None,
         }
     }
 }
@@ -190,6 +194,9 @@ impl Core {
         self.wire.written(connect_len);
         self.link.state = State::Handshake;
         self.connection.handshaking = true;
+        if self.handshake.method.is_some() {
+            self.connection.auth = Turn::Server;
+        }
         self.timers.set(Timer::Connack, self.now.after(self.config.connack_timeout));
     }
 
@@ -223,11 +230,12 @@ impl Core {
             local_state: options.local_state,
             keep_alive: options.keep_alive,
             session_expiry: options.session_expiry,
+            method: connect.properties.authentication_method().map(fingerprint),
         };
         connect.encode(options.version, space).ok()
     }
 
-    /// A packet that arrived before CONNACK: only CONNACK may.
+    /// The server's answer to CONNECT.
     pub(super) fn handle_connack<'i>(
         &mut self,
         tables: &mut Tables<'_>,
@@ -248,6 +256,10 @@ impl Core {
         self.timers.clear(Timer::Connack);
         if connack.reason_code != ReasonCode::Success {
             self.close(Why::Refused(connack.reason_code), None);
+            return closing(connack.reason_code, connack.properties);
+        }
+        if let Err(rule) = self.judge_connack_auth(&connack) {
+            self.violated(Why::Protocol(ReasonCode::ProtocolError, rule), ReasonCode::ProtocolError);
             return None;
         }
         // A session belongs to its client identifier.
@@ -288,6 +300,9 @@ impl Core {
         }
         self.session_client = self.handshake.client;
         self.connection.handshaking = false;
+        if self.connection.auth != Turn::Never {
+            self.connection.auth = Turn::Over;
+        }
         self.session_held = true;
         self.session_made = false;
         self.session_torn = false;

@@ -363,6 +363,7 @@ impl Core {
         while let Some(timer) = self.timers.expired(self.now) {
             match timer {
                 Timer::Dial => self.close(Why::DialTimeout, None),
+                Timer::Connack if self.link.state == State::Up => self.auth_overdue(),
                 Timer::Connack => self.close(Why::HandshakeTimeout, None),
                 Timer::Ping => self.close(Why::PingTimeout, None),
                 Timer::Partial => self.close(Why::PartialTimeout, None),

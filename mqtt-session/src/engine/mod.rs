@@ -1,6 +1,7 @@
 //! The engine itself: plain code over plain tables. Nothing here knows which storage holds them.
 
 mod accept;
+mod auth;
 mod deliver;
 mod direct;
 mod ending;
@@ -93,6 +94,9 @@ struct Connection {
     /// CONNECT was handed out and no CONNACK has come.
     handshaking: bool,
     /// Input is held back: by the driver, or because a message in it has to wait.
+    /// Whose turn it is in an enhanced authentication.
+    auth: auth::Turn,
+    /// The driver holds input back.
     held: bool,
     paused: bool,
     stalled: bool,
@@ -115,6 +119,7 @@ impl Connection {
             ping_open: false,
             partial: None,
             handshaking: false,
+            auth: auth::Turn::Never,
             held: false,
             paused: false,
             stalled: false,

@@ -5,6 +5,7 @@ use mqtt_proto::{
     Pubrel, Qos, ReasonCode, ReasonCodes, Suback, Unsuback, announced_len, frame_len, short_ack,
 };
 
+use super::auth::Turn;
 use super::deliver::Admission;
 use super::{Core, Need, Partial};
 use crate::event::{Anomaly, Event, Outcome, Received, Topic, Why};
@@ -39,7 +40,8 @@ impl<'i> Step<'i> {
     }
 }
 
-/// The most bytes CONNACK may have: nothing larger is taken from a server that has not even accepted.
+/// The most bytes CONNACK, or AUTH before it, may have: nothing larger is taken from a server that has not
+/// even accepted.
 const CONNACK_MAX: usize = 64 * 1024;
 
 /// The length of a short acknowledgement.
@@ -47,6 +49,10 @@ const SHORT_ACK: usize = 4;
 
 /// The high half of the first byte of PUBLISH.
 const PUBLISH: u8 = PacketType::Publish as u8;
+/// What the server says of its end beside a reason code, if it says anything.
+pub(super) fn closing<'i>(reason_code: ReasonCode, properties: Properties<'i>) -> Option<Event<'i>> {
+    (!properties.is_empty()).then_some(Event::ServerClosing { reason_code, properties })
+}
 
 impl Core {
     /// Takes packets until one has something to tell, which goes to `event`; `Some`: call again when that table
@@ -173,11 +179,10 @@ impl Core {
     /// The packet at the front is not whole: its rest must come in time.
     #[inline(never)]
     pub(super) fn is_partial(&mut self, input: &[u8], max: usize) {
-        if self.link.state == State::Handshake
-            && !matches!(input.first(), Some(first) if first >> 4 == PacketType::Connack as u8)
-        {
-            // Judged by its first byte: nothing but CONNACK is worth waiting for.
-            self.too_early();
+        let packet_type = input.first().and_then(|first| PacketType::from_first_byte(*first));
+        if self.link.state == State::Handshake && !self.may_come_early(packet_type) {
+            // Judged by its first byte: nothing else is worth waiting for.
+            self.too_early(packet_type);
             return;
         }
         let whole = announced_len(input, max).ok().flatten().unwrap_or(0);
@@ -191,20 +196,33 @@ impl Core {
         self.connection.partial = Some(Partial { whole, seen: input.len() });
     }
 
-    pub(super) fn too_early(&mut self) {
-        // [MQTT-3.2.0-1]
-        self.violated(Why::Protocol(ReasonCode::ProtocolError, "MQTT-3.2.0-1"), ReasonCode::ProtocolError);
+    /// Before CONNACK only AUTH may come, where CONNECT named a method for it. [MQTT-3.2.0-1]
+    fn may_come_early(&self, packet_type: Option<PacketType>) -> bool {
+        packet_type == Some(PacketType::Connack)
+            || (packet_type == Some(PacketType::Auth) && self.connection.auth != Turn::Never)
+    }
+
+    fn too_early(&mut self, packet_type: Option<PacketType>) {
+        let rule = match packet_type {
+            Some(PacketType::Auth) if self.link.version.has_properties() => "MQTT-4.12.0-6",
+            Some(PacketType::Disconnect) if self.link.version.has_properties() => "MQTT-3.14.0-1",
+            _ => "MQTT-3.2.0-1",
+        };
+        self.violated(Why::Protocol(ReasonCode::ProtocolError, rule), ReasonCode::ProtocolError);
     }
 
     #[inline(never)]
     fn handle<'i>(&mut self, tables: &mut Tables<'_>, frame: &'i [u8]) -> Option<Event<'i>> {
         let packet_type = frame.first().and_then(|first| PacketType::from_first_byte(*first));
         if self.link.state == State::Handshake {
+            if !self.may_come_early(packet_type) {
+                self.too_early(packet_type);
+                return None;
+            }
             if packet_type == Some(PacketType::Connack) {
                 return self.handle_connack(tables, frame);
             }
-            self.too_early();
-            return None;
+            return self.handle_auth(frame);
         }
         let version = self.link.version;
         macro_rules! decode {
@@ -262,9 +280,10 @@ impl Core {
                 let disconnect = decode!(Disconnect);
                 // [MQTT-3.14.4-1]: after DISCONNECT nothing is sent.
                 self.close(Why::ServerDisconnected(disconnect.reason_code), None);
-                None
+                closing(disconnect.reason_code, disconnect.properties)
             }
-            // A second CONNACK, AUTH without an authentication method, and what only clients send.
+            Some(PacketType::Auth) => self.handle_auth(frame),
+            // A second CONNACK, and what only clients send.
             _ => {
                 let error = mqtt_proto::Packet::decode(frame, version, Peer::Server).err();
                 match error {
@@ -280,7 +299,11 @@ impl Core {
     }
 
     /// Whether the server gives reasons although CONNECT asked for none; the connection then ends.
-    fn explains_unasked(&mut self, packet_type: Option<PacketType>, properties: &Properties<'_>) -> bool {
+    pub(super) fn explains_unasked(
+        &mut self,
+        packet_type: Option<PacketType>,
+        properties: &Properties<'_>,
+    ) -> bool {
         if self.handshake.problem_information || properties.is_empty() {
             return false;
         }

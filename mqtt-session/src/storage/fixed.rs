@@ -14,7 +14,7 @@ use crate::operation::Slot;
 /// * `OUT` operations may be open at once, queued and in flight together.
 /// * `OUT` and `IN` are at least 1 (checked when it is compiled).
 /// * `IN` inbound QoS 1 and 2 messages may be unacknowledged at once.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Fixed<B, const OUT: usize, const IN: usize> {
     slots: [Slot; OUT],
     journal: [Entry; OUT],
@@ -37,6 +37,13 @@ impl<B, const OUT: usize, const IN: usize> Fixed<B, OUT, IN> {
             bytes,
             wire,
         }
+    }
+}
+
+/// Without content: messages and packets that wait may hold secrets.
+impl<B: AsRef<[u8]>, const OUT: usize, const IN: usize> core::fmt::Debug for Fixed<B, OUT, IN> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Fixed({} bytes, {OUT} operations, {IN} inbound)", self.bytes.as_ref().len())
     }
 }
 

@@ -94,6 +94,16 @@ pub enum Seen {
         token: Token,
         codes: Vec<ReasonCode>,
     },
+    Auth {
+        code: ReasonCode,
+        method: Option<String>,
+        data: Option<Vec<u8>>,
+    },
+    ServerClosing {
+        code: ReasonCode,
+        reference: Option<String>,
+        reason: Option<String>,
+    },
     Unblocked,
     Anomaly(u16),
     Stopped {
@@ -142,6 +152,16 @@ impl Seen {
             Event::SubscriptionLost { token, .. } => Self::SubscriptionLost(*token),
             Event::Suspect { token } => Self::Suspect(*token),
             Event::Durable { token } => Self::Durable(*token),
+            Event::Auth(auth) => Self::Auth {
+                code: auth.reason_code,
+                method: auth.properties.authentication_method().map(str::to_owned),
+                data: auth.properties.authentication_data().map(<[u8]>::to_vec),
+            },
+            Event::ServerClosing { reason_code, properties } => Self::ServerClosing {
+                code: *reason_code,
+                reference: properties.server_reference().map(str::to_owned),
+                reason: properties.reason_string().map(str::to_owned),
+            },
             Event::Unblocked => Self::Unblocked,
             Event::Anomaly(mqtt_session::Anomaly::UnexpectedAck(id)) => Self::Anomaly(id.get()),
             Event::Stopped { left } => Self::Stopped { left: *left },
