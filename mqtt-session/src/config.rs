@@ -68,6 +68,17 @@ pub struct Config {
     /// the operations until an UNSUBSCRIBE takes them back; one that would take the last free one is not
     /// kept. Default true.
     pub resubscribe: bool,
+    /// How many redirections in a row are followed: a CONNACK or DISCONNECT (5.0) with 0x9C, use another
+    /// server, or 0x9D, server moved, and a Server Reference. `Session::redirect` then names the server to
+    /// dial: for the next attempt alone (0x9C), or for the rest of the run (0x9D); of several references
+    /// the first, and the next one after each attempt at it that fails (0x9D). The count begins anew after a
+    /// connection that was up for `Backoff::healthy`. 528 bytes of `queue_bytes` are set aside for
+    /// references; of a list of more than 255 bytes the front is kept.
+    ///
+    /// A server can so send its clients anywhere: follow only one that you trust, over TLS. Default 0: none
+    /// is followed; `Event::ServerClosing` shows the reference, and the run ends unless the driver knows
+    /// more servers.
+    pub redirects: u8,
     /// In which order the servers are tried.
     pub server_order: ServerOrder,
     /// Whether a lower protocol version is tried, one step at a time, when the server says that it does
@@ -123,6 +134,7 @@ impl Config {
             ack_mode: AckMode::Automatic,
             qos0_receipts: false,
             servers: 1,
+            redirects: 0,
             server_order: ServerOrder::RoundRobin,
             version_ladder: false,
             resubscribe: true,

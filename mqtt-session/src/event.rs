@@ -17,7 +17,8 @@ pub enum Command<'s> {
     Open {
         /// Counts the attempts since the last healthy connection, from 1.
         attempt: u32,
-        /// Which of the driver's servers to connect to, from 0.
+        /// Which of the driver's servers to connect to, from 0; where `Session::redirect` names another
+        /// (only with `Config::redirects`), that one, by the rules of this one.
         server: u8,
     },
     /// Drop the transport (or give up dialling), forget input that was not consumed, then call

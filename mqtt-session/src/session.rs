@@ -41,7 +41,8 @@ use crate::token::{AckToken, Token};
 /// after anything else was called. Skipping one only delays things.
 ///
 /// # Questions
-/// [`topic`](Self::topic), [`read_hint`](Self::read_hint), [`wants_read`](Self::wants_read),
+/// [`topic`](Self::topic), [`redirect`](Self::redirect), [`read_hint`](Self::read_hint),
+/// [`wants_read`](Self::wants_read),
 /// [`can_publish`](Self::can_publish), [`is_connected`](Self::is_connected), [`pending`](Self::pending),
 /// [`server`](Self::server), [`stats`](Self::stats).
 #[derive(Clone, Debug)]
@@ -103,7 +104,7 @@ impl<S: Storage> Session<S> {
     /// When the session runs already, or no CONNECT can be made of the options.
     pub fn start(&mut self, options: &ConnectOptions<'_>) -> Result<(), StartError> {
         self.bind();
-        self.core.start(options)
+        self.core.start(&mut self.store.tables(), options)
     }
 
     /// Ends the run: refuses new work, delivers what was accepted until the deadline, sends DISCONNECT,
@@ -485,6 +486,14 @@ impl<S: Storage> Session<S> {
         match message.topic {
             Topic::Name(name) => name,
         }
+    }
+
+    /// The Server Reference to dial in place of the driver's own server, `host` or `host:port` as the server
+    /// gave it; only with `Config::redirects`. To be asked when `Command::Open` comes, which names the server
+    /// that sent here: security (TLS) and credentials are to be that server's. It stays the same until the
+    /// connection ends. O(length).
+    pub fn redirect(&self) -> Option<&str> {
+        self.core.redirect(self.store.view().arena)
     }
 
     /// Bytes the packet at the front of the input has in all; 0: unknown.

@@ -360,9 +360,9 @@ impl Core {
     fn squeeze_or_grow(&mut self, tables: &mut Tables<'_>, len: usize) -> super::Need {
         // Squeezing moves at most what is in use: it pays when that is less than half.
         let live = self.arena.live().saturating_add(cost(len));
-        let grows = tables.arena.len() < self.bounds.arena;
+        let grows = tables.arena.len() < self.bounds.memory;
         if grows && live > tables.arena.len() / 2 {
-            return Some((Table::Arena, live.saturating_mul(2).min(self.bounds.arena)));
+            return Some((Table::Arena, live.saturating_mul(2).min(self.bounds.memory)));
         }
         self.squeeze(tables);
         None
@@ -371,12 +371,16 @@ impl Core {
     /// Takes the holes out of the arena. O(bytes in use).
     pub(super) fn squeeze(&mut self, tables: &mut Tables<'_>) {
         let Tables { slots, arena, .. } = tables;
-        let farewell = &mut self.farewell;
+        let (farewell, redirects) = (&mut self.farewell, &mut self.redirects);
         self.arena.compact(arena, |owner, at| {
             if let Some(slot) = slots.get_mut(owner as usize) {
                 slot.at = at;
-            } else if let Some(farewell) = farewell {
-                farewell.0 = at;
+            } else if owner == super::OWNER_STOP {
+                if let Some(farewell) = farewell {
+                    farewell.0 = at;
+                }
+            } else {
+                redirects.moved_to(owner, at);
             }
         });
     }

@@ -151,7 +151,11 @@ impl Core {
         Ok(room)
     }
 
-    pub(crate) fn start(&mut self, options: &ConnectOptions<'_>) -> Result<(), StartError> {
+    pub(crate) fn start(
+        &mut self,
+        tables: &mut Tables<'_>,
+        options: &ConnectOptions<'_>,
+    ) -> Result<(), StartError> {
         if self.link.state != State::Idle || self.link.stopping || self.notices.has_stopped() {
             return Err(StartError::AlreadyStarted);
         }
@@ -159,6 +163,7 @@ impl Core {
         if self.records() {
             self.start_recorded(fingerprint(options.client_id))?;
         }
+        self.forget_redirects(tables);
         self.link.first = true;
         self.link.attempt = 0;
         self.link.ghost = None;
@@ -255,6 +260,7 @@ impl Core {
         };
         self.timers.clear(Timer::Connack);
         if connack.reason_code != ReasonCode::Success {
+            self.redirected(tables, connack.reason_code, &connack.properties);
             self.close(Why::Refused(connack.reason_code), None);
             return closing(connack.reason_code, connack.properties);
         }
@@ -300,6 +306,7 @@ impl Core {
         }
         self.session_client = self.handshake.client;
         self.connection.handshaking = false;
+        self.connection.accepted = true;
         if self.connection.auth != Turn::Never {
             self.connection.auth = Turn::Over;
         }

@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use mqtt_proto::{DecodeError, ReasonCode};
 
+use super::redirect::is_redirect;
 use super::{Connection, Core, Give};
 use crate::event::{Closed, Why};
 use crate::link::{Notice, State, is_fatal};
@@ -29,6 +30,7 @@ impl Core {
         self.link.flushed = false;
         self.link.disconnect = None;
         self.link.why = None;
+        self.redirects.begin();
         self.notices.push(Notice::Connecting { attempt: self.link.attempt, server: self.link.server });
     }
 
@@ -139,16 +141,18 @@ impl Core {
             && self.config.version_ladder
             && !self.handshake.needs_5
             && self.link.step_down(&why, silent);
+        let healthy = self.was_healthy();
         self.suspect(tables);
         self.take_back_unsent(tables);
         self.reset_connection(tables);
-        if was == State::Up && self.now.since(self.link.up_since) >= self.config.backoff.healthy {
+        if healthy {
             self.link.attempt = 0;
         }
-        if !stepped {
+        let (foreign, redirected) = self.redirect_over(tables, was, healthy);
+        if !stepped && !foreign {
             self.link.choose_server(self.config.server_order, self.config.servers, was == State::Up);
         }
-        self.disconnected(why, own_ghost || stepped);
+        self.disconnected(why, own_ghost || stepped || redirected);
         self.settle(tables);
     }
 
@@ -174,6 +178,12 @@ impl Core {
             self.session_torn = true;
             self.end(tables, index, Ending::Abandoned);
         }
+    }
+
+    /// Whether the connection that is ending was up long enough for its end to be no sign of a server that
+    /// accepts and closes at once.
+    pub(super) fn was_healthy(&self) -> bool {
+        self.connection.accepted && self.now.since(self.link.up_since) >= self.config.backoff.healthy
     }
 
     /// Whether the session was taken over by nobody but a CONNECT of its own earlier connection, which
@@ -245,7 +255,9 @@ impl Core {
     /// The connection, or the attempt, is over: try again, or stop.
     fn disconnected(&mut self, why: Why, pardoned: bool) {
         let backoff = &self.config.backoff;
-        let given_up = (is_fatal(&why) && !pardoned)
+        // A server that sends its clients away, and nowhere else to go.
+        let nowhere = is_redirect(&why) && self.config.servers <= 1;
+        let given_up = ((is_fatal(&why) || nowhere) && !pardoned)
             || (self.link.stopping && (self.ops.pending() == 0 || !self.timers.is_set(Timer::Drain)))
             || backoff.attempts.is_some_and(|limit| self.link.attempt >= limit)
             || (self.link.first && !backoff.retry_first);

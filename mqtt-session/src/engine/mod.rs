@@ -14,6 +14,7 @@ mod persist;
 mod pump;
 mod receive;
 mod requests;
+mod redirect;
 mod restore;
 mod source;
 mod subscriptions;
@@ -58,6 +59,8 @@ struct Bounds {
     ids: u16,
     inbound: u16,
     arena: usize,
+    /// Bytes the arena may have in all: what is set aside lies beside what operations keep.
+    memory: usize,
     wire: usize,
     /// A payload above this is lent instead of copied to the wire buffer.
     lend_above: usize,
@@ -93,10 +96,11 @@ struct Connection {
     partial: Option<Partial>,
     /// CONNECT was handed out and no CONNACK has come.
     handshaking: bool,
-    /// Input is held back: by the driver, or because a message in it has to wait.
+    /// CONNACK accepted it.
+    accepted: bool,
     /// Whose turn it is in an enhanced authentication.
     auth: auth::Turn,
-    /// The driver holds input back.
+    /// Input is held back: by the driver, or because a message in it has to wait.
     held: bool,
     paused: bool,
     stalled: bool,
@@ -119,6 +123,7 @@ impl Connection {
             ping_open: false,
             partial: None,
             handshaking: false,
+            accepted: false,
             auth: auth::Turn::Never,
             held: false,
             paused: false,
@@ -160,6 +165,7 @@ pub(crate) struct Core {
     farewell: Option<(u32, usize)>,
     /// The reason code of the DISCONNECT that `stop` asked for.
     farewell_code: ReasonCode,
+    redirects: redirect::Redirects,
     ghosts: expiry::Ghosts,
     /// The first unacknowledged operation of the last connection, and on how many in a row it was.
     first_unacked: Option<(Token, u8)>,
@@ -182,6 +188,7 @@ impl Core {
                 ids: 0,
                 inbound: 0,
                 arena: 0,
+                memory: 0,
                 wire: 0,
                 lend_above: 0,
             },
@@ -203,6 +210,7 @@ impl Core {
             blocked: None,
             farewell: None,
             farewell_code: ReasonCode::Success,
+            redirects: redirect::Redirects::new(),
             ghosts: expiry::Ghosts::new(),
             first_unacked: None,
             wire: Wire::new(),
@@ -240,12 +248,14 @@ impl Core {
                 self.exchanges.keep_records(self.gates());
             }
             let wire = self.config.wire_bytes.min(capacity.wire);
+            let memory = self.config.queue_bytes.min(capacity.arena).min(u32::MAX as usize / 2);
             self.bounds = Bounds {
                 known: true,
                 operations,
                 ids: self.config.max_in_flight.max(1).min(u16::try_from(operations).unwrap_or(u16::MAX)),
                 inbound: self.config.receive_maximum.max(1).min(inbound),
-                arena: self.config.queue_bytes.min(capacity.arena).min(u32::MAX as usize / 2),
+                arena: memory.saturating_sub(redirect::reserve(&self.config)),
+                memory,
                 wire,
                 lend_above: (wire / 4).min(LEND_ABOVE),
             };
@@ -465,7 +475,8 @@ impl Core {
         self.owed = OwedRing::new();
         if self.ops.in_use() == 0 {
             self.ops.renew();
-        } else {
+        }
+        if self.ops.in_use() != 0 || !self.redirects.is_empty() {
             self.squeeze(tables);
         }
         Some(self.arena.live())

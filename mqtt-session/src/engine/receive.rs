@@ -99,7 +99,13 @@ impl Core {
                 let max = self.longest_packet();
                 let whole = *input;
                 let frame = match frame_len(input, max) {
-                    Ok(Some(len)) => self.take(input, len),
+                    Ok(Some(len)) => {
+                        let need = self.room_for_reference(tables, input);
+                        if need.is_some() {
+                            return need;
+                        }
+                        self.take(input, len)
+                    }
                     Ok(None) => {
                         self.is_partial(input, max);
                         return None;
@@ -279,6 +285,7 @@ impl Core {
             Some(PacketType::Disconnect) => {
                 let disconnect = decode!(Disconnect);
                 // [MQTT-3.14.4-1]: after DISCONNECT nothing is sent.
+                self.redirected(tables, disconnect.reason_code, &disconnect.properties);
                 self.close(Why::ServerDisconnected(disconnect.reason_code), None);
                 closing(disconnect.reason_code, disconnect.properties)
             }
