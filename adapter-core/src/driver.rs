@@ -6,9 +6,12 @@ use std::sync::Arc;
 use std::time;
 
 use mqtt_session::io::{ReadBuffer, write_to};
-use mqtt_session::proto::{Properties, Qos, Subscription, SubscriptionOptions, TopicFilter};
+use mqtt_session::proto::{
+    Auth, Properties, Qos, ReasonCode, Subscription, SubscriptionOptions, TopicFilter,
+};
 use mqtt_session::{
-    self as session, Closed, Command, HeapPayload, HeapSession, Instant, Stop, SubscribeError, Token,
+    self as session, AuthError, Closed, Command, HeapPayload, HeapSession, Instant, Stop, StopError,
+    SubscribeError, Token,
 };
 
 use crate::error::{ConnectError, PublishError, RequestError};
@@ -17,6 +20,7 @@ use crate::input::Input;
 use crate::message::{Message, Payload, Publish, owned};
 use crate::options::Options;
 use crate::transport::{Through, Transport};
+use crate::url::ServerUrl;
 
 /// How long a write counts as fresh: what is published meanwhile is gathered for the next write, which then
 /// carries many packets, instead of costing a system call each.
@@ -75,9 +79,9 @@ pub enum Flush {
 pub struct Turn<T> {
     /// Which link is meant by the rest; a socket of an earlier one is to be dropped.
     pub generation: u64,
-    /// Dial the server with this index, after giving up a dial that is still under way; then call
+    /// Dial this server, after giving up a dial that is still under way; then call
     /// [`Driver::opened`] or [`Driver::dial_failed`].
-    pub open: Option<usize>,
+    pub open: Option<ServerUrl>,
     /// Give up dialling.
     pub abandon: bool,
     /// A link that was closed in order: its last bytes are written, it can be shut down and dropped.
@@ -184,10 +188,26 @@ impl<T: Transport> Driver<T> {
         self.session.unsubscribe(filters, properties).map_err(rejected)
     }
 
+    /// Sends a step of an enhanced authentication.
+    ///
+    /// # Errors
+    /// [`AuthError`].
+    pub fn authenticate(
+        &mut self,
+        reason_code: ReasonCode,
+        properties: Properties<'_>,
+    ) -> Result<(), AuthError> {
+        self.session.authenticate(&Auth { reason_code, properties })
+    }
+
     /// Ends the run; [`Event::Stopped`] follows.
-    pub fn stop(&mut self, how: Stop<'_>) {
+    ///
+    /// # Errors
+    /// [`StopError`]: DISCONNECT cannot say what is asked for, and nothing happens.
+    pub fn stop(&mut self, how: Stop<'_>) -> Result<(), StopError> {
+        self.session.stop(how)?;
         self.stopping = true;
-        self.session.stop(how);
+        Ok(())
     }
 
     /// Nobody drives it any more: the link is dropped, and commands are refused from now on.
@@ -260,8 +280,14 @@ impl<T: Transport> Driver<T> {
                 match command {
                     Command::Open { server, .. } => {
                         self.server = server;
-                        open = Some(usize::from(server));
                         abandon = false;
+                        open = match target(&self.session, &self.options, server) {
+                            Ok(url) => Some(url),
+                            Err(cause) => {
+                                self.closed(Closed::DialFailed, Some(cause));
+                                None
+                            }
+                        };
                     }
                     // There is no journal here, and none was asked for.
                     Command::Put { key, .. } | Command::Delete { key } => self.session.not_stored(key),
@@ -433,7 +459,7 @@ impl<T: Transport> Driver<T> {
             let Some(event) = self.session.receive(&mut rest, now) else { break };
             let Self { session, options, cause, .. } = self;
             let topic = |received: &session::Received<'_>| Message::copy(session.topic(received), received);
-            if let Some(event) = Event::copy(&event, options.servers(), cause, topic) {
+            if let Some(event) = Event::copy(&event, |index| place(session, options, index), cause, topic) {
                 self.stopped |= matches!(event, Event::Stopped { .. });
                 sink.event(event);
             }
@@ -446,11 +472,26 @@ impl<T: Transport> Driver<T> {
     fn tell(&mut self, event: &session::Event<'_>, sink: &mut impl Sink) {
         let Self { session, options, cause, .. } = self;
         let topic = |received: &session::Received<'_>| Message::copy(session.topic(received), received);
-        if let Some(event) = Event::copy(event, options.servers(), cause, topic) {
+        if let Some(event) = Event::copy(event, |index| place(session, options, index), cause, topic) {
             self.stopped |= matches!(event, Event::Stopped { .. });
             sink.event(event);
         }
     }
+}
+
+/// The server to dial: the one with this index, or the one it sends its clients to, by the same rules.
+fn target(session: &HeapSession, options: &Options, index: u8) -> Result<ServerUrl, Cause> {
+    // The engine was told how many there are; the first one always is.
+    let own = options.servers().get(usize::from(index)).unwrap_or(&options.servers()[0]);
+    match session.redirect() {
+        None => Ok(own.clone()),
+        Some(reference) => own.referred(reference).map_err(|error| Cause::redirect(reference, &error)),
+    }
+}
+
+/// The same, to be told of.
+fn place(session: &HeapSession, options: &Options, index: u8) -> ServerUrl {
+    target(session, options, index).unwrap_or_else(|_| options.servers()[0].clone())
 }
 
 /// One subscription from what a caller wrote.

@@ -26,6 +26,22 @@ pub enum Event {
     },
     /// The server accepted the connection.
     Connected(Connected),
+    /// The server goes on with an enhanced authentication (5.0): reason code 0x18 asks for an answer with the handle's
+    /// `authenticate`, 0x00 ends a re-authentication well.
+    Auth {
+        /// The reason code.
+        reason_code: ReasonCode,
+        /// The properties; `Debug` prints only the length of the authentication data.
+        properties: OwnedProperties,
+    },
+    /// The server ends the connection and says more than a reason code (5.0): a Reason String, a Server Reference,
+    /// User Properties. `Disconnected` follows and says what comes of it.
+    ServerClosing {
+        /// The reason code of its CONNACK or DISCONNECT.
+        reason_code: ReasonCode,
+        /// All its properties.
+        properties: OwnedProperties,
+    },
     /// A connection, or an attempt at one, has ended.
     Disconnected(Disconnected),
     /// The server no longer had the session that was expected; operations were treated as
@@ -129,14 +145,14 @@ impl Event {
     /// topic is resolved by `topic`.
     pub(crate) fn copy<'e>(
         event: &session::Event<'e>,
-        servers: &[ServerUrl],
+        server_at: impl Fn(u8) -> ServerUrl,
         cause: &mut Option<Cause>,
         topic: impl FnOnce(&session::Received<'e>) -> Message,
     ) -> Option<Self> {
         Some(match event {
             session::Event::Connecting { attempt, server } => {
                 *cause = None;
-                Self::Connecting { attempt: *attempt, server: name(servers, *server) }
+                Self::Connecting { attempt: *attempt, server: server_at(*server) }
             }
             session::Event::Connected(connected) => {
                 let properties = OwnedProperties::copy(connected.connack.properties).unwrap_or_default();
@@ -144,7 +160,7 @@ impl Event {
                     session_present: connected.session_present,
                     resumed: connected.resumed,
                     version: connected.version,
-                    server: name(servers, connected.server),
+                    server: server_at(connected.server),
                     client_id: properties.as_properties().iter().find_map(|property| match property {
                         Property::AssignedClientIdentifier(id) => Some(id.to_owned()),
                         _ => None,
@@ -152,6 +168,14 @@ impl Event {
                     properties,
                 })
             }
+            session::Event::Auth(auth) => Self::Auth {
+                reason_code: auth.reason_code,
+                properties: OwnedProperties::copy(auth.properties).unwrap_or_default(),
+            },
+            session::Event::ServerClosing { reason_code, properties } => Self::ServerClosing {
+                reason_code: *reason_code,
+                properties: OwnedProperties::copy(*properties).unwrap_or_default(),
+            },
             session::Event::Disconnected { why, retry } => {
                 Self::Disconnected(Disconnected { why: *why, retry: *retry, cause: cause.take() })
             }
@@ -186,11 +210,6 @@ impl Event {
             _ => return None,
         })
     }
-}
-
-fn name(servers: &[ServerUrl], index: u8) -> ServerUrl {
-    // The engine was told how many there are; the first one always is.
-    servers.get(usize::from(index)).unwrap_or(&servers[0]).clone()
 }
 
 /// The facts of a new connection.
@@ -286,6 +305,13 @@ pub enum Cause {
         /// What was wrong.
         detail: String,
     },
+    /// A server that was redirected to (5.0) cannot be dialled by what the reference says.
+    Redirect {
+        /// The Server Reference.
+        reference: String,
+        /// What is wrong with it.
+        detail: String,
+    },
     /// Reading or writing failed.
     Transport {
         /// The kind of error.
@@ -325,6 +351,11 @@ impl Cause {
         Self::WebSocket { address, detail: error.to_string() }
     }
 
+    /// A Server Reference that cannot be used.
+    pub fn redirect(reference: &str, detail: impl fmt::Display) -> Self {
+        Self::Redirect { reference: reference.to_owned(), detail: detail.to_string() }
+    }
+
     /// A read or write that failed.
     #[must_use]
     pub fn transport(error: &io::Error) -> Self {
@@ -340,6 +371,7 @@ impl fmt::Display for Cause {
             Self::DialPath { path, detail, .. } => write!(f, "{path}: {detail}"),
             Self::WebSocket { address, detail } => write!(f, "{address}: WebSocket: {detail}"),
             Self::Tls { address, detail } => write!(f, "{address}: TLS: {detail}"),
+            Self::Redirect { reference, detail } => write!(f, "sent to {reference}: {detail}"),
             Self::Transport { detail, .. } => f.write_str(detail),
         }
     }
@@ -370,6 +402,9 @@ pub enum Outcome {
     Lost,
     /// The server lost the session after PUBREC: whether subscribers got the message cannot be known.
     Unknown,
+    /// SUBSCRIBE or UNSUBSCRIBE: no answer came within
+    /// [`Config::request_timeout`](mqtt_session::Config::request_timeout).
+    TimedOut,
     /// The server broke the exchange; the message is not sent again.
     Violated,
     /// It made the server close the connection again and again, and the policy ended it
@@ -408,6 +443,7 @@ impl Outcome {
             session::Outcome::Dropped => Self::Dropped,
             session::Outcome::Lost => Self::Lost,
             session::Outcome::Violated => Self::Violated,
+            session::Outcome::TimedOut => Self::TimedOut,
             session::Outcome::Stopped => Self::Stopped,
             session::Outcome::NotStored => Self::NotStored,
             // `Unknown`, and whatever the engine may add: nothing can be said about such an end.
@@ -433,6 +469,7 @@ impl fmt::Display for Outcome {
             Self::Abandoned => f.write_str("the server closed the connection on it again and again"),
             Self::Lost => f.write_str("it was lost with the connection or the server's session"),
             Self::Unknown => f.write_str("the server lost the session; whether it was delivered is unknown"),
+            Self::TimedOut => f.write_str("the server did not answer in time"),
             Self::Violated => f.write_str("the server broke the exchange"),
             Self::Stopped => f.write_str("the client was stopped before it was finished"),
             Self::NotStored => f.write_str("the journal could not take it"),

@@ -179,6 +179,42 @@ impl ServerUrl {
         Ok(Self { scheme: Scheme::Tcp, host, port, path: String::new(), username: None, password: None })
     }
 
+    /// The server that this one refers its clients to, by a Server Reference of the standard: a host, and a port if it
+    /// is not the usual one. All else stays: transport, TLS, path, credentials.
+    ///
+    /// # Errors
+    /// [`UrlError::NoHost`], [`UrlError::Host`] or [`UrlError::Port`]; [`UrlError::SocketPath`] where this server is a
+    /// Unix socket.
+    pub fn referred(&self, reference: &str) -> Result<Self, UrlError> {
+        if self.scheme == Scheme::Unix {
+            return Err(UrlError::SocketPath);
+        }
+        let (host, port) = if let Some(rest) = reference.strip_prefix('[') {
+            let (host, rest) = rest.split_once(']').ok_or(UrlError::Host)?;
+            if host.parse::<core::net::Ipv6Addr>().is_err() {
+                return Err(UrlError::Host);
+            }
+            match rest.strip_prefix(':') {
+                Some(port) => (host, Some(port)),
+                None if rest.is_empty() => (host, None),
+                None => return Err(UrlError::Host),
+            }
+        } else if reference.parse::<core::net::Ipv6Addr>().is_ok() {
+            (reference, None)
+        } else {
+            match reference.split_once(':') {
+                Some((host, port)) => (host, Some(port)),
+                None => (reference, None),
+            }
+        };
+        let port = match port {
+            Some(port) => port.parse().map_err(|_| UrlError::Port)?,
+            None => self.scheme.default_port(),
+        };
+        let there = Self::new(host, port)?;
+        Ok(Self { host: there.host, port: there.port, ..self.clone() })
+    }
+
     /// The server at a Unix socket, given by its absolute path. User name and password, if any, are set in
     /// [`Options`](crate::Options).
     ///
@@ -386,6 +422,36 @@ fn percent_decode(text: &str) -> Result<Vec<u8>, UrlError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// [A8] The same rules hold where a server sends its clients.
+    #[test]
+    fn a08_a_reference_changes_host_and_port_and_nothing_else() {
+        let own = ServerUrl::parse("mqtt://user:secret@first.example:1884").unwrap();
+        for (reference, host, port) in [
+            ("other.example", "other.example", 1883),
+            ("other.example:8000", "other.example", 8000),
+            ("10.0.0.1:1", "10.0.0.1", 1),
+            ("[::1]:5", "::1", 5),
+            ("[::1]", "::1", 1883),
+            ("::1", "::1", 1883),
+        ] {
+            let there = own.referred(reference).unwrap();
+            assert_eq!((there.host(), there.port(), there.scheme()), (host, port, own.scheme()));
+            assert_eq!(there.username(), Some("user"));
+        }
+        for (reference, error) in [
+            ("", UrlError::NoHost),
+            (":1883", UrlError::NoHost),
+            ("mqtt://elsewhere.example", UrlError::Port),
+            ("user@elsewhere.example", UrlError::Host),
+            ("other.example:0", UrlError::Port),
+            ("other.example:65536", UrlError::Port),
+            ("[::1", UrlError::Host),
+            ("[no]:1", UrlError::Host),
+        ] {
+            assert_eq!(own.referred(reference), Err(error), "{reference}");
+        }
+    }
 
     #[test]
     fn parts_are_read_and_defaults_filled_in() {

@@ -8,9 +8,9 @@ use core::time::Duration;
 
 use futures_lite::Stream;
 use mqtt_adapter_core::{
-    AckError, AckToken, ConnectError, Event, Failed, Handle, Message, Options, Outcome, Properties, Publish,
-    PublishError, Qos, ReasonCode, RecvError, RequestError, ServerLimits, Stats, Stop, Subscription, Token,
-    TopicFilter, Watch, client, subscription,
+    AckError, AckToken, AuthError, ConnectError, Event, Failed, Handle, Message, Options, Outcome,
+    Properties, Publish, PublishError, Qos, ReasonCode, RecvError, RequestError, ServerLimits, Stats, Stop,
+    StopError, Subscription, Token, TopicFilter, Watch, client, subscription,
 };
 
 use crate::connection::{Connection, Link};
@@ -219,6 +219,16 @@ impl Client {
         self.handle.acknowledge(ack, reason)
     }
 
+    /// Sends a step of an enhanced authentication (5.0): 0x18 answers an [`Event::Auth`] that asked for it, 0x19 begins a
+    /// re-authentication while connected. The properties repeat the Authentication Method of
+    /// [`Options::with_properties`](crate::Options::with_properties).
+    ///
+    /// # Errors
+    /// [`AuthError`]: it is not the client's turn, the method is another, or there is no room.
+    pub fn authenticate(&self, reason: ReasonCode, properties: Properties<'_>) -> Result<(), AuthError> {
+        self.handle.authenticate(reason, properties)
+    }
+
     // The connection
 
     /// The next connection event: everything but [`Event::Message`], [`Event::Done`] and [`Event::Unblocked`]. `None`: the
@@ -299,13 +309,17 @@ impl Client {
     /// Refuses new work, delivers what was accepted for at most this long, disconnects and waits for the end: how
     /// many operations were left. Messages that wait can still be taken. The stop goes on if this is dropped.
     pub async fn stop(&self, within: Duration) -> u32 {
-        self.stop_with(Stop::drain(within)).await
+        // A plain drain is never refused.
+        self.stop_with(Stop::drain(within)).await.unwrap_or(0)
     }
 
     /// As [`stop`](Self::stop), with all that can be said about it.
-    pub async fn stop_with(&self, how: Stop<'_>) -> u32 {
-        self.handle.stop(how);
-        poll_fn(|context| self.handle.poll_stopped(context)).await
+    ///
+    /// # Errors
+    /// [`StopError`]: DISCONNECT cannot say what is asked for, and nothing happens.
+    pub async fn stop_with(&self, how: Stop<'_>) -> Result<u32, StopError> {
+        self.handle.stop(how)?;
+        Ok(poll_fn(|context| self.handle.poll_stopped(context)).await)
     }
 }
 

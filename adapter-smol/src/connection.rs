@@ -63,7 +63,7 @@ impl Connection {
         if turn.abandon {
             self.dial = None;
         }
-        if let Some(server) = turn.open {
+        if let Some(server) = turn.open.take() {
             self.dial = Some(Box::pin(dial(Arc::clone(self.worker.options()), server)));
         }
     }
@@ -179,10 +179,8 @@ impl fmt::Debug for Connection {
     }
 }
 
-async fn dial(options: Arc<Options>, server: usize) -> Result<Arc<Link>, Cause> {
-    let Some(server) = options.servers().get(server) else {
-        return Err(Cause::resolve("the server", "there is none"));
-    };
+async fn dial(options: Arc<Options>, server: ServerUrl) -> Result<Arc<Link>, Cause> {
+    let server = &server;
     let now = Instant::now();
     // A time beyond what the clock can say: a year.
     let until =

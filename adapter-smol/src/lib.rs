@@ -45,12 +45,12 @@ mod connection;
 mod socket;
 
 pub use mqtt_adapter_core::{
-    AckError, AckMode, AckToken, Anomaly, Backoff, Bytes, Cause, Config, ConnectError, Connected,
+    AckError, AckMode, AckToken, Anomaly, AuthError, Backoff, Bytes, Cause, Config, ConnectError, Connected,
     Disconnected, Event, Failed, LocalState, Message, Options, Outcome, Oversize, OwnedProperties, PacketId,
     Payload, Properties, Property, Publish, PublishError, Qos, ReasonCode, RecvError, RequestError,
-    RetainHandling, Scheme, ServerLimits, ServerOrder, ServerUrl, SessionLost, Stats, Stop, Subscription,
-    SubscriptionOptions, Suspect, Token, TopicError, TopicFilter, TopicName, UrlError, Version, WhenFull,
-    Why, Will, proto, session,
+    RetainHandling, Scheme, ServerLimits, ServerOrder, ServerUrl, SessionLost, Stats, Stop, StopError,
+    Subscription, SubscriptionOptions, Suspect, Token, TopicError, TopicFilter, TopicName, UrlError, Version,
+    WhenFull, Why, Will, proto, session,
 };
 
 #[cfg(feature = "tls")]

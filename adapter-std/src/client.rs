@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use mqtt_adapter_core::{
-    AckError, AckToken, ConnectError, Event, Failed, Handle, Message, Options, Outcome, Properties, Publish,
-    PublishError, Qos, ReasonCode, RecvError, RequestError, ServerLimits, Stats, Stop, Subscription, Token,
-    TopicFilter, Watch, Worker, client, subscription, with_payload,
+    AckError, AckToken, AuthError, ConnectError, Event, Failed, Handle, Message, Options, Outcome,
+    Properties, Publish, PublishError, Qos, ReasonCode, RecvError, RequestError, ServerLimits, Stats, Stop,
+    StopError, Subscription, Token, TopicFilter, Watch, Worker, client, subscription, with_payload,
 };
 
 use crate::net::{Dialled, Link, Net};
@@ -59,7 +59,7 @@ impl Client {
         match block(|context| client.handle.poll_first_connection(0, context)) {
             Ok(()) => Ok(client),
             Err(error) => {
-                client.stop_with(Stop::now());
+                client.stop(Duration::ZERO);
                 Err(error)
             }
         }
@@ -230,6 +230,16 @@ impl Client {
         self.handle.acknowledge(ack, reason)
     }
 
+    /// Sends a step of an enhanced authentication (5.0): 0x18 answers an [`Event::Auth`] that asked for it, 0x19 begins a
+    /// re-authentication while connected. The properties repeat the Authentication Method of
+    /// [`Options::with_properties`](crate::Options::with_properties).
+    ///
+    /// # Errors
+    /// [`AuthError`]: it is not the client's turn, the method is another, or there is no room.
+    pub fn authenticate(&self, reason: ReasonCode, properties: Properties<'_>) -> Result<(), AuthError> {
+        self.handle.authenticate(reason, properties)
+    }
+
     // The connection
 
     /// The next connection event: everything but [`Event::Message`], [`Event::Done`] and [`Event::Unblocked`]. Waits
@@ -323,19 +333,23 @@ impl Client {
     /// Refuses new work, delivers what was accepted for at most this long, disconnects and waits until the thread has
     /// ended: how many operations were left. Messages that wait can still be taken.
     pub fn stop(&self, within: Duration) -> u32 {
-        self.stop_with(Stop::drain(within))
+        // A plain drain is never refused.
+        self.stop_with(Stop::drain(within)).unwrap_or(0)
     }
 
     /// As [`stop`](Self::stop), with all that can be said about it.
-    pub fn stop_with(&self, how: Stop<'_>) -> u32 {
-        self.handle.stop(how);
+    ///
+    /// # Errors
+    /// [`StopError`]: DISCONNECT cannot say what is asked for, and nothing happens.
+    pub fn stop_with(&self, how: Stop<'_>) -> Result<u32, StopError> {
+        self.handle.stop(how)?;
         let left = block(|context| self.handle.poll_stopped(context));
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             // It has nothing to say; and it does not panic.
             let _ = thread.join();
         }
-        left
+        Ok(left)
     }
 }
 

@@ -9,9 +9,9 @@ use std::time::Instant;
 
 use mqtt_adapter_core::session::HeapSession;
 use mqtt_adapter_core::{
-    AckError, AckToken, ConnectError, Driver, Event, Flush, Input, Options, Properties, Publish,
-    PublishError, Qos, ReasonCode, RequestError, Sink, Stats, Stop, Subscription, Token, TopicFilter,
-    subscription, with_payload,
+    AckError, AckToken, AuthError, ConnectError, Driver, Event, Flush, Input, Options, Properties, Publish,
+    PublishError, Qos, ReasonCode, RequestError, Sink, Stats, Stop, StopError, Subscription, Token,
+    TopicFilter, subscription, with_payload,
 };
 
 use crate::net::{Dialled, Link, Net};
@@ -274,6 +274,16 @@ impl Connection {
         self.touch().session_mut().acknowledge(ack, reason)
     }
 
+    /// Sends a step of an enhanced authentication (5.0): 0x18 answers an [`Event::Auth`] that asked for it, 0x19 begins a
+    /// re-authentication while connected. The properties repeat the Authentication Method of
+    /// [`Options::with_properties`](crate::Options::with_properties).
+    ///
+    /// # Errors
+    /// [`AuthError`]: it is not the client's turn, the method is another, or there is no room.
+    pub fn authenticate(&mut self, reason: ReasonCode, properties: Properties<'_>) -> Result<(), AuthError> {
+        self.touch().authenticate(reason, properties)
+    }
+
     /// Takes an operation back; false if something of it was sent already. If it is true, [`Event::Done`] with
     /// [`Outcome::Cancelled`](crate::Outcome::Cancelled) follows.
     pub fn cancel(&mut self, token: Token) -> bool {
@@ -287,12 +297,16 @@ impl Connection {
 
     /// Delivers what was accepted for at most this long, then disconnects. Poll on until [`Event::Stopped`].
     pub fn stop(&mut self, within: Duration) {
-        self.touch().stop(Stop::drain(within));
+        // A plain drain is never refused.
+        let _ = self.touch().stop(Stop::drain(within));
     }
 
     /// Disconnects as told. Poll on until [`Event::Stopped`].
-    pub fn stop_with(&mut self, how: Stop<'_>) {
-        self.touch().stop(how);
+    ///
+    /// # Errors
+    /// [`StopError`]: DISCONNECT cannot say what is asked for, and nothing happens.
+    pub fn stop_with(&mut self, how: Stop<'_>) -> Result<(), StopError> {
+        self.touch().stop(how)
     }
 
     /// Whether a server has accepted the connection and it is up.

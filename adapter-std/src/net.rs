@@ -51,7 +51,7 @@ pub(crate) struct Net {
     /// The peer has closed its side: the socket is read to the end whatever a short read says.
     ending: bool,
     /// The server being dialled.
-    server: usize,
+    server: Option<ServerUrl>,
 }
 
 enum Dial {
@@ -88,7 +88,7 @@ impl Net {
             link: None,
             readable: false,
             ending: false,
-            server: 0,
+            server: None,
         })
     }
 
@@ -114,12 +114,10 @@ impl Net {
         if turn.abandon {
             self.dial = None;
         }
-        if let Some(server) = turn.open {
-            self.server = server;
+        if let Some(server) = turn.open.take() {
             self.dial = None;
-            if let Some(server) = options.servers().get(server) {
-                self.dial = Some(self.begin(server, options.engine().dial_timeout));
-            }
+            self.dial = Some(self.begin(&server, options.engine().dial_timeout));
+            self.server = Some(server);
         }
     }
 
@@ -188,8 +186,7 @@ impl Net {
                     }
                 },
                 Dial::Trying { rest, peer, stage, until } => {
-                    let server = options.servers().get(self.server);
-                    match progress(stage, &peer, server, options) {
+                    match progress(stage, &peer, self.server.as_ref(), options) {
                         Ok(Progress::Done(link)) => return Some(Dialled::Link(Arc::new(link))),
                         Ok(Progress::Wait(stage)) if Instant::now() < until => {
                             self.dial = Some(Dial::Trying { rest, peer, stage, until });

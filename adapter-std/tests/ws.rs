@@ -134,7 +134,7 @@ fn a_text_frame_ends_the_connection_and_a_ping_is_answered() {
     };
     assert_eq!(end.why, Why::TransportFailed);
     assert!(end.to_string().contains("text frame"), "{end}");
-    client.stop_with(Stop::now());
+    client.stop_with(Stop::now()).unwrap();
     script.join().unwrap();
 }
 

@@ -105,6 +105,13 @@ pub struct Config {
     /// closed, and a resume sends again what a server (or a proxy) lost without a cut. `None` (default):
     /// no limit, as the standard has none.
     pub ack_timeout: Option<Duration>,
+    /// Longest time from `subscribe` or `unsubscribe` to the server's answer, the wait for a connection
+    /// included; the request then ends as `Outcome::TimedOut`. One that was sent keeps its packet identifier
+    /// until the answer comes after all or the session ends, as the standard asks, so that the late answer is
+    /// not taken for that of another ([MQTT-2.2.1-3]); one that was not sent is taken back. `None` (default):
+    /// no limit. The standard has none, keep-alive finds a dead link, and a request made offline is meant to
+    /// wait.
+    pub request_timeout: Option<Duration>,
     /// What is done about a message that seems to make the server close the connection.
     pub suspect: Suspect,
     /// When and how often to connect again.
@@ -145,6 +152,7 @@ impl Config {
             partial_timeout: Duration::from_secs(30),
             source_timeout: Duration::from_secs(30),
             ack_timeout: None,
+            request_timeout: None,
             suspect: Suspect::new(),
             backoff: Backoff::new(),
             durability: Durability::Off,

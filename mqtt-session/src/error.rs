@@ -38,6 +38,35 @@ impl fmt::Display for StartError {
 
 impl core::error::Error for StartError {}
 
+/// Why `stop` did not. Nothing happened; it may be called again with less to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StopError {
+    /// The reason code is not one that a client sends in DISCONNECT ([MQTT-3.14.2-1]).
+    InvalidReason,
+    /// The properties are not ones a client's DISCONNECT may carry.
+    Invalid(EncodeError),
+    /// A Session Expiry Interval other than 0, where CONNECT gave 0 or none: a session that was to end with
+    /// the connection cannot be made to outlive it (section 3.14.2.2.2).
+    ExpiryRaised,
+    /// The properties find no room beside the operations in `Config::queue_bytes`, or in
+    /// `Config::wire_bytes`.
+    NoRoom,
+}
+
+impl fmt::Display for StopError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InvalidReason => f.write_str("a client does not send DISCONNECT with this reason code"),
+            Self::Invalid(error) => write!(f, "the properties are not valid: {error}"),
+            Self::ExpiryRaised => f.write_str("a session expiry of 0 cannot be raised by DISCONNECT"),
+            Self::NoRoom => f.write_str("there is no room to keep the properties"),
+        }
+    }
+}
+
+impl core::error::Error for StopError {}
+
 /// A message that was not accepted, and its payload.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Refused<P, R = PublishError> {

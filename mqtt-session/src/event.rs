@@ -226,6 +226,9 @@ pub enum Outcome<'i> {
     /// It made the server close the connection again and again, and the policy ended it
     /// (`Config::suspect`); or the source of its payload fell silent (`Config::source_timeout`).
     Abandoned,
+    /// SUBSCRIBE or UNSUBSCRIBE: no answer came within `Config::request_timeout`. The server may still act on
+    /// it; an answer that comes later is taken without an event, and counts for what is subscribed.
+    TimedOut,
     /// `stop` ended it.
     Stopped,
     /// The journal could not take it; nothing of it was sent (`Config::when_not_stored`).

@@ -94,7 +94,8 @@ pub use config::{
     WhenNotStored,
 };
 pub use error::{
-    AckError, AuthError, ProvideError, PublishError, Refused, RestoreError, StartError, SubscribeError,
+    AckError, AuthError, ProvideError, PublishError, Refused, RestoreError, StartError, StopError,
+    SubscribeError,
 };
 pub use event::{Anomaly, Closed, Command, Connected, Event, Outcome, Received, Topic, Why};
 pub use limits::ServerLimits;

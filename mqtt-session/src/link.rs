@@ -188,10 +188,10 @@ pub(crate) enum Notice {
     Stopped { left: u32 },
 }
 
-const NOTICES: usize = 8;
+const NOTICES: usize = 9;
 
 /// A short queue of notices. It cannot overflow: no new attempt begins while more than
-/// `Notices::CALM` wait, and one attempt makes at most six.
+/// `Notices::CALM` wait, and one attempt makes at most seven.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Notices {
     ring: [Notice; NOTICES],

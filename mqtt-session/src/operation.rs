@@ -32,6 +32,8 @@ pub(crate) enum Ending {
     Lost,
     Unknown,
     Abandoned,
+    /// No answer came in time.
+    TimedOut,
     /// A subscription that was granted before and cannot be made again.
     Forgotten(ReasonCode),
     Stopped,
@@ -89,6 +91,9 @@ pub(crate) struct Slot {
     /// Its `Done` was told: a SUBSCRIBE that is made again, a refused PUBLISH whose exchange is being
     /// ended. Nobody waits for its end.
     pub(crate) told: bool,
+    /// A SUBSCRIBE or UNSUBSCRIBE whose time ran out after it was handed out: only its identifier waits, for
+    /// the late answer.
+    pub(crate) late: bool,
     /// When it expires at the server, which a 5.0 one is told; stamped like `expires`.
     pub(crate) wire_expires: Instant,
 }
@@ -124,6 +129,7 @@ impl Slot {
         key: None,
         expires: Instant::NEVER,
         told: false,
+        late: false,
         wire_expires: Instant::NEVER,
     };
 

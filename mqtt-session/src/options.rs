@@ -205,8 +205,18 @@ impl<'a> Stop<'a> {
         self
     }
 
-    /// DISCONNECT properties (5.0), such as a new Session Expiry Interval. They are left out where the
-    /// memory for operations has no room for them.
+    /// Say why, instead of Normal disconnection (5.0; a code other than 0x00 makes the server publish the
+    /// will, so in 3.x the connection is then closed without DISCONNECT). 0x04 is [`with_will`](Self::with_will);
+    /// of the codes from 0x80 a client may send 0x80 to 0x83, 0x8C, 0x90, 0x93 to 0x99.
+    #[must_use]
+    pub const fn reason(mut self, code: ReasonCode) -> Self {
+        self.reason_code = code;
+        self
+    }
+
+    /// DISCONNECT properties (5.0), such as a new Session Expiry Interval; 3.x leaves them out. They are kept
+    /// among the operations until they are sent. Where the server takes no packet that long, Reason String and
+    /// User Properties are left out.
     #[must_use]
     pub const fn properties(mut self, properties: Properties<'a>) -> Self {
         self.properties = properties;

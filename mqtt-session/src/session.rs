@@ -7,7 +7,8 @@ use mqtt_proto::{Auth, Properties, Qos, ReasonCode, Subscription, TopicFilter};
 use crate::config::Config;
 use crate::engine::{Accepted, Body, Core, Filters, Give, Provided};
 use crate::error::{
-    AckError, AuthError, ProvideError, PublishError, Refused, RestoreError, StartError, SubscribeError,
+    AckError, AuthError, ProvideError, PublishError, Refused, RestoreError, StartError, StopError,
+    SubscribeError,
 };
 use crate::event::{Closed, Command, Event, Received, Topic};
 use crate::limits::ServerLimits;
@@ -111,14 +112,32 @@ impl<S: Storage> Session<S> {
     /// closes, and tells `Event::Stopped`. Called again, it can only shorten the wait
     /// ([`Stop::now`]). What was not finished ends as `Outcome::Stopped`; should it have been half
     /// done, the next connection of this session begins a new session on the server.
-    pub fn stop(&mut self, how: Stop<'_>) {
+    ///
+    /// ```
+    /// use mqtt_session::proto::{Properties, Property};
+    /// use mqtt_session::{Config, ConnectOptions, HeapSession, Stop};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut session = HeapSession::new(Config::new(1));
+    /// session.start(&ConnectOptions { session_expiry: 60, ..ConnectOptions::new("lamp") })?;
+    /// let hour = [Property::SessionExpiryInterval(3_600)];
+    /// session.stop(Stop::now().with_will().properties(Properties::List(&hour)))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When DISCONNECT could not say what is asked for; nothing happens then. Without a reason and without
+    /// properties of its own it never fails.
+    pub fn stop(&mut self, how: Stop<'_>) -> Result<(), StopError> {
         self.bind();
-        let len = self.core.plan_farewell(how.properties);
+        let len = self.core.plan_farewell(&how)?;
         if len != 0 {
             until_roomy!(self, self.core.room_in_arena(&mut self.store.tables(), len));
             self.core.keep_farewell(&mut self.store.tables(), how.properties, len);
         }
         self.core.stop(&mut self.store.tables(), &how);
+        Ok(())
     }
 
     /// Accepts a message for delivery, connected or not. It is copied once (a large shared payload is

@@ -360,7 +360,7 @@ scenario!(
         t.next_frame();
         challenge(t, b"forged");
         t.events();
-        t.session.stop(Stop::now());
+        t.session.stop(Stop::now()).unwrap();
         t.expect(Disconnect::new(ReasonCode::Success));
         assert_eq!(t.command(), Some(Command::Close));
     }

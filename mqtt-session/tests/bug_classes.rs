@@ -257,7 +257,7 @@ scenario!(s06_a_suback_with_the_wrong_number_of_codes_ends_the_connection, VERSI
         });
         t.see_nothing();
         t.refuses(ReasonCode::ProtocolError);
-        t.session.stop(mqtt_session::Stop::now());
+        t.session.stop(mqtt_session::Stop::now()).unwrap();
         t.events();
     }
 });

@@ -340,7 +340,7 @@ scenario!(stop_drains_what_was_accepted_then_disconnects, VERSIONS, |t| {
     t.connect();
     let token = t.publish("a", Qos::AtLeastOnce, b"x");
     t.next_frame();
-    t.session.stop(Stop::drain(Duration::from_secs(5)));
+    t.session.stop(Stop::drain(Duration::from_secs(5))).unwrap();
     let message = mqtt_session::Message::new(TopicName::new("a").unwrap());
     let refused = t.session.publish(&message, b"x"[..].into()).map_err(|refused| refused.reason);
     assert_eq!(refused, Err(PublishError::Stopping));
@@ -359,7 +359,7 @@ scenario!(stop_gives_up_at_its_deadline_and_reports_what_is_left, VERSIONS, |t| 
     t.connect();
     let token = t.publish("a", Qos::AtLeastOnce, b"x");
     t.next_frame();
-    t.session.stop(Stop::drain(Duration::from_secs(5)));
+    t.session.stop(Stop::drain(Duration::from_secs(5))).unwrap();
     t.after(Duration::from_secs(5));
     t.expect(Disconnect { reason_code: ReasonCode::Success, properties: Default::default() });
     assert_eq!(t.command(), Some(Command::Close));
@@ -375,13 +375,13 @@ scenario!(stop_while_offline_waits_for_a_connection_only_if_something_is_queued,
     t.events();
     t.command();
     t.close(Closed::DialFailed);
-    t.session.stop(Stop::drain(Duration::from_secs(5)));
+    t.session.stop(Stop::drain(Duration::from_secs(5))).unwrap();
     assert!(matches!(t.events().last(), Some(Seen::Stopped { left: 0 })));
 
     t.session.start(&t.options).unwrap();
     let token = t.publish("a", Qos::AtMostOnce, b"x");
     let _ = token;
-    t.session.stop(Stop::drain(Duration::from_secs(500)));
+    t.session.stop(Stop::drain(Duration::from_secs(500))).unwrap();
     t.connect();
     assert_eq!(t.next_frame().unwrap()[0], 0x30);
     assert_eq!(t.next_frame().unwrap()[0], 0xE0);
@@ -389,14 +389,14 @@ scenario!(stop_while_offline_waits_for_a_connection_only_if_something_is_queued,
 
 scenario!(stop_before_the_first_connection_ends_what_was_queued, VERSIONS, |t| {
     let token = t.publish("a", Qos::AtLeastOnce, b"x");
-    t.session.stop(Stop::now());
+    t.session.stop(Stop::now()).unwrap();
     t.done(token, "Stopped");
     t.see(Seen::Stopped { left: 1 });
 });
 
 scenario!(stop_can_ask_for_the_will, VERSIONS, |t| {
     t.connect();
-    t.session.stop(Stop::now().with_will());
+    t.session.stop(Stop::now().with_will()).unwrap();
     if t.version() == Version::V5 {
         t.expect(Disconnect { reason_code: ReasonCode::DisconnectWithWill, properties: Default::default() });
     }
@@ -408,7 +408,7 @@ scenario!(disconnect_carries_the_properties_stop_was_given, |t| {
     t.options.session_expiry = 60;
     t.connect();
     let properties = [Property::SessionExpiryInterval(10), Property::ReasonString("bye")];
-    t.session.stop(Stop::now().properties(Properties::List(&properties)));
+    t.session.stop(Stop::now().properties(Properties::List(&properties))).unwrap();
     t.expect(Disconnect { reason_code: ReasonCode::Success, properties: Properties::List(&properties) });
 });
 
@@ -417,7 +417,7 @@ scenario!(exchanges_given_up_by_stop_make_the_next_session_a_new_one, VERSIONS, 
     t.connect();
     t.publish("a", Qos::ExactlyOnce, b"x");
     t.next_frame();
-    t.session.stop(Stop::now());
+    t.session.stop(Stop::now()).unwrap();
     t.drain();
     t.command();
     t.close(Closed::Carried);

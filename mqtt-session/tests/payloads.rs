@@ -360,7 +360,7 @@ scenario!(
         let token = publish(t, Qos::AtLeastOnce, LEN);
         t.see(Seen::PayloadWanted { token, offset: 0 });
         let head = t.take_sent();
-        t.session.stop(mqtt_session::Stop::now());
+        t.session.stop(mqtt_session::Stop::now()).unwrap();
         assert_eq!(t.expect_closing(), Why::Stopped);
         assert!(head.starts_with(&[0x32]) && head.len() < 20);
         t.done(token, "Stopped");
@@ -371,7 +371,7 @@ scenario!(
 scenario!(a_drain_waits_for_the_payload, VERSIONS, |t| {
     t.connect();
     let token = publish(t, Qos::AtLeastOnce, LEN);
-    t.session.stop(mqtt_session::Stop::drain(Duration::from_secs(10)));
+    t.session.stop(mqtt_session::Stop::drain(Duration::from_secs(10))).unwrap();
     let payload = payload(LEN);
     serve(t, token, &payload, 900);
     expect_publish(t, Qos::AtLeastOnce, 1, false, &payload);

@@ -116,7 +116,7 @@ scenario!(
         fails(t);
         assert_eq!(dialled(t).as_deref(), Some("new.example"));
         fails(t);
-        t.session.stop(Stop::now());
+        t.session.stop(Stop::now()).unwrap();
         t.drain();
         t.events();
         t.session.start(&t.options).unwrap();

@@ -311,7 +311,7 @@ on_both!(
 on_both!(a_new_run_of_the_session_subscribes_again, config(), AT, |a| {
     a.connect(false, &[]);
     a.granted();
-    a.session.stop(mqtt_session::Stop::now());
+    a.session.stop(mqtt_session::Stop::now()).unwrap();
     a.drain();
     assert_eq!(a.session.poll_command(), Some(Command::Close));
     a.session.closed(Closed::Carried, a.now);

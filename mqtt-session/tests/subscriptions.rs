@@ -177,7 +177,7 @@ scenario!(a_granted_subscription_has_ended_and_stop_does_not_end_it_again, VERSI
     subscribe(t, &[("a", Qos::AtLeastOnce)]);
     answer(t, &[ONE]);
     t.events();
-    t.session.stop(mqtt_session::Stop::now());
+    t.session.stop(mqtt_session::Stop::now()).unwrap();
     t.drain();
     t.command();
     t.close(mqtt_session::Closed::Carried);

@@ -203,7 +203,9 @@ impl<S: Storage> Run<S> {
             15 | 16 => self.answer(),
             _ => match self.random.below(15) {
                 0 => self.session.check_link(),
-                1 => self.session.stop(Stop::drain(Duration::from_secs(self.random.below(3) as u64))),
+                1 => {
+                    self.session.stop(Stop::drain(Duration::from_secs(self.random.below(3) as u64))).unwrap()
+                }
                 2 => {
                     let held = self.random.one_in(2);
                     self.session.hold_input(held);

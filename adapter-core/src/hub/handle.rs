@@ -5,7 +5,9 @@ use core::task::{Context, Poll, Waker};
 use std::sync::Arc;
 
 use mqtt_session::proto::{Properties, Qos, ReasonCode, Subscription, TopicFilter};
-use mqtt_session::{AckError, AckToken, ServerLimits, Stats, Stop, SubscribeError, Token, Why};
+use mqtt_session::{
+    AckError, AckToken, AuthError, ServerLimits, Stats, Stop, StopError, SubscribeError, Token, Why,
+};
 
 use super::{Hub, Watch, Watched};
 use crate::driver::{Driver, with_payload};
@@ -33,7 +35,8 @@ impl<T: Transport> Clone for Handle<T> {
 impl<T: Transport> Drop for Handle<T> {
     fn drop(&mut self) {
         if self.0.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.stop(Stop::drain(self.0.options.linger()));
+            // A plain drain is never refused.
+            let _ = self.stop(Stop::drain(self.0.options.linger()));
         }
     }
 }
@@ -285,17 +288,21 @@ impl<T: Transport> Handle<T> {
     }
 
     /// Ends the client.
-    pub fn stop(&self, how: Stop<'_>) {
+    ///
+    /// # Errors
+    /// [`StopError`]: DISCONNECT cannot say what is asked for, and nothing happens.
+    pub fn stop(&self, how: Stop<'_>) -> Result<(), StopError> {
         let worker = {
             let mut state = self.0.lock();
             if state.ended.is_some() {
-                return;
+                return Ok(());
             }
-            state.driver.stop(how);
+            state.driver.stop(how)?;
             state.paused = false;
             state.rouse()
         };
         worker.into_iter().for_each(Waker::wake);
+        Ok(())
     }
 
     /// Waits for the end, once [`stop`](Self::stop) was called or the client gave up: how many operations were
@@ -331,6 +338,22 @@ impl<T: Transport> Handle<T> {
         let mut wake = Vec::new();
         let mut state = self.0.lock();
         let result = state.driver.session_mut().acknowledge(ack, reason);
+        if result.is_ok() {
+            state.sent(&mut wake);
+        }
+        drop(state);
+        wake.into_iter().for_each(Waker::wake);
+        result
+    }
+
+    /// Sends a step of an enhanced authentication.
+    ///
+    /// # Errors
+    /// [`AuthError`].
+    pub fn authenticate(&self, reason: ReasonCode, properties: Properties<'_>) -> Result<(), AuthError> {
+        let mut wake = Vec::new();
+        let mut state = self.0.lock();
+        let result = state.driver.authenticate(reason, properties);
         if result.is_ok() {
             state.sent(&mut wake);
         }

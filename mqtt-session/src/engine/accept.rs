@@ -434,7 +434,8 @@ impl Core {
         slot.retain = false;
         slot.tag = 0;
         slot.key = None;
-        slot.expires = Instant::NEVER;
+        slot.expires =
+            self.config.request_timeout.map_or(Instant::NEVER, |timeout| Instant::ZERO.after(timeout));
         slot.wire_expires = Instant::NEVER;
         let (head, body) = content.split_at_mut_checked(plan.properties_len)?;
         properties.write_body(head).ok()?;
@@ -476,6 +477,7 @@ impl Core {
         slot.reserved = false;
         slot.first_time = false;
         slot.told = false;
+        slot.late = false;
         slot.epoch = self.connection.epoch.wrapping_sub(1);
         let start = at as usize;
         let content = tables.arena.get_mut(start..start.saturating_add(len))?;
@@ -492,43 +494,6 @@ impl Core {
             self.end(tables, index, Ending::Cancelled);
         }
         queued
-    }
-
-    /// The bytes that DISCONNECT properties will keep; 0: they are empty, not valid or find no room.
-    pub(crate) fn plan_farewell(&self, properties: Properties<'_>) -> usize {
-        let len = properties.body_len();
-        // The rest of DISCONNECT has at most 12 bytes.
-        let fits = len.saturating_add(12) <= self.bounds.wire;
-        let room = fits && self.kept.saturating_add(cost(len)) <= self.bounds.arena;
-        // U-19: a session that was to end with the connection cannot be made to outlive it.
-        let raises = self.handshake.session_expiry == 0 && properties.session_expiry_interval().is_some();
-        if raises {
-            return 0;
-        }
-        if room && self.farewell.is_none() && properties.check(PropertyPlace::Disconnect).is_ok() {
-            len
-        } else {
-            0
-        }
-    }
-
-    /// Keeps planned DISCONNECT properties until they can be sent. The caller has made room.
-    pub(crate) fn keep_farewell(&mut self, tables: &mut Tables<'_>, properties: Properties<'_>, len: usize) {
-        let Some(at) = self.arena.add(tables.arena, super::OWNER_STOP, len) else { return };
-        let start = at as usize;
-        if let Some(place) = tables.arena.get_mut(start..start.saturating_add(len)) {
-            // Planned on the same properties, so they fit.
-            let _ = properties.write_body(place);
-        }
-        self.kept = self.kept.saturating_add(cost(len));
-        self.farewell = Some((at, len));
-    }
-
-    pub(super) fn forget_farewell(&mut self, tables: &mut Tables<'_>) {
-        if let Some((at, len)) = self.farewell.take() {
-            self.arena.free(tables.arena, at);
-            self.kept = self.kept.saturating_sub(cost(len));
-        }
     }
 }
 

@@ -178,6 +178,7 @@ fn told(ending: Ending) -> Outcome<'static> {
         Ending::Lost => Outcome::Lost,
         Ending::Unknown => Outcome::Unknown,
         Ending::Abandoned => Outcome::Abandoned,
+        Ending::TimedOut => Outcome::TimedOut,
         Ending::Stopped => Outcome::Stopped,
         Ending::NotStored => Outcome::NotStored,
     }

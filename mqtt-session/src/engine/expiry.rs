@@ -1,4 +1,5 @@
-//! Dropping what waits: because its time ran out, because a newer value came, because there is no room.
+//! Dropping what waits: because its time ran out, because a newer value came, because there is no room. And
+//! requests whose answer does not come in time.
 
 use core::num::NonZeroU64;
 use core::time::Duration;
@@ -29,18 +30,35 @@ impl Core {
             return;
         }
         while let Some(slot) = tables.slots.get(self.ops.expiring.first() as usize).copied() {
-            if slot.expires > self.now {
+            let request = slot.kind != Kind::Publish;
+            if slot.expires > self.now || (request && !self.ghosts.has_room()) {
                 break;
             }
             let index = self.ops.expiring.first();
             self.ops.expiring.remove(tables.slots, index);
-            // What was sent meanwhile has no time to live any more.
-            if is_whole(&slot) {
+            if request {
+                self.time_out(tables, index);
+            } else if is_whole(&slot) {
+                // What was sent meanwhile has no time to live any more.
                 self.end(tables, index, Ending::Expired);
             }
         }
         self.ops.calm_until = self.now.after(GRAIN);
         self.ops.plan_expiry(tables.slots);
+    }
+
+    /// Ends a request without an answer. One that was handed out keeps its identifier, which no other may have
+    /// before the answer has come. The caller has made sure that one more end can wait.
+    fn time_out(&mut self, tables: &mut Tables<'_>, index: u32) {
+        let Some(slot) = tables.slots.get_mut(index as usize) else { return };
+        if slot.stage == Stage::Queued {
+            self.end(tables, index, Ending::TimedOut);
+        } else if !slot.told {
+            slot.told = true;
+            slot.late = true;
+            self.ops.told = self.ops.told.saturating_add(1);
+            self.ghosts.push(Token::new(index, slot.generation), slot.tag, Ending::TimedOut);
+        }
     }
 
     /// The message that waits whole for the same key.

@@ -187,6 +187,7 @@ impl Core {
             return;
         }
         self.timers.clear(Timer::Dial);
+        self.expire_session(tables);
         self.connection = Connection::new(self.connection.epoch, self.now);
         self.limits = ServerLimits::unlimited();
         let options = &self.on_the_ladder(options);
@@ -313,6 +314,7 @@ impl Core {
         self.session_held = true;
         self.session_made = false;
         self.session_torn = false;
+        self.session_expires = Instant::NEVER;
         self.limits = ServerLimits::read(&connack, self.handshake.keep_alive, self.handshake.session_expiry);
         self.session_kept =
             if version.has_properties() { self.limits.session_expiry != 0 } else { !self.handshake.clean };
@@ -337,7 +339,7 @@ impl Core {
     }
 
     /// The server has no session any more: its half of every exchange is gone.
-    fn lose_session(&mut self, tables: &mut Tables<'_>, unexpected: bool) {
+    pub(super) fn lose_session(&mut self, tables: &mut Tables<'_>, unexpected: bool) {
         self.exchanges.clear(tables.exchanges);
         if !self.session_held {
             return;
@@ -353,6 +355,12 @@ impl Core {
             }
             let following = next(tables.slots, at);
             if self.records() && self.unreserve_lost(tables, at) {
+                at = following;
+                continue;
+            }
+            if tables.slots.get(at as usize).is_some_and(|slot| slot.late) {
+                // Nobody waits for it, and its answer can no longer come.
+                let _ = self.complete(tables, at);
                 at = following;
                 continue;
             }

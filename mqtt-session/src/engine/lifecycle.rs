@@ -10,7 +10,6 @@ use crate::event::{Closed, Why};
 use crate::link::{Notice, State, is_fatal};
 use crate::list::{NONE, prev};
 use crate::operation::{Ending, Kind};
-use crate::options::Stop;
 use crate::qos::Stage;
 use crate::storage::Tables;
 use crate::time::Instant;
@@ -142,6 +141,7 @@ impl Core {
             && !self.handshake.needs_5
             && self.link.step_down(&why, silent);
         let healthy = self.was_healthy();
+        self.start_session_clock();
         self.suspect(tables);
         self.take_back_unsent(tables);
         self.reset_connection(tables);
@@ -275,20 +275,6 @@ impl Core {
         self.notices.push(Notice::Disconnected { why, retry: Some(delay) });
     }
 
-    pub(crate) fn stop(&mut self, tables: &mut Tables<'_>, how: &Stop<'_>) {
-        if !self.link.stopping {
-            self.link.stopping = true;
-            self.farewell_code = how.reason_code;
-            if !how.drain.is_zero() {
-                self.timers.set_pending(Timer::Drain, how.drain);
-            }
-        }
-        if how.drain.is_zero() {
-            self.finish();
-        }
-        self.settle(tables);
-    }
-
     /// While stopping: goes on to DISCONNECT once everything that was accepted has been delivered, and
     /// ends the run once the link is down.
     pub(super) fn settle(&mut self, tables: &mut Tables<'_>) {
@@ -371,6 +357,7 @@ impl Core {
     pub(crate) fn handle_timeout(&mut self, tables: &mut Tables<'_>, now: Instant) {
         self.tell(now);
         self.expire(tables);
+        self.expire_session(tables);
         self.ping_if_due();
         while let Some(timer) = self.timers.expired(self.now) {
             match timer {

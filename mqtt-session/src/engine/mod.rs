@@ -6,6 +6,7 @@ mod deliver;
 mod direct;
 mod ending;
 mod expiry;
+mod farewell;
 mod handshake;
 mod keep_alive;
 mod large;
@@ -16,6 +17,7 @@ mod receive;
 mod requests;
 mod redirect;
 mod restore;
+mod session_clock;
 mod source;
 mod subscriptions;
 
@@ -98,6 +100,8 @@ struct Connection {
     handshaking: bool,
     /// CONNACK accepted it.
     accepted: bool,
+    /// The Session Expiry Interval that DISCONNECT was given.
+    last_word: Option<u32>,
     /// Whose turn it is in an enhanced authentication.
     auth: auth::Turn,
     /// Input is held back: by the driver, or because a message in it has to wait.
@@ -124,6 +128,7 @@ impl Connection {
             partial: None,
             handshaking: false,
             accepted: false,
+            last_word: None,
             auth: auth::Turn::Never,
             held: false,
             paused: false,
@@ -150,6 +155,8 @@ pub(crate) struct Core {
     /// Whose it is, and whether the server keeps it beyond a connection.
     session_client: u64,
     session_kept: bool,
+    /// When the server gives it up unless a connection resumes it.
+    session_expires: Instant,
     /// The server may have made a session for a CONNECT of this run whose CONNACK never came.
     session_made: bool,
     /// Exchanges were given up in the middle: the next connection must begin a new session.
@@ -201,6 +208,7 @@ impl Core {
             session_held: false,
             session_client: 0,
             session_kept: false,
+            session_expires: Instant::NEVER,
             session_made: false,
             session_torn: false,
             ops: Operations::new(),
@@ -342,7 +350,8 @@ impl Core {
         }
         let timer = self.timers.next().unwrap_or(Instant::NEVER);
         let ping = self.ping_due().unwrap_or(Instant::NEVER);
-        Some(timer.min(ping).min(self.ops.next_expiry)).filter(|due| *due != Instant::NEVER)
+        let session = self.session_due().unwrap_or(Instant::NEVER);
+        Some(timer.min(ping).min(session).min(self.ops.next_expiry)).filter(|due| *due != Instant::NEVER)
     }
 
     pub(crate) fn chunks<'b>(&self, view: &View<'b>) -> [&'b [u8]; 3] {

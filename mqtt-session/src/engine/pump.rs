@@ -2,8 +2,8 @@
 //! SUBSCRIBE or UNSUBSCRIBE overtakes publishes that wait for quota.
 
 use mqtt_proto::{
-    Disconnect, Encode, EncodeError, EncodedProperties, PacketId, Pingreq, Properties, Puback, Pubcomp,
-    Pubrec, Pubrel, Qos, ReasonCode, StoredPublish, Subscribe, Subscriptions, TopicFilters, Unsubscribe,
+    Encode, EncodeError, PacketId, Pingreq, Properties, Puback, Pubcomp, Pubrec, Pubrel, Qos, ReasonCode,
+    StoredPublish, Subscribe, Subscriptions, TopicFilters, Unsubscribe,
 };
 
 use super::{Core, Need};
@@ -455,40 +455,6 @@ impl Core {
             self.ops.sending.push_back(tables.slots, index);
         } else {
             let _ = self.complete(tables, index);
-        }
-    }
-
-    /// The last packet of a connection.
-    fn pump_farewell(&mut self, tables: &mut Tables<'_>) -> Result<(), Stop> {
-        let Some(reason_code) = self.link.disconnect else { return Ok(()) };
-        let version = self.link.version;
-        let own = self.link.why == Some(crate::event::Why::Stopped) && version.has_properties();
-        let stored = if own { self.farewell.map_or(0, |(_, len)| len) } else { 0 };
-        // The properties lie in one table and the packet goes to another.
-        let Self { wire, .. } = self;
-        let space = wire.space(tables.wire, stored.saturating_add(12));
-        let bytes = self.farewell.filter(|_| own).and_then(|(at, len)| {
-            let start = at as usize;
-            tables.arena.get(start..start.saturating_add(len))
-        });
-        let properties = Properties::Encoded(EncodedProperties::from_stored(bytes.unwrap_or_default()));
-        let mut packet = Disconnect { reason_code, properties };
-        let mut written = packet.encode(version, space);
-        if matches!(written, Ok(len) if len > self.limits.maximum_packet_size as usize) {
-            packet.properties = Properties::EMPTY;
-            written = packet.encode(version, space);
-        }
-        match written {
-            Ok(len) => {
-                self.wire.written(len);
-                self.link.disconnect = None;
-                Ok(())
-            }
-            Err(EncodeError::BufferTooSmall { needed }) => Err(self.no_room(tables.wire.len(), needed)),
-            Err(_) => {
-                self.link.disconnect = None;
-                Ok(())
-            }
         }
     }
 }

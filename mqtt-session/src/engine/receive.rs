@@ -558,7 +558,8 @@ impl Core {
         if answer == Answer::Unsuback {
             self.unsubscribed(tables, index, codes);
         }
+        let late = tables.slots.get(index as usize).is_some_and(|slot| slot.late);
         let (token, tag) = self.complete(tables, index)?;
-        Some(Event::Done { token, tag, outcome: Outcome::Granted(codes), properties })
+        (!late).then_some(Event::Done { token, tag, outcome: Outcome::Granted(codes), properties })
     }
 }

@@ -11,6 +11,7 @@ use crate::list::{NONE, next};
 use crate::operation::{Kind, Slot};
 use crate::qos::Stage;
 use crate::storage::Tables;
+use crate::time::Instant;
 use crate::token::Token;
 
 /// Where filter number `wanted` lies in the stored filters of an operation, with its length in all.
@@ -74,10 +75,10 @@ impl Core {
             }
         }
         let token = Token::new(index, slot.generation);
-        let event = if slot.told {
-            Event::Resubscribed { token, codes, properties }
-        } else {
-            Event::Done { token, tag: slot.tag, outcome: Outcome::Granted(codes), properties }
+        let event = match (slot.late, slot.told) {
+            (true, _) => None,
+            (_, true) => Some(Event::Resubscribed { token, codes, properties }),
+            _ => Some(Event::Done { token, tag: slot.tag, outcome: Outcome::Granted(codes), properties }),
         };
         // One slot stays free for work: what a full table could not be rid of would block it for ever.
         let room = self.ops.held.len().saturating_add(1) < self.bounds.operations;
@@ -89,17 +90,20 @@ impl Core {
             }
             self.give_quota(tables, index);
             self.release_id(tables, index);
+            self.ops.cannot_expire(tables.slots, index);
             self.ops.unlink(tables.slots, index);
             if let Some(slot) = tables.slots.get_mut(index as usize) {
                 slot.stage = Stage::Held;
                 slot.told = true;
+                slot.late = false;
+                slot.expires = Instant::NEVER;
             }
             self.ops.held.push_back(tables.slots, index);
             if self.records() {
                 self.note_changed(tables, index);
             }
         }
-        Some(event)
+        event
     }
 
     /// A SUBSCRIBE or UNSUBSCRIBE that is sent again has the last word on its filters: what is held of
