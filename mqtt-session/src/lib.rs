@@ -107,7 +107,7 @@ pub use record::{Key, Record};
 #[cfg(feature = "alloc")]
 pub use session::HeapSession;
 pub use session::{FixedSession, Session};
-pub use stats::Stats;
+pub use stats::{Packets, RoundTrip, Stats};
 pub use storage::{Fixed, FixedPayload, Storage};
 #[cfg(feature = "alloc")]
 pub use storage::{Heap, HeapPayload};

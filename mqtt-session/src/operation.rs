@@ -256,6 +256,11 @@ impl Operations {
         self.order.len().saturating_add(self.release.len()).saturating_add(self.sending.len())
     }
 
+    /// Operations that were not answered, handed out or not.
+    pub(crate) const fn waiting(&self) -> u32 {
+        self.order.len().saturating_add(self.release.len())
+    }
+
     /// Operations whose `Done` is still to come.
     pub(crate) const fn pending(&self) -> u32 {
         self.open().saturating_sub(self.told)

@@ -84,7 +84,10 @@ impl Core {
         let space = self.wire.space(tables.wire, longest);
         // [MQTT-3.15.2-2], [MQTT-3.15.2-3]
         match auth.encode_within(version, allowed, space) {
-            Ok(len) => self.wire.written(len),
+            Ok(len) => {
+                self.stats.packets_out.count(space.first().copied().unwrap_or(0));
+                self.wire.written(len);
+            }
             Err(EncodeError::BufferTooSmall { needed }) => {
                 return match self.no_room(tables.wire.len(), needed) {
                     Stop::Need(table, len) => Ok(Some((table, len))),

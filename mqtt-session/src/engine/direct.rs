@@ -87,7 +87,7 @@ impl Core {
         match publish.encode(self.link.version, space) {
             Ok(len) => {
                 self.wire.written(len);
-                self.stats.publishes_out = self.stats.publishes_out.wrapping_add(1);
+                self.stats.packets_out.count(space.first().copied().unwrap_or(0));
                 // It has ended before it began: the token names nothing that will ever be told.
                 Direct::Taken(Token::new(0, self.ops.next_generation()))
             }

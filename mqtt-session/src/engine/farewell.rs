@@ -112,6 +112,7 @@ impl Core {
         // [MQTT-3.14.2-3], [MQTT-3.14.2-4]
         match packet.encode_within(version, self.limits.maximum_packet_size as usize, space) {
             Ok(len) => {
+                self.stats.packets_out.count(space.first().copied().unwrap_or(0));
                 self.wire.written(len);
                 self.link.disconnect = None;
                 self.connection.last_word = expiry;

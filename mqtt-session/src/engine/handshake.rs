@@ -1,8 +1,8 @@
 //! CONNECT out, CONNACK in.
 
 use mqtt_proto::{
-    Connack, Connect, DecodeErrorKind, Encode, EncodeError, EncodedProperties, Peer, Properties, Property,
-    PropertyPlace, ReasonCode, Version,
+    Connack, Connect, DecodeErrorKind, Encode, EncodeError, EncodedProperties, PacketType, Peer, Properties,
+    Property, PropertyPlace, ReasonCode, Version,
 };
 
 use super::auth::Turn;
@@ -197,6 +197,7 @@ impl Core {
             self.close(Why::ConnectInvalid, None);
             return;
         };
+        self.stats.packets_out.count((PacketType::Connect as u8) << 4);
         self.wire.written(connect_len);
         self.link.state = State::Handshake;
         self.connection.handshaking = true;

@@ -3,7 +3,7 @@
 //! kept but a few counters, and it opens an exchange only when its last byte has come: a cut in the
 //! middle leaves nothing behind.
 
-use mqtt_proto::{PacketId, Peer, PublishHead, Qos, ReasonCode};
+use mqtt_proto::{PacketId, PacketType, Peer, PublishHead, Qos, ReasonCode};
 
 use super::deliver::Admission;
 use super::receive::Step;
@@ -88,7 +88,7 @@ impl Core {
             }
         };
         self.heard();
-        self.stats.publishes_in = self.stats.publishes_in.wrapping_add(1);
+        self.stats.packets_in.count((PacketType::Publish as u8) << 4);
         self.stats.bytes_in = self.stats.bytes_in.wrapping_add(head.head_len as u64);
         let (publish, len) = (head.publish, head.total_len.saturating_sub(head.head_len));
         let topic = self.topic_of(&publish)?;

@@ -11,6 +11,7 @@ mod handshake;
 mod keep_alive;
 mod large;
 mod lifecycle;
+mod measure;
 mod persist;
 mod pump;
 mod receive;
@@ -23,7 +24,7 @@ mod subscriptions;
 
 use core::time::Duration;
 
-use mqtt_proto::{Encode, PacketId, Properties, Puback, Qos, ReasonCode, Version};
+use mqtt_proto::{Encode, PacketId, PacketType, Properties, Puback, Qos, ReasonCode, Version};
 
 pub(crate) use accept::{Accepted, Body, Filters};
 pub(crate) use persist::Give;
@@ -98,6 +99,10 @@ struct Connection {
     partial: Option<Partial>,
     /// CONNECT was handed out and no CONNACK has come.
     handshaking: bool,
+    /// When the PINGREQ was handed out that was not answered yet.
+    pinged: Option<Instant>,
+    /// The publish whose answer is timed, and when it was handed out.
+    timed: Option<(PacketId, Instant)>,
     /// CONNACK accepted it.
     accepted: bool,
     /// The Session Expiry Interval that DISCONNECT was given.
@@ -127,6 +132,8 @@ impl Connection {
             ping_open: false,
             partial: None,
             handshaking: false,
+            pinged: None,
+            timed: None,
             accepted: false,
             last_word: None,
             auth: auth::Turn::Never,
@@ -227,19 +234,7 @@ impl Core {
             handshake: handshake::Asked::new(),
             journal: Journal::new(),
             held_back: false,
-            stats: Stats {
-                bytes_out: 0,
-                bytes_in: 0,
-                publishes_out: 0,
-                publishes_in: 0,
-                resends: 0,
-                duplicates: 0,
-                connections: 0,
-                unexpected_acks: 0,
-                open: 0,
-                in_flight: 0,
-                bytes_kept: 0,
-            },
+            stats: Stats::new(),
             config,
         }
     }
@@ -412,6 +407,9 @@ impl Core {
         Stats {
             open: self.ops.pending(),
             in_flight: u32::from(self.ids.used()),
+            queued: self.ops.waiting().saturating_sub(u32::from(self.ids.used())),
+            publishes_out: self.stats.packets_out.of(PacketType::Publish),
+            publishes_in: self.stats.packets_in.of(PacketType::Publish),
             bytes_kept: self.kept,
             ..self.stats
         }

@@ -2,8 +2,8 @@
 //! SUBSCRIBE or UNSUBSCRIBE overtakes publishes that wait for quota.
 
 use mqtt_proto::{
-    Encode, EncodeError, PacketId, Pingreq, Properties, Puback, Pubcomp, Pubrec, Pubrel, Qos, ReasonCode,
-    StoredPublish, Subscribe, Subscriptions, TopicFilters, Unsubscribe,
+    Encode, EncodeError, PacketId, PacketType, Pingreq, Properties, Puback, Pubcomp, Pubrec, Pubrel, Qos,
+    ReasonCode, StoredPublish, Subscribe, Subscriptions, TopicFilters, Unsubscribe,
 };
 
 use super::{Core, Need};
@@ -90,6 +90,7 @@ impl Core {
         let space = self.wire.space(tables.wire, longest);
         match encode(space) {
             Ok(len) => {
+                self.stats.packets_out.count(space.first().copied().unwrap_or(0));
                 self.wire.written(len);
                 Ok(())
             }
@@ -116,6 +117,7 @@ impl Core {
             let version = self.link.version;
             self.put(tables, |out| Pingreq.encode(version, out), 2)?;
             self.connection.ping_owed = false;
+            self.connection.pinged = self.connection.pinged.or(Some(self.now));
             // The transport may take it much later; another one would not be of use until then.
             self.connection.last_out = self.now;
         }
@@ -298,7 +300,7 @@ impl Core {
             ends = ends.wrapping_add(payload_len as u64);
             self.begin_source(tables, index);
         }
-        self.stats.publishes_out = self.stats.publishes_out.wrapping_add(1);
+        self.stats.packets_out.count((PacketType::Publish as u8) << 4);
         self.stats.resends = self.stats.resends.wrapping_add(u64::from(publish.dup));
         if qos == Qos::AtMostOnce {
             self.sent_qos0(tables, index, apart, ends);
@@ -313,6 +315,7 @@ impl Core {
             Stage::AwaitPubrec
         };
         self.handed_out(tables, index, stage, (begins, ends));
+        self.time_publish(tables, index);
         self.await_ack();
         Ok(())
     }
@@ -380,6 +383,7 @@ impl Core {
                 self.refuse(tables, index, ReasonCode::PacketTooLarge)
             }
             Ok(len) => {
+                self.stats.packets_out.count(space.first().copied().unwrap_or(0));
                 self.wire.written(len);
                 self.handed_out(tables, index, stage, (begins, self.wire.position()));
                 self.connection.requests = self.connection.requests.saturating_add(1);

@@ -148,6 +148,9 @@ impl Core {
         let (frame, rest) = input.split_at_checked(len).unwrap_or_default();
         *input = rest;
         self.heard();
+        if let Some(first) = frame.first() {
+            self.stats.packets_in.count(*first);
+        }
         self.stats.bytes_in = self.stats.bytes_in.wrapping_add(len as u64);
         if self.connection.partial.is_some() {
             self.not_partial();
@@ -277,8 +280,9 @@ impl Core {
                 )
             }
             Some(PacketType::Pingresp) => {
-                if let Err(error) = Pingresp::decode(frame, version, Peer::Server) {
-                    self.malformed(error);
+                match Pingresp::decode(frame, version, Peer::Server) {
+                    Ok(_) => self.ping_answered(),
+                    Err(error) => self.malformed(error),
                 }
                 None
             }
@@ -360,7 +364,6 @@ impl Core {
 
     #[inline]
     fn handle_publish<'i>(&mut self, tables: &mut Tables<'_>, publish: &Publish<'i>) -> Option<Event<'i>> {
-        self.stats.publishes_in = self.stats.publishes_in.wrapping_add(1);
         let topic = self.topic_of(publish)?;
         let mut ack = None;
         if let Some(id) = publish.packet_id {
@@ -449,6 +452,7 @@ impl Core {
         let reaction = holder.map_or(Reaction::Unexpected, |(_, stage)| answered(stage, answer));
         let index = holder.map_or(NONE, |(index, _)| index);
         if matches!(reaction, Reaction::Complete | Reaction::Release) {
+            self.time_answer(id);
             self.progressed();
         }
         match reaction {
