@@ -37,8 +37,9 @@
 //! ```
 //!
 //! Features: `alloc` (the heap storage; payloads shared as `bytes::Bytes`), `std` (the module `io`, which
-//! moves bytes between a session and any non-blocking `Read` and `Write`; on by default). Without
-//! features the crate needs no allocator.
+//! moves bytes between a session and any non-blocking `Read` and `Write`; on by default), `log` and `defmt`
+//! (connections, refusals and reasons go to the log of that name, at debug and trace level; never topics, payloads,
+//! properties or credentials). Without features the crate needs no allocator.
 
 #![cfg_attr(not(test), no_std)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -87,6 +88,7 @@ mod storage;
 mod time;
 mod timers;
 mod token;
+mod trace;
 mod wire;
 
 pub use config::{

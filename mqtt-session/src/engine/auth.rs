@@ -18,6 +18,7 @@ use crate::event::{Event, Why};
 use crate::link::State;
 use crate::storage::Tables;
 use crate::timers::Timer;
+use crate::trace::trace;
 
 /// Whose turn it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +101,7 @@ impl Core {
             Err(error) => return Err(AuthError::Invalid(error)),
         }
         self.connection.auth = turn;
+        trace!("AUTH sent: {}", auth.reason_code);
         if auth.reason_code == ReasonCode::ReAuthenticate {
             self.timers.set_pending(Timer::Connack, self.config.connack_timeout);
         }
@@ -130,6 +132,7 @@ impl Core {
                     self.timers.clear(Timer::Connack);
                 }
                 self.connection.auth = turn;
+                trace!("AUTH came: {}", auth.reason_code);
                 Some(Event::Auth(auth))
             }
             Err(rule) => {

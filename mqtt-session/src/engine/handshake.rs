@@ -20,6 +20,7 @@ use crate::qos::Stage;
 use crate::storage::{Table, Tables};
 use crate::time::Instant;
 use crate::timers::Timer;
+use crate::trace::{debug, trace};
 
 /// Whether the session itself says this in CONNECT.
 fn is_own(property: &Property<'_>) -> bool {
@@ -198,6 +199,7 @@ impl Core {
             return;
         };
         self.stats.packets_out.count((PacketType::Connect as u8) << 4);
+        trace!("CONNECT, version {}, clean start {}", self.link.version.level(), self.handshake.clean);
         self.wire.written(connect_len);
         self.link.state = State::Handshake;
         self.connection.handshaking = true;
@@ -330,6 +332,7 @@ impl Core {
         self.link.proved = true;
         self.link.up_since = self.now;
         self.stats.connections = self.stats.connections.wrapping_add(1);
+        debug!("connected to server {}, resumed: {resumed}", self.link.server);
         Some(Event::Connected(Connected {
             session_present: connack.session_present,
             resumed,
@@ -389,6 +392,7 @@ impl Core {
             ended = ended.saturating_add(u32::from(!told));
         }
         if unexpected || republished != 0 || ended != 0 {
+            debug!("session lost: {republished} messages go again, {ended} operations ended");
             self.notices.push(Notice::SessionLost { republished, ended });
         }
     }

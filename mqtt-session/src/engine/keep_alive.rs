@@ -6,6 +6,7 @@ use super::Core;
 use crate::link::State;
 use crate::time::Instant;
 use crate::timers::Timer;
+use crate::trace::trace;
 
 impl Core {
     /// When the next PINGREQ falls due.
@@ -45,6 +46,7 @@ impl Core {
             && due <= self.now
         {
             self.connection.ping_owed = true;
+            trace!("a ping is due");
             if !self.connection.ping_open && !self.connection.held {
                 self.connection.ping_open = true;
                 // Told the time so late that the answer would be overdue already (a suspend): the ping is

@@ -15,6 +15,7 @@ use crate::storage::Tables;
 use crate::time::Instant;
 use crate::timers::Timer;
 use crate::token::Token;
+use crate::trace::{debug, trace};
 
 /// How long the last bytes before closing may take to leave.
 const FLUSH: Duration = Duration::from_secs(1);
@@ -30,6 +31,7 @@ impl Core {
         self.link.disconnect = None;
         self.link.why = None;
         self.redirects.begin();
+        trace!("attempt {} at server {}", self.link.attempt, self.link.server);
         self.notices.push(Notice::Connecting { attempt: self.link.attempt, server: self.link.server });
     }
 
@@ -254,6 +256,7 @@ impl Core {
 
     /// The connection, or the attempt, is over: try again, or stop.
     fn disconnected(&mut self, why: Why, pardoned: bool) {
+        debug!("{why}");
         let backoff = &self.config.backoff;
         // A server that sends its clients away, and nowhere else to go.
         let nowhere = is_redirect(&why) && self.config.servers <= 1;
@@ -270,6 +273,7 @@ impl Core {
             return;
         }
         let delay = self.link.delay(&self.config.backoff);
+        trace!("next attempt in {} ms", delay.as_millis());
         self.link.state = State::Backoff;
         self.timers.set(Timer::Backoff, self.now.after(delay));
         self.notices.push(Notice::Disconnected { why, retry: Some(delay) });
@@ -314,6 +318,7 @@ impl Core {
     /// The run is over: what is left ends with it.
     fn end_run(&mut self, tables: &mut Tables<'_>) {
         let left = self.ops.pending();
+        debug!("stopped, {left} operations left");
         if self.records() {
             // What is recorded outlives the run; of the rest nothing was promised.
             self.end_unrecorded(tables);

@@ -16,6 +16,7 @@ use crate::qos::{Answer, Phase, Reaction, Stage, answered};
 use crate::storage::{Table, Tables};
 use crate::time::Instant;
 use crate::timers::Timer;
+use crate::trace::debug;
 
 /// What one step of taking in came to.
 pub(super) enum Step<'i> {
@@ -420,6 +421,7 @@ impl Core {
     #[cold]
     fn unexpected(&mut self, id: PacketId) {
         self.stats.unexpected_acks = self.stats.unexpected_acks.wrapping_add(1);
+        debug!("an acknowledgement of no open exchange, identifier {}", id.get());
         self.notices.anomaly = Some(Anomaly::UnexpectedAck(id));
     }
 

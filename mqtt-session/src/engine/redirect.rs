@@ -12,6 +12,7 @@ use crate::event::Why;
 use crate::link::State;
 use crate::list::NONE;
 use crate::storage::Tables;
+use crate::trace::debug;
 
 /// The longest list of references that is kept; of a longer one, the references at its front that fit.
 const LONGEST: usize = 255;
@@ -170,6 +171,7 @@ impl Core {
             place.copy_from_slice(list.as_bytes());
         }
         *self.redirects.kept(kind) = Some(Kept { at, len: list.len() });
+        debug!("sent to another server: {code}");
         self.redirects.due = Some(kind);
         self.redirects.hops = self.redirects.hops.saturating_add(1);
         if kind == Kind::Moved {
