@@ -199,7 +199,7 @@ scenario!(a_suback_with_the_wrong_count_is_not_accepted, VERSIONS, |t| {
         assert!(!t.events().iter().any(|seen| matches!(seen, Seen::Done { .. })), "{count} codes");
         let why = t.refuses(ReasonCode::ProtocolError);
         assert_eq!(why, Why::Protocol(ReasonCode::ProtocolError, "MQTT-3.8.4-6"));
-        t.session.stop(mqtt_session::Stop::now());
+        t.session.stop(mqtt_session::Stop::now()).unwrap();
         t.events();
     }
 });

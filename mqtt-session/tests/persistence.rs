@@ -396,7 +396,7 @@ durable!(what_is_recorded_outlives_a_stop, |t, fresh| {
     let _ = t.next_frame();
     t.publish("a", Qos::AtMostOnce, b"0");
     t.events();
-    t.session.stop(Stop::now());
+    t.session.stop(Stop::now()).unwrap();
     t.drain();
     assert_eq!(t.command(), Some(Command::Close));
     t.close(mqtt_session::Closed::Carried);

@@ -166,7 +166,7 @@ scenario!(a_clean_session_knows_nothing_of_the_one_before, VERSIONS, |t| {
     t.options.clean_start = false;
     t.connect();
     leave_exchanges_open(t);
-    t.session.stop(Stop::now());
+    t.session.stop(Stop::now()).unwrap();
     t.drain();
     assert_eq!(t.command(), Some(Command::Close));
     t.close(Closed::Carried);
@@ -280,7 +280,7 @@ scenario!(after_disconnect_nothing_is_sent_and_the_connection_is_closed, VERSION
     t.connect();
     t.publish("a", Qos::AtLeastOnce, b"x");
     t.next_frame();
-    t.session.stop(Stop::now());
+    t.session.stop(Stop::now()).unwrap();
     t.writable = false;
     let message = Message::new(TopicName::new("a").unwrap());
     let refused = t.session.publish(&message, b"x"[..].into()).map_err(|refused| refused.reason);
@@ -315,7 +315,7 @@ scenario!(explanations_that_do_not_fit_the_server_are_left_out_of_disconnect, |t
     {
         t.connect_with(false, &[Property::MaximumPacketSize(20)]);
         let list = [property];
-        t.session.stop(Stop::now().properties(mqtt_session::proto::Properties::List(&list)));
+        t.session.stop(Stop::now().properties(mqtt_session::proto::Properties::List(&list))).unwrap();
         t.expect(Disconnect { reason_code: ReasonCode::Success, properties: Default::default() });
         assert_eq!(t.command(), Some(Command::Close));
         t.close(Closed::Carried);

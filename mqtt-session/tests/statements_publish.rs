@@ -252,7 +252,7 @@ scenario!(a_used_up_quota_holds_back_publishes_and_nothing_else, |t| {
     t.send(Pubrec::new(id(1)));
     t.expect(Pubrel::new(id(1)));
     t.expect_silence();
-    t.session.stop(Stop::now());
+    t.session.stop(Stop::now()).unwrap();
     assert_eq!(t.next_frame().unwrap()[0], 0xE0);
 });
 

@@ -174,7 +174,7 @@ scenario!(s06_an_unsuback_with_the_wrong_number_of_codes_ends_the_connection, |t
         ended(t, value, &[ReasonCode::Success; 3][..count]);
         t.see_nothing();
         t.refuses(ReasonCode::ProtocolError);
-        t.session.stop(mqtt_session::Stop::now());
+        t.session.stop(mqtt_session::Stop::now()).unwrap();
         t.events();
     }
 });

@@ -218,7 +218,7 @@ impl<S: Storage> Driver<S> {
     }
 
     fn stop(&mut self, choice: u8) {
-        self.session.stop(Stop::drain(Duration::from_secs(u64::from(choice % 4))));
+        self.session.stop(Stop::drain(Duration::from_secs(u64::from(choice % 4)))).unwrap();
     }
 
     fn publish(&mut self, a: u8, b: u8) {
