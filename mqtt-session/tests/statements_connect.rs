@@ -228,7 +228,7 @@ scenario!(a_disconnect_before_connack_is_a_protocol_error, |t| {
     t.events();
     t.send_bytes(&[0xE0, 0x02, 0x8B, 0x00]);
     let why = t.refuses(ReasonCode::ProtocolError);
-    assert_eq!(why, Why::Protocol(ReasonCode::ProtocolError, "MQTT-3.2.0-1"));
+    assert_eq!(why, Why::Protocol(ReasonCode::ProtocolError, "MQTT-3.14.0-1"));
 });
 
 // [5.0 MQTT-3.14.2-2], [U-32]
