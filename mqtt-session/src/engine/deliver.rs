@@ -47,6 +47,7 @@ impl Core {
     }
 
     /// Whether a message finds no room before the journal has taken what it was given.
+    #[cold]
     pub(super) fn is_clogged(&mut self, tables: &mut Tables<'_>, qos: Qos) -> bool {
         let bound = u32::from(self.bounds.inbound);
         if qos == Qos::ExactlyOnce || self.manual_acks() {

@@ -84,7 +84,8 @@ impl Core {
     pub(super) fn detach(&mut self, tables: &mut Tables<'_>, index: u32) {
         let Tables { slots, ids, arena, shared, .. } = tables;
         let Some(slot) = slots.get_mut(index as usize) else { return };
-        if core::mem::take(&mut slot.reserved) {
+        if slot.reserved {
+            slot.reserved = false;
             self.journal.reserved = self.journal.reserved.saturating_sub(1);
         }
         if slot.told && slot.stage != Stage::Held {

@@ -82,6 +82,7 @@ impl Core {
     // ---- what falls due ------------------------------------------------------------------------
 
     /// An operation was accepted. A QoS 0 message has no record: nothing is promised of it.
+    #[cold]
     pub(super) fn note_accepted(&mut self, tables: &mut Tables<'_>, index: u32) {
         self.journal.sequence = self.journal.sequence.saturating_add(1);
         let kept = tables.slots.get(index as usize).is_some_and(|slot| !slot.is_qos0());
@@ -95,6 +96,7 @@ impl Core {
     }
 
     /// What an operation keeps, or how far it came, has changed: its record is put again.
+    #[cold]
     pub(super) fn note_changed(&mut self, tables: &mut Tables<'_>, index: u32) {
         if entry(tables, index).has(KEPT) {
             self.due(tables, index, PUT);
@@ -108,6 +110,7 @@ impl Core {
 
     /// A PUBLISH gets its identifier in the journal before it is handed out, as far ahead as the server's
     /// quota goes: its mark can then be stored together with its record.
+    #[cold]
     pub(super) fn reserve_ahead(&mut self, tables: &mut Tables<'_>) -> Result<(), Stop> {
         while let Some(slot) = tables.slots.get(self.ops.ahead as usize).copied() {
             let index = self.ops.ahead;
@@ -158,6 +161,7 @@ impl Core {
     }
 
     /// Nothing of a PUBLISH was sent in a session that is lost; true: it holds nothing of it any more.
+    #[cold]
     pub(super) fn unreserve_lost(&mut self, tables: &mut Tables<'_>, index: u32) -> bool {
         forget_mark(tables, index);
         if !self.unreserve(tables, index) {
@@ -171,6 +175,7 @@ impl Core {
     }
 
     /// A PUBLISH was handed out: its mark falls due unless the journal was given it before.
+    #[cold]
     pub(super) fn note_sent(&mut self, tables: &mut Tables<'_>, index: u32) {
         let Some(slot) = tables.slots.get_mut(index as usize) else { return };
         if slot.reserved {
@@ -183,6 +188,7 @@ impl Core {
     }
 
     /// PUBREC came: PUBLISH is never sent again, so its record goes.
+    #[cold]
     pub(super) fn note_released(&mut self, tables: &mut Tables<'_>, index: u32) {
         if entry(tables, index).has(KEPT) {
             unset(tables, index, PUT);
@@ -191,6 +197,7 @@ impl Core {
     }
 
     /// The server accepted a connection.
+    #[cold]
     pub(super) fn note_session(&mut self, resumed: bool, client: u64) {
         let changed = !resumed || self.session_flags() != self.journal.noted || client != self.journal.client;
         if !resumed {
@@ -218,6 +225,7 @@ impl Core {
 
     /// An operation has ended and its slot would be free: not before its records are deleted. False: it
     /// has none.
+    #[cold]
     pub(super) fn leave(&mut self, tables: &mut Tables<'_>, index: u32) -> bool {
         self.journal.told.remove(tables.journal, index);
         if !entry(tables, index).any(PUT_GIVEN | MARK_GIVEN) {
@@ -234,6 +242,7 @@ impl Core {
 
     /// Takes the records of an operation out of its slot, which is used on at once. True: there is one to
     /// delete.
+    #[cold]
     pub(super) fn leave_slot(tables: &mut Tables<'_>, index: u32) -> bool {
         let given = entry(tables, index).has(PUT_GIVEN);
         unset(tables, index, PUT_GIVEN);
@@ -243,6 +252,7 @@ impl Core {
     // ---- what waits for a record ---------------------------------------------------------------
 
     /// Whether everything is stored on which the operation's packet depends.
+    #[cold]
     pub(super) fn may_leave(&self, tables: &Tables<'_>, index: u32) -> bool {
         let entry = entry(tables, index);
         let publish = tables.slots.get(index as usize).is_some_and(|slot| slot.kind == Kind::Publish);
@@ -251,6 +261,7 @@ impl Core {
     }
 
     /// Whether a crash from now on cannot send the PUBLISH again, so that PUBREL may leave.
+    #[cold]
     pub(super) fn may_release(&self, tables: &Tables<'_>, index: u32) -> bool {
         let entry = entry(tables, index);
         !self.gates() || entry.has(RELEASED) || !entry.has(KEPT)
@@ -264,6 +275,7 @@ impl Core {
     // ---- what is given to the driver -----------------------------------------------------------
 
     /// The next record to put or to delete.
+    #[cold]
     pub(super) fn next_record(&mut self, tables: &mut Tables<'_>) -> Option<Give> {
         if self.journal.session_due {
             self.journal.session_due = false;
@@ -480,6 +492,7 @@ impl Core {
     // ---- what is told --------------------------------------------------------------------------
 
     /// The next publish that is safe.
+    #[cold]
     pub(super) fn next_durable(&mut self, tables: &mut Tables<'_>) -> Option<Event<'static>> {
         let index = self.journal.told.head();
         let slot = tables.slots.get(index as usize)?;

@@ -423,6 +423,7 @@ impl Core {
         Ok(())
     }
 
+    #[inline]
     fn handed_out(&mut self, tables: &mut Tables<'_>, index: u32, stage: Stage, (begins, ends): (u64, u64)) {
         let Some(slot) = tables.slots.get_mut(index as usize) else { return };
         slot.first_time = slot.packet_id.is_none();
