@@ -10,7 +10,7 @@ use core::task::Waker;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use mqtt_session::proto::Qos;
+use mqtt_session::proto::{Qos, ReasonCode};
 use mqtt_session::{Oversize, Why};
 
 use crate::driver::{Driver, Flush, Sink};
@@ -78,6 +78,8 @@ struct Tell {
     events: VecDeque<Event>,
     connections: u64,
     failures: usize,
+    /// Redirections that may still come without being failures.
+    redirects: u8,
     given_up: bool,
     last: Option<Disconnected>,
     left: Option<u32>,
@@ -121,8 +123,17 @@ impl Sink for Sorter<'_> {
                     Event::Connected(_) => self.tell.connections += 1,
                     Event::Disconnected(end) => {
                         self.tell.given_up |= end.retry.is_none();
-                        // A version the server does not speak is followed by an older one, if at all.
-                        self.tell.failures += usize::from(end.why != Why::VersionRefused);
+                        // A version the server does not speak is followed by an older one, if at all, and a server
+                        // that sends its clients away by another.
+                        let away = matches!(
+                            end.why,
+                            Why::Refused(ReasonCode::UseAnotherServer | ReasonCode::ServerMoved)
+                        );
+                        if away && self.tell.redirects > 0 {
+                            self.tell.redirects -= 1;
+                        } else {
+                            self.tell.failures += usize::from(end.why != Why::VersionRefused);
+                        }
                         self.tell.last = Some(end.clone());
                     }
                     Event::Stopped { left } => self.tell.left = Some(*left),
@@ -153,7 +164,7 @@ pub fn client<T: Transport>(mut options: Options) -> Result<(Handle<T>, Worker<T
         state: Mutex::new(State {
             driver,
             waiters: Waiters::default(),
-            tell: Tell::default(),
+            tell: Tell { redirects: options.engine().redirects, ..Tell::default() },
             room: Wakers::default(),
             changes: Wakers::default(),
             idle: Wakers::default(),

@@ -49,6 +49,7 @@ pub enum Got {
     },
     Ping,
     Disconnect(ReasonCode),
+    Auth(ReasonCode, Vec<u8>),
     /// End of the stream, or a reset.
     End,
 }
@@ -286,6 +287,9 @@ fn own(packet: &Packet<'_>) -> Got {
         },
         Packet::Pingreq(_) => Got::Ping,
         Packet::Disconnect(disconnect) => Got::Disconnect(disconnect.reason_code),
+        Packet::Auth(auth) => {
+            Got::Auth(auth.reason_code, auth.properties.authentication_data().unwrap_or_default().to_vec())
+        }
         other => panic!("a client sent {other:?}"),
     }
 }

@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::collections::BTreeMap;
 
-use mqtt_proto::{Qos, Version};
+use mqtt_proto::{Qos, ReasonCode, Version};
 
 /// The limits of a [`Broker`](super::Broker): every buffer, table and queue it holds is bounded by one of them.
 ///
@@ -84,6 +84,23 @@ pub struct BrokerConfig {
     /// User names with their passwords. Empty: everybody may connect. Otherwise anything else is refused with 0x86
     /// (3.x: 4). Default: empty.
     pub users: BTreeMap<String, Vec<u8>>,
+    /// Where 5.0 clients are sent instead of being served; 3.x clients are served. Default: none.
+    pub redirect: Option<Redirect>,
+}
+
+/// Where a broker sends its clients, by CONNACK with a Server Reference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redirect {
+    /// Whether for good (0x9D, server moved) or for now (0x9C, use another server).
+    pub for_good: bool,
+    /// `host` or `host:port`, or several of them with spaces between.
+    pub reference: String,
+}
+
+impl Redirect {
+    pub(super) const fn code(&self) -> ReasonCode {
+        if self.for_good { ReasonCode::ServerMoved } else { ReasonCode::UseAnotherServer }
+    }
 }
 
 impl Default for BrokerConfig {
@@ -115,6 +132,7 @@ impl Default for BrokerConfig {
             connect_timeout: Duration::from_secs(10),
             close_timeout: Duration::from_secs(5),
             users: BTreeMap::new(),
+            redirect: None,
         }
     }
 }

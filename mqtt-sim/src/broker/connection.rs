@@ -7,6 +7,7 @@ use std::sync::Arc;
 use mqtt_proto::{Encode, EncodeError, PacketId, Version};
 use mqtt_session::Instant;
 
+use super::auth::Exchange;
 use super::message::StoredWill;
 use super::session::SessionKey;
 
@@ -18,6 +19,8 @@ const COMPACT: usize = 64 * 1024;
 pub(super) enum Stage {
     /// Nothing but CONNECT may come. [MQTT-3.1.0-1]
     Handshake,
+    /// CONNECT waits for an enhanced authentication: only AUTH may come. [MQTT-3.1.2-30]
+    Authenticating,
     /// CONNACK with Success has been sent.
     Up,
     /// The broker has ended it: nothing is read any more, what is in the output may still leave.
@@ -52,6 +55,8 @@ pub(super) struct Connection {
     pub(super) aliases_out_max: u16,
     /// Inbound QoS 2 messages of this connection that are not complete: what the client's quota counts.
     pub(super) receiving: BTreeSet<PacketId>,
+    /// An enhanced authentication, if CONNECT began one.
+    pub(super) auth: Option<Exchange>,
 }
 
 impl Connection {
@@ -73,6 +78,7 @@ impl Connection {
             aliases_out: BTreeMap::new(),
             aliases_out_max: 0,
             receiving: BTreeSet::new(),
+            auth: None,
         }
     }
 

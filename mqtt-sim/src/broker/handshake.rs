@@ -11,6 +11,7 @@ use super::{Broker, ConnId};
 impl Broker {
     pub(super) fn connect(&mut self, conn: ConnId, frame: &[u8]) {
         match Connect::decode(frame, Version::V5, Peer::Client) {
+            Ok(connect) if self.begins_authentication(conn, &connect, frame) => {}
             Ok(connect) => self.on_connect(conn, &connect),
             Err(error) => self.refuse_undecoded(conn, frame, &error),
         }
@@ -36,31 +37,45 @@ impl Broker {
         if !unsupported {
             self.stats.protocol_errors += 1;
         }
-        self.refuse(conn, version, error.reason_code);
+        self.refuse(conn, version, error.reason_code, Properties::EMPTY);
     }
 
     /// Answers CONNECT with anything but Success, and closes. [MQTT-3.1.4-2] [MQTT-3.2.2-7]
-    fn refuse(&mut self, conn: ConnId, version: Version, reason: ReasonCode) {
+    pub(super) fn refuse(
+        &mut self,
+        conn: ConnId,
+        version: Version,
+        reason: ReasonCode,
+        properties: Properties<'_>,
+    ) {
         self.stats.refused += 1;
         if let Some(connection) = self.connections.get_mut(&conn) {
             connection.version = version;
         }
-        self.send(
-            conn,
-            &Connack { session_present: false, reason_code: reason, properties: Properties::EMPTY },
-        );
+        self.send(conn, &Connack { session_present: false, reason_code: reason, properties });
         self.end(conn, false);
     }
 
-    fn on_connect(&mut self, conn: ConnId, connect: &Connect<'_>) {
+    pub(super) fn on_connect(&mut self, conn: ConnId, connect: &Connect<'_>) {
         let version = connect.version;
         let (oldest, newest) = (self.config.oldest_version, self.config.newest_version);
         if version < oldest || version > newest {
             // A broker answers in the newest form it knows, which is the client's own if it is an older one.
-            return self.refuse(conn, version.min(newest), ReasonCode::UnsupportedProtocolVersion);
+            return self.refuse(
+                conn,
+                version.min(newest),
+                ReasonCode::UnsupportedProtocolVersion,
+                Properties::EMPTY,
+            );
+        }
+        if version == Version::V5
+            && let Some(redirect) = self.config.redirect.clone()
+        {
+            let list = [Property::ServerReference(&redirect.reference)];
+            return self.refuse(conn, version, redirect.code(), Properties::List(&list));
         }
         if let Err(reason) = self.judge(connect) {
-            return self.refuse(conn, version, reason);
+            return self.refuse(conn, version, reason, Properties::EMPTY);
         }
         let assigned = connect.client_id.is_empty().then(|| self.assign_id());
         let client_id = assigned.as_deref().unwrap_or(connect.client_id);
@@ -80,7 +95,7 @@ impl Broker {
             kept => kept,
         };
         if kept.is_none() && self.sessions.map.len() >= self.config.max_sessions {
-            return self.refuse(conn, version, over_quota(version));
+            return self.refuse(conn, version, over_quota(version), Properties::EMPTY);
         }
 
         let key = self.sessions.make(client_id);
@@ -99,10 +114,14 @@ impl Broker {
 
         self.stats.connects += 1;
         self.stats.resumes += u64::from(kept.is_some());
-        let properties = match version {
+        let auth = self.connections.get(&conn).and_then(|connection| connection.auth.clone());
+        let mut properties = match version {
             Version::V5 => self.announced(connect, expiry, assigned.as_deref()),
             Version::V3_1 | Version::V3_1_1 => Vec::new(),
         };
+        if let Some(auth) = &auth {
+            auth.announce(&mut properties);
+        }
         // [MQTT-3.2.2-2] [MQTT-3.2.2-3]
         let session_present = kept.is_some() && version != Version::V3_1;
         self.send(
@@ -126,7 +145,7 @@ impl Broker {
             }
             _ => {}
         }
-        if connect.properties.authentication_method().is_some() {
+        if connect.properties.authentication_method().is_some_and(|method| !self.speaks(method)) {
             return Err(ReasonCode::BadAuthenticationMethod);
         }
         if !config.users.is_empty() {

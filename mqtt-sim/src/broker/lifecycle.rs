@@ -129,7 +129,7 @@ impl Broker {
         let Some(connection) = self.connections.get_mut(&conn) else { return };
         connection.timer = None;
         match connection.stage {
-            Stage::Handshake => {
+            Stage::Handshake | Stage::Authenticating => {
                 self.stats.timeouts += 1;
                 self.end(conn, true);
             }

@@ -32,6 +32,7 @@
 //! with [`advance`](Broker::advance), and close the transport if [`wants_close`](Broker::wants_close) says so, which
 //! is again told with `closed`. Then sleep until [`poll_timeout`](Broker::poll_timeout) or input.
 
+mod auth;
 mod config;
 mod connection;
 mod delivery;
@@ -52,7 +53,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use mqtt_proto::{DecodeError, Packet, PacketType, Peer, ReasonCode, frame_len};
 use mqtt_session::Instant;
 
-pub use config::BrokerConfig;
+pub use auth::{Authenticator, Verdict};
+pub use config::{BrokerConfig, Redirect};
 pub use misbehave::{Chaos, Misdeed, Rule};
 pub use stats::BrokerStats;
 
@@ -81,7 +83,7 @@ impl From<ConnId> for u64 {
 /// * Outputs: [`poll_active`](Self::poll_active), [`outgoing`](Self::outgoing), [`advance`](Self::advance),
 ///   [`wants_close`](Self::wants_close), [`poll_timeout`](Self::poll_timeout).
 /// * Commands: [`publish`](Self::publish), [`disconnect`](Self::disconnect), [`forget_sessions`](Self::forget_sessions),
-///   [`reconfigure`](Self::reconfigure).
+///   [`reconfigure`](Self::reconfigure), [`set_authenticator`](Self::set_authenticator).
 /// * Misdeeds: [`misbehave`](Self::misbehave), [`close_on`](Self::close_on), [`set_chaos`](Self::set_chaos),
 ///   [`send_bytes`](Self::send_bytes), [`behave`](Self::behave).
 /// * Questions: [`config`](Self::config), [`stats`](Self::stats), [`client_id`](Self::client_id),
@@ -102,6 +104,7 @@ pub struct Broker {
     active: BTreeSet<ConnId>,
     stats: BrokerStats,
     mischief: Mischief,
+    authenticator: Option<auth::Shared>,
 }
 
 impl Broker {
@@ -119,6 +122,7 @@ impl Broker {
             active: BTreeSet::new(),
             stats: BrokerStats::default(),
             mischief: Mischief::default(),
+            authenticator: None,
         }
     }
 
@@ -256,7 +260,7 @@ impl Broker {
             let Some(connection) = self.connections.get(&conn) else { break };
             let handshake = match connection.stage {
                 Stage::Handshake => true,
-                Stage::Up => false,
+                Stage::Authenticating | Stage::Up => false,
                 Stage::Closing => break,
             };
             if handshake
@@ -301,6 +305,12 @@ impl Broker {
             Ok(packet) => packet,
             Err(error) => return self.reject(conn, &error),
         };
+        if connection.stage == Stage::Authenticating
+            && !matches!(packet, Packet::Auth(_) | Packet::Disconnect(_))
+        {
+            // [MQTT-3.1.2-30]
+            return self.breach(conn, ReasonCode::ProtocolError);
+        }
         match packet {
             Packet::Publish(publish) => self.on_publish(conn, &publish),
             Packet::Puback(ack) => self.on_puback(conn, ack.packet_id),
@@ -311,7 +321,8 @@ impl Broker {
             Packet::Unsubscribe(unsubscribe) => self.on_unsubscribe(conn, &unsubscribe),
             Packet::Pingreq(_) => self.on_pingreq(conn),
             Packet::Disconnect(disconnect) => self.on_disconnect(conn, &disconnect),
-            // A second CONNECT [MQTT-3.1.0-2], AUTH without a method that was agreed on, and what only servers send.
+            Packet::Auth(auth) => self.on_auth(conn, &auth),
+            // A second CONNECT [MQTT-3.1.0-2], and what only servers send.
             _ => self.breach(conn, ReasonCode::ProtocolError),
         }
     }

@@ -1,0 +1,118 @@
+//! What a server may ask of a client beside CONNECT: to prove who it is, and to go elsewhere.
+
+#[path = "../../adapter-core/tests/peer/mod.rs"]
+mod peer;
+
+use std::thread;
+
+use mqtt_adapter_std::{
+    AuthError, Cause, Client, Config, Event, Options, OwnedProperties, Properties, Property, ReasonCode, Why,
+};
+use mqtt_proto::{Auth, Connack};
+use peer::{Got, PATIENCE, Server};
+
+const METHOD: Property<'static> = Property::AuthenticationMethod("LEMMA");
+
+fn refuse_to(reference: &str, server: Server) -> thread::JoinHandle<()> {
+    let reference = reference.to_owned();
+    thread::spawn(move || {
+        let mut link = server.accept();
+        link.connect();
+        let list = [Property::ServerReference(&reference)];
+        link.send(&Connack {
+            session_present: false,
+            reason_code: ReasonCode::UseAnotherServer,
+            properties: Properties::List(&list),
+        });
+    })
+}
+
+fn following(server: &Server) -> Options {
+    let mut config = Config::new(7);
+    config.redirects = 2;
+    config.backoff.base = core::time::Duration::from_millis(1);
+    Options::new(&server.url()).unwrap().with_engine(config)
+}
+
+#[test]
+fn a_client_follows_its_server_elsewhere_if_it_may() {
+    let (first, second) = (Server::new(), Server::new());
+    let options = following(&first);
+    let address = second.address();
+    let first = refuse_to(&address.to_string(), first);
+    let second = thread::spawn(move || second.welcome(false).serve());
+    let client = Client::connect(options).unwrap();
+    let mut closing = None;
+    let place = loop {
+        match client.next_event(Some(PATIENCE)).unwrap() {
+            Event::ServerClosing { properties, .. } => closing = Some(properties),
+            Event::Connected(connected) => break connected.server,
+            _ => {}
+        }
+    };
+    assert_eq!(place.port(), address.port());
+    assert_eq!(closing.unwrap().as_properties().server_reference(), Some(address.to_string().as_str()));
+    assert_eq!(client.stop(PATIENCE), 0);
+    first.join().unwrap();
+    assert_eq!(second.join().unwrap(), [Got::Disconnect(ReasonCode::Success)]);
+}
+
+#[test]
+fn a_reference_that_is_no_address_is_a_failed_attempt() {
+    let first = Server::new();
+    let mut options = following(&first);
+    options.engine_mut().backoff.attempts = Some(2);
+    let script = refuse_to("mqtt://elsewhere.example", first);
+    let client = Client::start(options).unwrap();
+    let last = loop {
+        match client.next_event(Some(PATIENCE)).unwrap() {
+            Event::Disconnected(end) if end.retry.is_none() => break end,
+            _ => {}
+        }
+    };
+    assert_eq!(last.why, Why::DialFailed);
+    assert!(matches!(last.cause, Some(Cause::Redirect { .. })), "{last:?}");
+    script.join().unwrap();
+}
+
+#[test]
+fn a_client_answers_an_enhanced_authentication() {
+    let server = Server::new();
+    let first = [METHOD, Property::AuthenticationData(b"I am lamp")];
+    let options = Options::new(&server.url()).unwrap().with_properties(OwnedProperties::new(&first).unwrap());
+    let script = thread::spawn(move || {
+        let mut link = server.accept();
+        link.connect();
+        let why = [METHOD, Property::AuthenticationData(b"why")];
+        link.send(&Auth {
+            reason_code: ReasonCode::ContinueAuthentication,
+            properties: Properties::List(&why),
+        });
+        let answer = link.next();
+        link.send(&Connack {
+            session_present: false,
+            reason_code: ReasonCode::Success,
+            properties: Properties::List(&[METHOD]),
+        });
+        (answer, link.serve())
+    });
+    let client = Client::start(options).unwrap();
+    loop {
+        match client.next_event(Some(PATIENCE)).unwrap() {
+            Event::Auth { reason_code, properties } => {
+                assert_eq!(reason_code, ReasonCode::ContinueAuthentication);
+                assert_eq!(properties.as_properties().authentication_data(), Some(&b"why"[..]));
+                let answer = [METHOD, Property::AuthenticationData(b"because")];
+                client.authenticate(reason_code, Properties::List(&answer)).unwrap();
+            }
+            Event::Connected(_) => break,
+            _ => {}
+        }
+    }
+    let late = client.authenticate(ReasonCode::ContinueAuthentication, Properties::List(&[METHOD]));
+    assert_eq!(late, Err(AuthError::OutOfTurn));
+    assert_eq!(client.stop(PATIENCE), 0);
+    let (answer, rest) = script.join().unwrap();
+    assert_eq!(answer, Got::Auth(ReasonCode::ContinueAuthentication, b"because".to_vec()));
+    assert_eq!(rest, [Got::Disconnect(ReasonCode::Success)]);
+}
