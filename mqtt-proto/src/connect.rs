@@ -42,7 +42,8 @@ pub struct Connect<'a> {
     pub clean_start: bool,
     /// The longest silence the client allows itself, in seconds; 0: any.
     pub keep_alive: u16,
-    /// Who the client is. Empty: the server chooses. In 3.1 it has 1 to 23 characters.
+    /// Who the client is. Empty: the server chooses. In 3.1 it has 1 to 23 characters: an empty one is refused here, and
+    /// a longer one by [`decode`](Self::decode) only, because many servers take it.
     pub client_id: &'a str,
     /// Properties; not sent before 5.0.
     pub properties: Properties<'a>,
@@ -191,7 +192,7 @@ impl<'a> Connect<'a> {
         if self.bridge && version == Version::V5 {
             return Err(EncodeError::NotInThisVersion);
         }
-        if version == Version::V3_1 && !old_client_id(self.client_id) {
+        if version == Version::V3_1 && self.client_id.is_empty() {
             return Err(EncodeError::ClientIdNotValid); // U-36
         }
         if version != Version::V5 && self.password.is_some() && self.username.is_none() {

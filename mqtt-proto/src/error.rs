@@ -127,8 +127,7 @@ pub enum EncodeError {
     NoLocalOnShared,
     /// A password without a user name, which only 5.0 allows.
     PasswordWithoutUserName,
-    /// A client identifier that is not 1 to 23 characters long, which 3.1 demands; or an empty one of 3.1.1 without
-    /// a clean session.
+    /// An empty client identifier, which 3.1 does not have, and 3.1.1 only together with a clean session.
     ClientIdNotValid,
     /// A CONNACK that refuses and yet tells of a session.
     SessionPresentOnRefusal,
@@ -161,7 +160,7 @@ impl fmt::Display for EncodeError {
             Self::NoLocalOnShared => f.write_str("No Local is forbidden on a shared subscription"),
             Self::PasswordWithoutUserName => f.write_str("before 5.0 a password needs a user name"),
             Self::ClientIdNotValid => f.write_str(
-                "the client identifier is not valid: 3.1 wants 1 to 23 characters, 3.1.1 an empty one only with a clean session",
+                "the client identifier is not valid: 3.1 has no empty one, 3.1.1 only together with a clean session",
             ),
             Self::SessionPresentOnRefusal => f.write_str("a refused connection has no session"),
         }
