@@ -80,8 +80,8 @@ pub use mqtt_session::proto::{
     TopicError, TopicFilter, TopicName, Version,
 };
 pub use mqtt_session::{
-    AckError, AckMode, AckToken, Anomaly, AuthError, Backoff, Config, LocalState, Oversize, ServerLimits,
-    ServerOrder, SessionLost, Stats, Stop, StopError, Suspect, Token, WhenFull, Why,
+    AckError, AckMode, AckToken, Anomaly, AuthError, Backoff, Config, LocalState, OverQos, Oversize,
+    ServerLimits, ServerOrder, SessionLost, Stats, Stop, StopError, Suspect, Token, WhenFull, Why,
 };
 
 pub use crate::dial::{Addresses, literal, resolve};

@@ -211,12 +211,18 @@ impl Client {
         Messages(self.clone())
     }
 
-    /// Acknowledges a message of [`AckMode::Manual`](crate::AckMode::Manual), in any order.
+    /// Acknowledges a message of [`AckMode::Manual`](crate::AckMode::Manual), in any order. `properties` explain it (5.0): a Reason
+    /// String, User Properties; what is too much for the server is left out.
     ///
     /// # Errors
-    /// [`AckError::Stale`] after a reconnect, [`AckError::InvalidReason`].
-    pub fn acknowledge(&self, ack: AckToken, reason: ReasonCode) -> Result<(), AckError> {
-        self.handle.acknowledge(ack, reason)
+    /// [`AckError::Stale`] after a reconnect, [`AckError::InvalidReason`], [`AckError::Invalid`].
+    pub fn acknowledge(
+        &self,
+        ack: AckToken,
+        reason: ReasonCode,
+        properties: Properties<'_>,
+    ) -> Result<(), AckError> {
+        self.handle.acknowledge(ack, reason, properties)
     }
 
     /// Sends a step of an enhanced authentication (5.0): 0x18 answers an [`Event::Auth`] that asked for it, 0x19 begins a

@@ -46,8 +46,8 @@ mod socket;
 
 pub use mqtt_adapter_core::{
     AckError, AckMode, AckToken, Anomaly, AuthError, Backoff, Bytes, Cause, Config, ConnectError, Connected,
-    Disconnected, Event, Failed, LocalState, Message, Options, Outcome, Oversize, OwnedProperties, PacketId,
-    Payload, Properties, Property, Publish, PublishError, Qos, ReasonCode, RecvError, RequestError,
+    Disconnected, Event, Failed, LocalState, Message, Options, Outcome, OverQos, Oversize, OwnedProperties,
+    PacketId, Payload, Properties, Property, Publish, PublishError, Qos, ReasonCode, RecvError, RequestError,
     RetainHandling, Scheme, ServerLimits, ServerOrder, ServerUrl, SessionLost, Stats, Stop, StopError,
     Subscription, SubscriptionOptions, Suspect, Token, TopicError, TopicFilter, TopicName, UrlError, Version,
     WhenFull, Why, Will, proto, session,

@@ -479,12 +479,12 @@ fn with_manual_acknowledgement_nothing_is_acknowledged_before_the_application_do
     link.publish("a", b"1", Qos::AtLeastOnce, 1);
     link.publish("a", b"2", Qos::AtLeastOnce, 2);
     let (one, two) = (client.recv().unwrap(), client.recv().unwrap());
-    client.acknowledge(two.ack().unwrap(), ReasonCode::Success).unwrap();
-    client.acknowledge(one.ack().unwrap(), ReasonCode::Success).unwrap();
+    client.acknowledge(two.ack().unwrap(), ReasonCode::Success, Properties::EMPTY).unwrap();
+    client.acknowledge(one.ack().unwrap(), ReasonCode::Success, Properties::EMPTY).unwrap();
     // In the order the messages came in, whatever the application's.
     assert_eq!(link.next(), Got::Puback(1));
     assert_eq!(link.next(), Got::Puback(2));
-    assert!(client.acknowledge(one.ack().unwrap(), ReasonCode::Success).is_err());
+    assert!(client.acknowledge(one.ack().unwrap(), ReasonCode::Success, Properties::EMPTY).is_err());
 }
 
 #[test]

@@ -130,7 +130,7 @@ fn flush(link: &Link, output: &mut impl Write, printed: &mut Vec<mqtt_adapter_st
     output.flush().map_err(|error| End::output(&error))?;
     for ack in printed.drain(..) {
         // One of an earlier connection is void: the server sends the message again.
-        let _ = link.client.acknowledge(ack, ReasonCode::Success);
+        let _ = link.client.acknowledge(ack, ReasonCode::Success, Properties::EMPTY);
     }
     Ok(())
 }

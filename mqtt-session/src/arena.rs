@@ -10,6 +10,24 @@ const HEADER: usize = 8;
 /// The owner of a hole.
 const HOLE: u32 = u32::MAX;
 
+/// Owners from here on are not slots: they say what else keeps bytes, and which of it.
+pub(crate) mod owner {
+    /// The properties of an acknowledgement whose turn has not come.
+    pub(crate) const ACK: u32 = 0xFFFB_0000;
+    /// The properties of the acknowledgement whose turn it is.
+    pub(crate) const SAID: u32 = 0xFFFB_FFFF;
+    /// The topic of an inbound alias.
+    pub(crate) const ALIAS_IN: u32 = 0xFFFC_0000;
+    /// The topic of an outgoing alias.
+    pub(crate) const ALIAS_OUT: u32 = 0xFFFD_0000;
+    /// The references of redirections: for the next attempt, and for the rest of the run.
+    pub(crate) const REDIRECTS: [u32; 2] = [0xFFFF_FFFD, 0xFFFF_FFFC];
+    /// The properties of DISCONNECT.
+    pub(crate) const STOP: u32 = 0xFFFF_FFFE;
+    /// The first of them.
+    pub(crate) const FIRST: u32 = ACK;
+}
+
 /// The bytes an entry of `len` bytes takes.
 pub(crate) const fn cost(len: usize) -> usize {
     len.saturating_add(HEADER)
@@ -48,6 +66,24 @@ impl Arena {
         self.tail = self.tail.wrapping_add(cost(len));
         self.live = self.live.wrapping_add(cost(len));
         Some(at)
+    }
+
+    /// The bytes of the entry at `at`.
+    #[inline]
+    pub(crate) fn entry(slice: &[u8], at: u32) -> &[u8] {
+        let at = at as usize;
+        let header = slice.get(at.saturating_sub(HEADER)..at).and_then(read_header);
+        let len = header.map_or(0, |(_, length)| length as usize);
+        slice.get(at..).and_then(|bytes| bytes.get(..len)).unwrap_or_default()
+    }
+
+    /// Gives the entry at `at` to another owner.
+    pub(crate) fn give(slice: &mut [u8], at: u32, owner: u32) {
+        let at = at as usize;
+        let Some(header) = slice.get_mut(at.saturating_sub(HEADER)..at) else { return };
+        if let Some((_, length)) = read_header(header) {
+            write_header(header, owner, length);
+        }
     }
 
     /// Frees the entry at `at`.

@@ -36,6 +36,8 @@ pub struct Config {
     pub queue_bytes: usize,
     /// What happens to a publish when the queue is full.
     pub when_full: WhenFull,
+    /// What happens to a publish above the server's Maximum QoS.
+    pub over_qos: OverQos,
     /// Bound of the buffer in which packets lie ready for the transport. CONNECT and the head of
     /// every message must fit. Default 256 KiB; it grows from nothing on demand.
     pub wire_bytes: usize,
@@ -55,6 +57,19 @@ pub struct Config {
     pub max_packet_in: u32,
     /// What happens to an inbound packet over `max_packet_in`. Default: it is refused.
     pub oversize: Oversize,
+    /// Own cap on outgoing topic aliases (5.0), beside the server's Topic Alias Maximum, which is 0 unless the
+    /// server says otherwise. Topics published to most recently are then sent as a number: for each, its bytes
+    /// and 28 more are kept, out of what operations leave of `queue_bytes`. Topics of up to 3 bytes have nothing
+    /// to gain and are left out. Worth raising where messages are small and topics long and many. Default 16;
+    /// 0: none.
+    pub max_topic_aliases: u16,
+    /// Topic aliases the server may use (5.0); announced as Topic Alias Maximum. 8 bytes for each are kept from
+    /// CONNECT on, beside the topics. Default 0: none.
+    pub topic_alias_maximum: u16,
+    /// Bytes of `queue_bytes`, at most half of them, set aside for the topics of the server's aliases: each, plus 8.
+    /// Only where `topic_alias_maximum` is not 0. A server that gives more is disconnected (0x97, Quota exceeded),
+    /// and may use no aliases for the rest of the run. Default 8 KiB.
+    pub topic_alias_bytes: usize,
     /// Who acknowledges inbound QoS 1 and 2 messages.
     pub ack_mode: AckMode,
     /// Whether a QoS 0 message too ends in a `Done` (`Outcome::Sent`, once the transport took its
@@ -134,10 +149,14 @@ impl Config {
             max_in_flight_qos2_v3: 20,
             queue_bytes: 64 * 1024 * 1024,
             when_full: WhenFull::Reject,
+            over_qos: OverQos::Refuse,
             wire_bytes: 256 * 1024,
             receive_maximum: 1_024,
             max_packet_in: 1024 * 1024,
             oversize: Oversize::Refuse,
+            max_topic_aliases: 16,
+            topic_alias_maximum: 0,
+            topic_alias_bytes: 8 * 1024,
             ack_mode: AckMode::Automatic,
             qos0_receipts: false,
             servers: 1,
@@ -279,6 +298,26 @@ pub enum Oversize {
         /// costs no memory. Less than `max_packet_in` counts as that.
         largest: u32,
     },
+}
+
+/// What happens to a publish above the Maximum QoS of a server (5.0).
+///
+/// ```
+/// use mqtt_session::{Config, OverQos};
+///
+/// let mut config = Config::new(1);
+/// config.over_qos = OverQos::Lower; // rather at most once than not at all
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum OverQos {
+    /// It is refused while connected to such a server (`PublishError::QosNotSupported`), and ends as
+    /// `Outcome::Refused` where it was accepted before. The default. [MQTT-3.2.2-11]
+    #[default]
+    Refuse,
+    /// One of which no byte was ever sent goes out at the highest QoS the server takes, and ends as that does: at
+    /// QoS 0 as `Outcome::Sent` once the transport took its last byte, or `Outcome::Lost` where the connection was
+    /// cut before. One that was sent is never altered: it ends as `Outcome::Refused`.
+    Lower,
 }
 
 /// What happens to a publish when `Config::max_operations` or `Config::queue_bytes` are in use.

@@ -17,7 +17,8 @@ pub enum StartError {
         /// Bytes there are.
         room: usize,
     },
-    /// The options cannot be put into a CONNECT packet of this version.
+    /// The options cannot be put into a CONNECT packet of this version. An empty client identifier is such an option
+    /// in 3.1.1 without a clean session ([MQTT-3.1.3-7]): nobody could find the session again.
     Invalid(EncodeError),
     /// What was restored is of another client identifier. Start with that one, or with a new session.
     OtherClient,
@@ -252,14 +253,17 @@ pub enum AckError {
     Stale,
     /// The reason code is not one that PUBACK and PUBREC have.
     InvalidReason,
+    /// The properties are not ones that PUBACK and PUBREC have.
+    Invalid(EncodeError),
 }
 
 impl fmt::Display for AckError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Stale => "the message does not wait for an acknowledgement any more",
-            Self::InvalidReason => "PUBACK and PUBREC have no such reason code",
-        })
+        match self {
+            Self::Stale => f.write_str("the message does not wait for an acknowledgement any more"),
+            Self::InvalidReason => f.write_str("PUBACK and PUBREC have no such reason code"),
+            Self::Invalid(error) => write!(f, "PUBACK and PUBREC cannot have these properties: {error}"),
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use mqtt_proto::{Auth, Connack, DecodeError, PacketId, Properties, Qos, ReasonCode, ReasonCodes, Version};
 
+use crate::aliases::TopicAlias;
 use crate::record::{Key, Record};
 use crate::token::{AckToken, Token};
 
@@ -194,6 +195,10 @@ pub struct Connected<'i> {
     pub version: Version,
     /// Which of the driver's servers.
     pub server: u8,
+    /// The client identifier the server assigned on this connection, where the options gave none (5.0). Later
+    /// attempts of the run use it by themselves, so that they resume its session, if it has at most 64 bytes;
+    /// `Session::assigned_client_id` tells it at any time. To resume in a later run, give it in the options.
+    pub assigned_client_id: Option<&'i str>,
     /// The whole CONNACK.
     pub connack: Connack<'i>,
 }
@@ -266,6 +271,9 @@ pub struct Received<'i> {
 pub enum Topic<'i> {
     /// Its name.
     Name(&'i str),
+    /// A number that stands for a name the server gave earlier on this connection
+    /// (`Config::topic_alias_maximum`); the session knows it.
+    Alias(TopicAlias),
 }
 
 /// Why a connection, or an attempt at one, ended.
@@ -308,6 +316,9 @@ pub enum Why {
         /// How many are taken.
         limit: u16,
     },
+    /// The topics the server gave aliases to need more than `Config::topic_alias_bytes`. The next connections of
+    /// the run allow no aliases.
+    AliasesTooLong,
     /// CONNECT with the options given for this attempt does not fit the wire buffer, or is not valid.
     ConnectInvalid,
     /// `stop` ended it.
@@ -337,17 +348,22 @@ impl fmt::Display for Why {
                 "the server sent more than {limit} messages without waiting for acknowledgements: lower its \
                  window (max_inflight_messages, in some), or raise receive_maximum"
             ),
+            Self::AliasesTooLong => f.write_str("the topics of the server's aliases need too much memory"),
             Self::ConnectInvalid => f.write_str("the connect options do not fit a CONNECT packet"),
             Self::Stopped => f.write_str("stopped"),
         }
     }
 }
 
-/// Something odd but harmless that the server did.
+/// Something odd but harmless, mostly something that the server did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Anomaly {
     /// PUBACK, PUBREC, PUBREL or PUBCOMP for an exchange that is not open, or not in that phase. PUBREC
     /// and PUBREL were answered as the standard says.
     UnexpectedAck(PacketId),
+    /// The server assigned a client identifier although the client gave one. The client's own stays in use.
+    UnaskedClientId,
+    /// The client identifier sent to a 3.1 server has more than 23 characters, which a server may refuse.
+    LongClientId,
 }

@@ -25,6 +25,8 @@ pub(crate) struct Exchange {
     recorded: records::Recorded,
     /// PUBCOMP is to be sent once its record is deleted.
     answers: bool,
+    /// Where the properties lie that its acknowledgement is to have; `NONE`: it has none.
+    pub(crate) note: u32,
 }
 
 impl Exchange {
@@ -39,7 +41,13 @@ impl Exchange {
         reason: ReasonCode::Success,
         recorded: records::Recorded::Nothing,
         answers: false,
+        note: NONE,
     };
+
+    /// Whether the application has acknowledged it, and its acknowledgement waits for its turn.
+    pub(crate) const fn is_acknowledged(&self) -> bool {
+        matches!(self.phase, Phase::Acked1 | Phase::Acked2 | Phase::Storing | Phase::Stored)
+    }
 }
 
 impl Linked for Exchange {
@@ -284,6 +292,14 @@ impl Exchanges {
         self.open = self.open.saturating_sub(1);
     }
 
+    /// Whether the application may acknowledge.
+    pub(crate) fn is_delivered(&self, table: &[Exchange], token: AckToken) -> bool {
+        table.get(usize::from(token.index())).is_some_and(|entry| {
+            entry.generation == token.generation()
+                && matches!(entry.phase, Phase::Delivered1 | Phase::Delivered2)
+        })
+    }
+
     /// The application acknowledged; false: the token is stale.
     pub(crate) fn acknowledge(&self, table: &mut [Exchange], token: AckToken, reason: ReasonCode) -> bool {
         let Some(entry) = table.get_mut(usize::from(token.index())) else { return false };
@@ -307,19 +323,24 @@ impl Exchanges {
             || (self.kept.is_on() && self.has_stored(table))
     }
 
-    /// The next acknowledgement whose turn it is, taken off its list. `refusable`: the version has a way to
-    /// refuse a message (5.0).
-    pub(crate) fn next_acknowledged(&mut self, table: &mut [Exchange], refusable: bool) -> Option<Owed> {
+    /// The next acknowledgement whose turn it is, taken off its list, and the index of its exchange. `refusable`: the
+    /// version has a way to refuse a message (5.0).
+    pub(crate) fn next_acknowledged(
+        &mut self,
+        table: &mut [Exchange],
+        refusable: bool,
+    ) -> Option<(Owed, u32)> {
         let head = self.first.head();
         if let Some(entry) = table.get(head as usize).filter(|entry| entry.phase == Phase::Acked1) {
             let owed = Owed::new(OwedKind::Puback, PacketId::new(entry.id)?, entry.reason);
             self.remove(table, head);
-            return Some(owed);
+            return Some((owed, head));
         }
         if self.kept.is_on() {
             self.record_acknowledged(table);
-            if let Some(owed) = self.next_stored(table, refusable) {
-                return Some(owed);
+            let stored = self.next_stored(table, refusable);
+            if stored.is_some() {
+                return stored;
             }
         }
         let head = self.second.head();
@@ -335,7 +356,7 @@ impl Exchanges {
                 }
                 self.record(table, head);
             }
-            return Some(owed);
+            return Some((owed, head));
         }
         None
     }
@@ -374,19 +395,22 @@ pub(crate) enum OwedKind {
     Pubcomp,
 }
 
-/// An acknowledgement that is owed: four bytes.
+/// An acknowledgement that is owed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Owed {
     pub(crate) kind: OwedKind,
     pub(crate) reason: ReasonCode,
+    /// It has the properties of `Core::said`.
+    pub(crate) explained: bool,
     id: u16,
 }
 
 impl Owed {
-    pub(crate) const EMPTY: Self = Self { kind: OwedKind::Puback, reason: ReasonCode::Success, id: 0 };
+    pub(crate) const EMPTY: Self =
+        Self { kind: OwedKind::Puback, reason: ReasonCode::Success, explained: false, id: 0 };
 
     pub(crate) const fn new(kind: OwedKind, id: PacketId, reason: ReasonCode) -> Self {
-        Self { kind, reason, id: id.get() }
+        Self { kind, reason, explained: false, id: id.get() }
     }
 
     pub(crate) const fn id(self) -> Option<PacketId> {
@@ -505,8 +529,9 @@ mod tests {
         assert!(open.acknowledge(&mut table, second, ReasonCode::Success));
         assert_eq!(open.next_acknowledged(&mut table, true), None);
         assert!(open.acknowledge(&mut table, first, ReasonCode::Success));
-        let given: Vec<u16> =
-            core::iter::from_fn(|| open.next_acknowledged(&mut table, true)).map(|owed| owed.id).collect();
+        let given: Vec<u16> = core::iter::from_fn(|| open.next_acknowledged(&mut table, true))
+            .map(|(owed, _)| owed.id)
+            .collect();
         assert_eq!(given, [1, 2]);
         assert!(!open.acknowledge(&mut table, first, ReasonCode::Success), "used twice");
     }

@@ -62,7 +62,9 @@ extern crate std;
 
 pub use mqtt_proto as proto;
 
+mod aliases;
 mod arena;
+mod client_id;
 mod config;
 mod engine;
 mod error;
@@ -91,8 +93,9 @@ mod token;
 mod trace;
 mod wire;
 
+pub use aliases::TopicAlias;
 pub use config::{
-    AckMode, Backoff, Config, Durability, Oversize, ServerOrder, SessionLost, Suspect, WhenFull,
+    AckMode, Backoff, Config, Durability, OverQos, Oversize, ServerOrder, SessionLost, Suspect, WhenFull,
     WhenNotStored,
 };
 pub use error::{

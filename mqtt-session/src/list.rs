@@ -197,6 +197,14 @@ impl FreeList {
         self.head != NONE || (self.fresh as usize) < len
     }
 
+    /// What `take` would give from a table of `len` slots.
+    pub(crate) const fn peek(&self, len: usize) -> Option<u32> {
+        if !self.has_room(len) {
+            return None;
+        }
+        Some(if self.head != NONE { self.head } else { self.fresh })
+    }
+
     #[inline]
     pub(crate) fn take<T: Linked>(&mut self, table: &[T]) -> Option<u32> {
         let index = if self.head != NONE {

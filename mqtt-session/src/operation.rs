@@ -57,6 +57,8 @@ pub(crate) struct Slot {
     pub(crate) kind: Kind,
     pub(crate) stage: Stage,
     pub(crate) qos: Qos,
+    /// What the application asked for; `qos` may be lower (`OverQos::Lower`).
+    pub(crate) asked: Qos,
     pub(crate) retain: bool,
     /// The payload lies beside the arena, shared with the caller.
     pub(crate) shared: bool,
@@ -112,6 +114,7 @@ impl Slot {
         kind: Kind::Publish,
         stage: Stage::Ended,
         qos: Qos::AtMostOnce,
+        asked: Qos::AtMostOnce,
         retain: false,
         shared: false,
         sourced: false,
@@ -133,9 +136,9 @@ impl Slot {
         wire_expires: Instant::NEVER,
     };
 
-    /// PUBLISH at QoS 0: it holds no identifier and nothing answers it.
+    /// PUBLISH that was asked for at QoS 0: nobody waits for its end.
     pub(crate) fn is_qos0(&self) -> bool {
-        self.kind == Kind::Publish && self.qos == Qos::AtMostOnce
+        self.kind == Kind::Publish && self.asked == Qos::AtMostOnce
     }
 
     /// The operation behind this one on its list.

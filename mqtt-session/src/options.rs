@@ -12,7 +12,10 @@ use mqtt_proto::{Properties, Qos, ReasonCode, TopicName, Version, Will};
 pub struct ConnectOptions<'a> {
     /// The protocol version to ask for. Default 5.0.
     pub version: Version,
-    /// Names the session on the server. May be empty where the server assigns one.
+    /// Names the session on the server. Where it is empty, a 5.0 server assigns one, which the session uses for the
+    /// rest of the run; in 3.1.1 the session is a clean one each time ([MQTT-3.1.3-7]); in 3.1 the session makes
+    /// one of 20 characters from `Config::seed`. More than 23 characters are too many for some 3.1 servers
+    /// (`Anomaly::LongClientId`).
     pub client_id: &'a str,
     /// Whether the first connection begins a new session. Default true. In 5.0 later connections of the
     /// same run resume; in 3.x this is Clean Session and holds for each connection.

@@ -10,7 +10,7 @@ use crate::error::{
     AckError, AuthError, ProvideError, PublishError, Refused, RestoreError, StartError, StopError,
     SubscribeError,
 };
-use crate::event::{Closed, Command, Event, Received, Topic};
+use crate::event::{Closed, Command, Event, Received};
 use crate::limits::ServerLimits;
 use crate::options::{ConnectOptions, Message, Stop};
 use crate::outgoing::Outgoing;
@@ -45,6 +45,7 @@ use crate::token::{AckToken, Token};
 /// [`topic`](Self::topic), [`redirect`](Self::redirect), [`read_hint`](Self::read_hint),
 /// [`wants_read`](Self::wants_read),
 /// [`can_publish`](Self::can_publish), [`is_connected`](Self::is_connected), [`pending`](Self::pending),
+/// [`assigned_client_id`](Self::assigned_client_id),
 /// [`server`](Self::server), [`stats`](Self::stats).
 #[derive(Clone, Debug)]
 pub struct Session<S: Storage> {
@@ -133,7 +134,7 @@ impl<S: Storage> Session<S> {
         self.bind();
         let len = self.core.plan_farewell(&how)?;
         if len != 0 {
-            until_roomy!(self, self.core.room_in_arena(&mut self.store.tables(), len));
+            until_roomy!(self, self.core.room_for_bytes(&mut self.store.tables(), len));
             self.core.keep_farewell(&mut self.store.tables(), how.properties, len);
         }
         self.core.stop(&mut self.store.tables(), &how);
@@ -279,12 +280,37 @@ impl<S: Storage> Session<S> {
 
     /// Acknowledges an inbound message (`AckMode::Manual`), in any order: on the wire the
     /// acknowledgements keep the order the messages came in. A reason code of 0x80 or above refuses the
-    /// message (5.0; in 3.x it counts as success). O(1).
+    /// message (5.0; in 3.x it counts as success).
+    ///
+    /// `properties` explain it: a Reason String, User Properties (5.0; left out in 3.x). They are kept among the
+    /// operations until the turn of the acknowledgement comes, and left out where `Config::queue_bytes` has no
+    /// room for them, or where the packet would be longer than the server takes ([MQTT-3.4.2-2],
+    /// [MQTT-3.4.2-3]): the acknowledgement itself always leaves. O(length), or O(`Config::queue_bytes`) when the
+    /// memory has to be squeezed. Allocates only to grow beyond what was ever in use.
+    ///
+    /// ```
+    /// use mqtt_session::proto::{Properties, Property, ReasonCode};
+    /// use mqtt_session::{AckError, AckToken, Session, Storage};
+    ///
+    /// fn refuse<S: Storage>(session: &mut Session<S>, ack: AckToken) -> Result<(), AckError> {
+    ///     let why = [Property::ReasonString("the disk is full")];
+    ///     session.acknowledge(ack, ReasonCode::QuotaExceeded, Properties::List(&why))
+    /// }
+    /// ```
     ///
     /// # Errors
-    /// A stale token, or a reason code that PUBACK and PUBREC do not have; nothing happens then.
-    pub fn acknowledge(&mut self, ack: AckToken, reason: ReasonCode) -> Result<(), AckError> {
-        self.core.acknowledge(&mut self.store.tables(), ack, reason)
+    /// A stale token, or a reason code or properties that PUBACK and PUBREC do not have; nothing happens then.
+    pub fn acknowledge(
+        &mut self,
+        ack: AckToken,
+        reason: ReasonCode,
+        properties: Properties<'_>,
+    ) -> Result<(), AckError> {
+        let len = self.core.plan_acknowledge(&self.store.tables(), ack, reason, properties)?;
+        if len != 0 {
+            until_roomy!(self, self.core.room_for_bytes(&mut self.store.tables(), len));
+        }
+        self.core.acknowledge(&mut self.store.tables(), ack, reason, properties, len)
     }
 
     /// Sends a step of an enhanced authentication (5.0): 0x18 answers an `Event::Auth` that asked for it,
@@ -388,8 +414,8 @@ impl<S: Storage> Session<S> {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.bind();
         self.core.handle_timeout(&mut self.store.tables(), now);
-        if let Some(arena) = self.core.quiet(&mut self.store.tables()) {
-            self.store.shrink(arena);
+        if let Some((arena, slots)) = self.core.quiet(&mut self.store.tables()) {
+            self.store.shrink(arena, slots);
         }
     }
 
@@ -500,11 +526,22 @@ impl<S: Storage> Session<S> {
 
     // ---- questions ---------------------------------------------------------------------------
 
-    /// The topic of a message that arrived.
+    /// The topic of a message that arrived, also where the server sent only an alias for it.
+    ///
+    /// To be asked before the next `receive` or `closed`: the server may then let the alias stand for another
+    /// topic. What is asked too late is empty, which no topic is, and never another one's name. O(1).
+    ///
+    /// ```
+    /// use mqtt_session::{Event, Session, Storage};
+    ///
+    /// fn show<S: Storage>(session: &Session<S>, event: &Event<'_>) {
+    ///     if let Event::Message(message) = event {
+    ///         println!("{}: {} bytes", session.topic(message), message.payload.len());
+    ///     }
+    /// }
+    /// ```
     pub fn topic<'a>(&'a self, message: &Received<'a>) -> &'a str {
-        match message.topic {
-            Topic::Name(name) => name,
-        }
+        self.core.topic(&self.store.view(), message.topic)
     }
 
     /// The Server Reference to dial in place of the driver's own server, `host` or `host:port` as the server
@@ -539,6 +576,12 @@ impl<S: Storage> Session<S> {
     /// Whether the server has accepted the connection and it has not ended.
     pub fn is_connected(&self) -> bool {
         self.core.is_connected()
+    }
+
+    /// The client identifier the server of this run assigned, where the options gave none (5.0) and it has at most
+    /// 64 bytes.
+    pub fn assigned_client_id(&self) -> Option<&str> {
+        self.core.assigned_client_id()
     }
 
     /// Operations accepted and not ended.

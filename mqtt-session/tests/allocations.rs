@@ -5,13 +5,15 @@ use mqtt_session::proto::{
     ReasonCode, TopicName, Version,
 };
 use mqtt_session::{
-    Command, Config, ConnectOptions, Durability, Event, HeapPayload, HeapSession, Instant, Message, Oversize,
+    AckMode, AckToken, Command, Config, ConnectOptions, Durability, Event, HeapPayload, HeapSession, Instant,
+    Message, Oversize,
 };
 
 const ROUNDS: u16 = 10_000;
 const WINDOW: u16 = 10;
 /// Bytes of a payload that is provided in pieces.
 const SOURCED: usize = 300_000;
+const TOPICS: [&str; 3] = ["steady/state", "steady/sea", "steady/state"];
 
 /// A connected session and a server that answers from fixed memory.
 struct Pair {
@@ -19,22 +21,28 @@ struct Pair {
     version: Version,
     now: Instant,
     wire: [u8; 4096],
+    published: usize,
+    ack: Option<AckToken>,
     messages: u32,
     done: u32,
 }
 
 impl Pair {
     fn new(version: Version) -> Self {
-        Self::with(version, Config::new(1))
+        let mut config = Config::new(1);
+        config.qos0_receipts = true;
+        Self::with(version, config)
     }
 
     fn with(version: Version, mut config: Config) -> Self {
-        config.qos0_receipts = true;
+        config.topic_alias_maximum = 2;
         let mut pair = Self {
             session: HeapSession::new(config),
             version,
             now: Instant::ZERO,
             wire: [0; 4096],
+            published: 0,
+            ack: None,
             messages: 0,
             done: 0,
         };
@@ -44,10 +52,11 @@ impl Pair {
         pair.drain();
         pair.session.opened(&options, pair.now);
         pair.drain();
+        // Fewer aliases than topics, so that some are given anew all the time.
         pair.input(&Connack {
             session_present: false,
             reason_code: ReasonCode::Success,
-            properties: Properties::EMPTY,
+            properties: Properties::List(&[Property::TopicAliasMaximum(2)]),
         });
         assert!(pair.session.is_connected());
         pair
@@ -55,7 +64,11 @@ impl Pair {
 
     fn count(&mut self, event: &Event<'_>) {
         match event {
-            Event::Message(_) | Event::End { .. } => self.messages += 1,
+            Event::Message(message) => {
+                self.messages += 1;
+                self.ack = message.ack;
+            }
+            Event::End { .. } => self.messages += 1,
             Event::Done { .. } => self.done += 1,
             _ => {}
         }
@@ -97,9 +110,10 @@ impl Pair {
 
     fn publish(&mut self, qos: Qos, payload: HeapPayload<'_>) {
         let properties = [Property::ContentType("text/plain"), Property::UserProperty("key", "value")];
-        let message = Message::new(TopicName::new("steady/state").unwrap())
+        let message = Message::new(TopicName::new(TOPICS[self.published % TOPICS.len()]).unwrap())
             .qos(qos)
             .properties(Properties::List(&properties));
+        self.published += 1;
         self.session.publish(&message, payload).unwrap();
     }
 
@@ -140,6 +154,17 @@ impl Pair {
             for id in 1..=WINDOW {
                 let id = PacketId::new(id).unwrap();
                 let mut publish = Publish::new(TopicName::new("steady/state").unwrap(), payload);
+                // Each number stands for two topics in turn, and is used alone in between.
+                let number = id.get();
+                let alias = [Property::TopicAlias(1 + number / 2 % 2)];
+                if self.version == Version::V5 {
+                    publish.properties = Properties::List(&alias);
+                    publish.topic = match number {
+                        1 | 2 | 5 | 6 => publish.topic,
+                        7 | 8 => TopicName::new("steady/sea").ok(),
+                        _ => None,
+                    };
+                }
                 publish.qos = qos;
                 publish.packet_id = (qos != Qos::AtMostOnce).then_some(id);
                 self.input(&publish);
@@ -176,11 +201,30 @@ fn ten_thousand_messages_of_each_kind_each_way_allocate_nothing() {
     }
 }
 
+/// QoS 0 without receipts takes a way of its own.
+#[test]
+fn ten_thousand_messages_with_aliases_on_the_short_way_allocate_nothing() {
+    let mut pair = Pair::with(Version::V5, Config::new(1));
+    let round = |pair: &mut Pair| {
+        for _ in 0..ROUNDS {
+            pair.publish(Qos::AtMostOnce, (&[7; 64]).into());
+            pair.drain();
+        }
+    };
+    round(&mut pair);
+    let before = pair.session.stats().bytes_out;
+    let counted = allocation_counter::measure(|| round(&mut pair));
+    // With the topic in full each would have 114 bytes or more.
+    assert!(pair.session.stats().bytes_out - before < 113 * u64::from(ROUNDS));
+    assert_eq!(counted.count_total, 0, "{counted:?}");
+}
+
 #[test]
 fn messages_that_are_recorded_allocate_nothing() {
     for durability in [Durability::Async, Durability::BeforeSend] {
         let mut config = Config::new(1);
         config.durability = durability;
+        config.qos0_receipts = true;
         let mut pair = Pair::with(Version::V5, config);
         for _ in 0..=config.max_in_flight / (2 * WINDOW) {
             pair.round_out(&[7; 64]);
@@ -219,6 +263,29 @@ fn messages_in_chunks_each_way_allocate_nothing() {
         assert_eq!(pair.messages, 101 * 3 * u32::from(WINDOW), "{version:?}");
         assert_eq!(counted.count_total, 0, "{version:?}: {counted:?}");
     }
+}
+
+/// What an application says with its acknowledgements lies in memory that is used again.
+#[test]
+fn ten_thousand_explained_acknowledgements_allocate_nothing() {
+    let mut config = Config::new(1);
+    config.ack_mode = AckMode::Manual;
+    let mut pair = Pair::with(Version::V5, config);
+    let why = [Property::ReasonString("the disk is full"), Property::UserProperty("disk", "sda1")];
+    let round = |pair: &mut Pair| {
+        let id = PacketId::new(1).unwrap();
+        let mut publish = Publish::new(TopicName::new("steady/state").unwrap(), b"x");
+        publish.qos = Qos::AtLeastOnce;
+        publish.packet_id = Some(id);
+        pair.input(&publish);
+        let ack = pair.ack.take().expect("a message to acknowledge");
+        pair.session.acknowledge(ack, ReasonCode::Success, Properties::List(&why)).unwrap();
+        pair.drain();
+    };
+    round(&mut pair);
+    let counted = allocation_counter::measure(|| (0..ROUNDS).for_each(|_| round(&mut pair)));
+    assert_eq!(pair.messages, u32::from(ROUNDS) + 1);
+    assert_eq!(counted.count_total, 0, "{counted:?}");
 }
 
 #[test]

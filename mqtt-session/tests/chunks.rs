@@ -234,9 +234,9 @@ scenario!(
         t.send(large(Qos::ExactlyOnce, 3, &payload));
         let second = see_whole(t, Qos::ExactlyOnce, false, &payload).unwrap();
         t.expect_silence();
-        t.session.acknowledge(first, ReasonCode::Success).unwrap();
+        t.session.acknowledge(first, ReasonCode::Success, Properties::EMPTY).unwrap();
         t.expect_silence();
-        t.session.acknowledge(small, ReasonCode::Success).unwrap();
+        t.session.acknowledge(small, ReasonCode::Success, Properties::EMPTY).unwrap();
         t.expect(Puback::new(id(1)));
         t.expect(Puback::new(id(2)));
         // Not answered yet: the same message again is neither told nor answered.
@@ -248,8 +248,11 @@ scenario!(
         let stale = see_whole(t, Qos::AtLeastOnce, false, &payload).unwrap();
         t.cut();
         t.resume();
-        assert_eq!(t.session.acknowledge(stale, ReasonCode::Success), Err(AckError::Stale));
-        t.session.acknowledge(second, ReasonCode::Success).unwrap();
+        assert_eq!(
+            t.session.acknowledge(stale, ReasonCode::Success, Properties::EMPTY),
+            Err(AckError::Stale)
+        );
+        t.session.acknowledge(second, ReasonCode::Success, Properties::EMPTY).unwrap();
         t.expect(Pubrec::new(id(3)));
     }
 );
@@ -343,7 +346,7 @@ scenario!(
         let frame = bytes(large(Qos::AtLeastOnce, 2, &payload), version);
         t.send_bytes(&frame[..frame.len() - 1]);
         t.writable = false;
-        t.session.acknowledge(small, ReasonCode::Success).unwrap();
+        t.session.acknowledge(small, ReasonCode::Success, Properties::EMPTY).unwrap();
         assert!(!t.session.outgoing(t.now).is_empty());
         t.send_bytes(&frame[frame.len() - 1..]);
         see_whole(t, Qos::AtLeastOnce, false, &payload);
@@ -369,7 +372,7 @@ scenario!(
             acks.push(see_whole(t, qos, false, &payload).unwrap());
         }
         for ack in acks {
-            t.session.acknowledge(ack, ReasonCode::Success).unwrap();
+            t.session.acknowledge(ack, ReasonCode::Success, Properties::EMPTY).unwrap();
         }
         for _ in 0..IN {
             assert!(t.next_frame().is_some());

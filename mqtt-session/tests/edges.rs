@@ -108,7 +108,7 @@ scenario!(
         t.connect();
         t.send(inbound(Qos::AtLeastOnce, 1, b"x"));
         let Seen::Message { ack: Some(ack), .. } = t.event() else { panic!() };
-        t.session.acknowledge(ack, ReasonCode::Success).unwrap();
+        t.session.acknowledge(ack, ReasonCode::Success, Properties::EMPTY).unwrap();
         t.session.stop(Stop::drain(Duration::from_secs(5))).unwrap();
         assert_eq!(kinds(t), [4, 14], "PUBACK, DISCONNECT");
     }
@@ -339,7 +339,7 @@ scenario!(
         t.send(inbound(Qos::AtLeastOnce, 2, &[9; 100]));
         t.events();
         t.drain();
-        t.session.acknowledge(ack, ReasonCode::Success).unwrap();
+        t.session.acknowledge(ack, ReasonCode::Success, Properties::EMPTY).unwrap();
         t.expect(Puback::new(id(1)));
         t.expect(Puback::new(id(2)));
     }
@@ -353,7 +353,7 @@ scenario!(
         t.connect();
         t.send(inbound(Qos::ExactlyOnce, 1, b"x"));
         let Seen::Message { ack: Some(ack), .. } = t.event() else { panic!() };
-        t.session.acknowledge(ack, ReasonCode::UnspecifiedError).unwrap();
+        t.session.acknowledge(ack, ReasonCode::UnspecifiedError, Properties::EMPTY).unwrap();
         t.expect(Pubrec::new(id(1)));
         t.send(Pubrel::new(id(1)));
         t.expect(Pubcomp::new(id(1)));
@@ -370,7 +370,7 @@ scenario!(
         t.connect();
         t.send(inbound(Qos::ExactlyOnce, 1, b"x"));
         let Seen::Message { ack: Some(ack), .. } = t.event() else { panic!() };
-        t.session.acknowledge(ack, ReasonCode::UnspecifiedError).unwrap();
+        t.session.acknowledge(ack, ReasonCode::UnspecifiedError, Properties::EMPTY).unwrap();
         t.expect(Pubrec::new(id(1)));
         t.cut(); // PUBREC never arrived
         t.resume();
@@ -628,7 +628,7 @@ fn the_ack_of_a_skipped_message_is_not_lost() {
         let mut packet = vec![0x32, 105, 0, 1, b'a', 0, 2];
         packet.extend([0; 100]);
         t.send_bytes(&packet[..50]);
-        t.session.acknowledge(ack, ReasonCode::Success).unwrap();
+        t.session.acknowledge(ack, ReasonCode::Success, Properties::EMPTY).unwrap();
         let _ = t.session.outgoing(t.now);
         t.send_bytes(&packet[50..]);
         t.writable = true;

@@ -212,10 +212,10 @@ durable!(
             let Seen::Message { ack, .. } = t.event() else { panic!("a message") };
             acks.push(ack.unwrap());
         }
-        t.session.acknowledge(acks[1], ReasonCode::Success).unwrap();
+        t.session.acknowledge(acks[1], ReasonCode::Success, Properties::EMPTY).unwrap();
         t.drain();
         assert_eq!(t.unanswered.len(), 0, "not its turn");
-        t.session.acknowledge(acks[0], ReasonCode::Success).unwrap();
+        t.session.acknowledge(acks[0], ReasonCode::Success, Properties::EMPTY).unwrap();
         t.expect_silence();
         t.sync();
         t.expect(Pubrec::new(id(1)));

@@ -4,7 +4,7 @@ mod common;
 
 use common::{Seen, Trace, VERSIONS, id};
 use mqtt_session::proto::{
-    Property, Puback, Pubcomp, Publish, Pubrec, Pubrel, Qos, ReasonCode, TopicName, Version,
+    Properties, Property, Puback, Pubcomp, Publish, Pubrec, Pubrel, Qos, ReasonCode, TopicName, Version,
 };
 use mqtt_session::{AckError, AckMode, AckToken, Command, Oversize, Storage, Why};
 
@@ -111,14 +111,14 @@ scenario!(
         t.send(message(Qos::ExactlyOnce, 3, b"c"));
         let c = see_message(t, b"c").unwrap();
         t.expect_silence();
-        t.session.acknowledge(b, ReasonCode::Success).unwrap();
-        t.session.acknowledge(c, ReasonCode::Success).unwrap();
+        t.session.acknowledge(b, ReasonCode::Success, Properties::EMPTY).unwrap();
+        t.session.acknowledge(c, ReasonCode::Success, Properties::EMPTY).unwrap();
         t.expect(Pubrec::new(id(3)));
         t.expect_silence();
-        t.session.acknowledge(a, ReasonCode::Success).unwrap();
+        t.session.acknowledge(a, ReasonCode::Success, Properties::EMPTY).unwrap();
         t.expect(Puback::new(id(1)));
         t.expect(Puback::new(id(2)));
-        assert_eq!(t.session.acknowledge(a, ReasonCode::Success), Err(AckError::Stale));
+        assert_eq!(t.session.acknowledge(a, ReasonCode::Success, Properties::EMPTY), Err(AckError::Stale));
         t.send(Pubrel::new(id(3)));
         t.expect(Pubcomp::new(id(3)));
     }
@@ -133,8 +133,11 @@ scenario!(
         t.connect();
         t.send(message(Qos::ExactlyOnce, 3, b"c"));
         let ack = see_message(t, b"c").unwrap();
-        assert_eq!(t.session.acknowledge(ack, ReasonCode::KeepAliveTimeout), Err(AckError::InvalidReason));
-        t.session.acknowledge(ack, ReasonCode::PayloadFormatInvalid).unwrap();
+        assert_eq!(
+            t.session.acknowledge(ack, ReasonCode::KeepAliveTimeout, Properties::EMPTY),
+            Err(AckError::InvalidReason)
+        );
+        t.session.acknowledge(ack, ReasonCode::PayloadFormatInvalid, Properties::EMPTY).unwrap();
         t.expect(Pubrec::with(id(3), ReasonCode::PayloadFormatInvalid, Default::default()));
         // The exchange is over: the same identifier is a new message.
         t.send(message(Qos::ExactlyOnce, 3, b"d"));
@@ -156,14 +159,17 @@ scenario!(
         t.cut();
         t.resume();
         t.events();
-        assert_eq!(t.session.acknowledge(first, ReasonCode::Success), Err(AckError::Stale));
+        assert_eq!(
+            t.session.acknowledge(first, ReasonCode::Success, Properties::EMPTY),
+            Err(AckError::Stale)
+        );
         t.send(Publish { dup: true, ..message(Qos::AtLeastOnce, 1, b"a") });
         let again = see_message(t, b"a").unwrap();
         t.send(Publish { dup: true, ..message(Qos::ExactlyOnce, 2, b"b") });
         t.see_nothing();
         t.expect_silence();
-        t.session.acknowledge(again, ReasonCode::Success).unwrap();
-        t.session.acknowledge(second, ReasonCode::Success).unwrap();
+        t.session.acknowledge(again, ReasonCode::Success, Properties::EMPTY).unwrap();
+        t.session.acknowledge(second, ReasonCode::Success, Properties::EMPTY).unwrap();
         t.expect(Puback::new(id(1)));
         t.expect(Pubrec::new(id(2)));
     }
@@ -229,7 +235,7 @@ scenario!(m05_an_alias_that_was_not_allowed_ends_the_connection, |t| {
     t.connect();
     let mut publish = message(Qos::AtMostOnce, 0, b"x");
     let properties = [Property::TopicAlias(1)];
-    publish.properties = mqtt_session::proto::Properties::List(&properties);
+    publish.properties = Properties::List(&properties);
     t.send(publish);
     t.see_nothing();
     t.refuses(ReasonCode::TopicAliasInvalid);

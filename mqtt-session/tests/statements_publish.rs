@@ -336,7 +336,7 @@ scenario!(
         }
         for token in tokens.into_iter().rev() {
             t.expect_silence();
-            t.session.acknowledge(token, ReasonCode::Success).unwrap();
+            t.session.acknowledge(token, ReasonCode::Success, Properties::EMPTY).unwrap();
         }
         for value in [5, 3, 4] {
             t.expect(Pubrec::new(id(value)));

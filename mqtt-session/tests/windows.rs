@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use common::{Seen, Trace, VERSIONS, config, id};
 use mqtt_session::proto::{
-    Pingreq, Puback, Pubcomp, Publish, Pubrec, Pubrel, Qos, ReasonCode, TopicName, Version,
+    Pingreq, Properties, Puback, Pubcomp, Publish, Pubrec, Pubrel, Qos, ReasonCode, TopicName, Version,
 };
 use mqtt_session::{AckMode, AckToken, Message, Oversize, PublishError, Storage, WhenFull, Why};
 
@@ -50,12 +50,12 @@ scenario!(
             t.expect(Pingreq);
         }
         t.see_nothing();
-        t.session.acknowledge(first, ReasonCode::Success).unwrap();
+        t.session.acknowledge(first, ReasonCode::Success, Properties::EMPTY).unwrap();
         t.expect(Puback::new(id(1)));
         assert!(t.session.wants_read());
         let second = see(t, b"second");
         t.done(own, "Acked(Success)");
-        t.session.acknowledge(second, ReasonCode::Success).unwrap();
+        t.session.acknowledge(second, ReasonCode::Success, Properties::EMPTY).unwrap();
         t.expect(Puback::new(id(2)));
         // From here on silence is silence again.
         t.after(Duration::from_secs(10));
@@ -80,7 +80,7 @@ scenario!(
         let first = see(t, b"first");
         t.send(message(Qos::AtLeastOnce, 2, &[7; 200]));
         t.see_nothing();
-        t.session.acknowledge(first, ReasonCode::Success).unwrap();
+        t.session.acknowledge(first, ReasonCode::Success, Properties::EMPTY).unwrap();
         assert!(matches!(t.event(), Seen::Start { len: 200, .. }));
         t.see(Seen::Chunk(vec![7; 200]));
         assert!(matches!(t.event(), Seen::End { ack: Some(_) }));
@@ -100,7 +100,7 @@ scenario!(
         see(t, b"first");
         t.send(message(Qos::ExactlyOnce, 2, b"second"));
         let second = see(t, b"second");
-        t.session.acknowledge(second, ReasonCode::Success).unwrap();
+        t.session.acknowledge(second, ReasonCode::Success, Properties::EMPTY).unwrap();
         t.expect(Pubrec::new(id(2)));
         t.send(Publish { dup: true, ..message(Qos::ExactlyOnce, 2, b"second") });
         t.expect(Pubrec::new(id(2)));
@@ -176,7 +176,7 @@ scenario!(
             t.take(1);
         }
         for ack in acks {
-            t.session.acknowledge(ack, ReasonCode::Success).unwrap();
+            t.session.acknowledge(ack, ReasonCode::Success, Properties::EMPTY).unwrap();
         }
         let handed = t.session.stats().publishes_out;
         t.publish("t", Qos::AtMostOnce, &[b'x'; 255]);

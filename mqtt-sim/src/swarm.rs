@@ -269,6 +269,8 @@ impl Swarm {
         config.receive_maximum = if options.version == Version::V5 { announced } else { 64 };
         config.max_operations = u32::try_from(random.between(8, 200)).unwrap_or(8);
         config.wire_bytes = random.size_below(8_000) + 600;
+        // Half of them let the broker use topic aliases; what they use themselves is up to the broker.
+        config.topic_alias_maximum = u16::try_from(random.below(6).saturating_sub(2)).unwrap_or(0);
         config.backoff.cap = random.span(Duration::from_secs(1), Duration::from_secs(30));
         options
     }

@@ -334,10 +334,15 @@ impl<T: Transport> Handle<T> {
     ///
     /// # Errors
     /// [`AckError`].
-    pub fn acknowledge(&self, ack: AckToken, reason: ReasonCode) -> Result<(), AckError> {
+    pub fn acknowledge(
+        &self,
+        ack: AckToken,
+        reason: ReasonCode,
+        properties: Properties<'_>,
+    ) -> Result<(), AckError> {
         let mut wake = Vec::new();
         let mut state = self.0.lock();
-        let result = state.driver.session_mut().acknowledge(ack, reason);
+        let result = state.driver.session_mut().acknowledge(ack, reason, properties);
         if result.is_ok() {
             state.sent(&mut wake);
         }

@@ -6,9 +6,12 @@ use mqtt_proto::{Encode, EncodeError, Properties, Property, PropertyId, Property
 use mqtt_proto::{Subscribe, Subscription, Subscriptions, TopicFilter, TopicFilters, Unsubscribe, Version};
 
 use super::direct::Direct;
+use super::notes;
 use super::pump::OWN_HEAD;
 use super::{ANY_ID, Core};
-use crate::arena::cost;
+use crate::aliases;
+use crate::arena::{cost, owner};
+use crate::config::OverQos;
 use crate::error::{PublishError, SubscribeError};
 use crate::limits::LONGEST_PACKET;
 use crate::link::State;
@@ -218,7 +221,7 @@ impl Core {
         }
         if self.link.state == State::Up {
             // [MQTT-3.2.2-11]
-            if message.qos > self.limits.maximum_qos {
+            if message.qos > self.limits.maximum_qos && self.config.over_qos == OverQos::Refuse {
                 return Err(PublishError::QosNotSupported(self.limits.maximum_qos));
             }
             // [MQTT-3.2.2-14]
@@ -348,11 +351,18 @@ impl Core {
         if !self.ops.free.has_room(tables.slots.len()) {
             return Some((Table::Slots, tables.slots.len().saturating_add(1)));
         }
+        self.yield_room(tables, cost(plan.all()));
         self.room_in_arena(tables, plan.in_arena())
     }
 
+    /// What the arena lacks to keep `len` bytes beside the operations.
+    pub(crate) fn room_for_bytes(&mut self, tables: &mut Tables<'_>, len: usize) -> super::Need {
+        self.yield_room(tables, cost(len));
+        self.room_in_arena(tables, len)
+    }
+
     /// What the arena lacks to take an entry of `len` bytes that the budget has room for.
-    pub(crate) fn room_in_arena(&mut self, tables: &mut Tables<'_>, len: usize) -> super::Need {
+    pub(super) fn room_in_arena(&mut self, tables: &mut Tables<'_>, len: usize) -> super::Need {
         if self.arena.fits(tables.arena.len(), len) { None } else { self.squeeze_or_grow(tables, len) }
     }
 
@@ -370,17 +380,19 @@ impl Core {
 
     /// Takes the holes out of the arena. O(bytes in use).
     pub(super) fn squeeze(&mut self, tables: &mut Tables<'_>) {
-        let Tables { slots, arena, .. } = tables;
-        let (farewell, redirects) = (&mut self.farewell, &mut self.redirects);
-        self.arena.compact(arena, |owner, at| {
-            if let Some(slot) = slots.get_mut(owner as usize) {
+        let Tables { slots, exchanges, arena, aliases_out, aliases_in, .. } = tables;
+        let (farewell, redirects, said) = (&mut self.farewell, &mut self.redirects, &mut self.said);
+        self.arena.compact(arena, |of, at| {
+            if let Some(slot) = slots.get_mut(of as usize) {
                 slot.at = at;
-            } else if owner == super::OWNER_STOP {
+            } else if of == owner::STOP {
                 if let Some(farewell) = farewell {
                     farewell.0 = at;
                 }
-            } else {
-                redirects.moved_to(owner, at);
+            } else if !aliases::moved(aliases_out, aliases_in, of, at)
+                && !notes::moved(exchanges, said, of, at)
+            {
+                redirects.moved_to(of, at);
             }
         });
     }
@@ -396,6 +408,7 @@ impl Core {
     ) -> Option<Token> {
         let (index, slot, content) = self.insert(tables, plan)?;
         slot.qos = message.qos;
+        slot.asked = message.qos;
         slot.retain = message.retain;
         slot.tag = message.tag;
         slot.key = message.key;
@@ -431,6 +444,7 @@ impl Core {
     ) -> Option<Token> {
         let (index, slot, content) = self.insert(tables, plan)?;
         slot.qos = Qos::AtLeastOnce;
+        slot.asked = Qos::AtLeastOnce;
         slot.retain = false;
         slot.tag = 0;
         slot.key = None;
@@ -501,6 +515,10 @@ impl Core {
 #[inline(never)]
 fn plan_properties(properties: Properties<'_>) -> Result<usize, PublishError> {
     properties.check(PropertyPlace::Publish).map_err(PublishError::Invalid)?;
+    if properties.topic_alias().is_some() {
+        // Aliases are the session's own: one of the application's would be of another connection.
+        return Err(PublishError::Invalid(EncodeError::PropertyNotAllowed(PropertyId::TopicAlias)));
+    }
     if properties.subscription_identifiers().next().is_some() {
         // [MQTT-3.3.4-6]: only a server's PUBLISH carries them.
         let property = PropertyId::SubscriptionIdentifier;
@@ -519,12 +537,9 @@ fn keep_properties<'o>(properties: Properties<'_>, mut place: &'o mut [u8]) -> O
     Some(place)
 }
 
-/// The properties a kept message keeps: a topic alias is of one connection and never kept, and the
-/// expiry runs on.
+/// The properties a kept message keeps: the expiry runs on.
 fn kept_properties<'a>(properties: Properties<'a>) -> impl Iterator<Item = Property<'a>> {
-    properties
-        .iter()
-        .filter(|property| !matches!(property, Property::TopicAlias(_) | Property::MessageExpiryInterval(_)))
+    properties.iter().filter(|property| !matches!(property, Property::MessageExpiryInterval(_)))
 }
 
 const _: () = assert!(NONE == u32::MAX, "the owner of an arena entry is a slot or a marker above all slots");

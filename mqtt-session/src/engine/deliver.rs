@@ -52,6 +52,7 @@ impl Core {
         let bound = u32::from(self.bounds.inbound);
         if qos == Qos::ExactlyOnce || self.manual_acks() {
             self.exchanges.make_room(tables.exchanges, bound);
+            self.sweep_notes(tables);
         }
         self.exchanges.is_clogged(bound)
     }
@@ -70,6 +71,7 @@ impl Core {
             }
         };
         self.exchanges.make_room(tables.exchanges, self.bounds.inbound.into());
+        self.sweep_notes(tables);
         let token = self.exchanges.add(tables.exchanges, id, phase);
         if manual {
             return token;

@@ -6,7 +6,8 @@
 use mqtt_proto::{Encode, EncodeError, Property, Publish, Qos};
 
 use super::Core;
-use super::pump::{GATHER, OWN_HEAD};
+use super::aliases::{Naming, WithAlias};
+use super::pump::{GATHER, OWN_HEAD, Stop};
 use crate::limits::LONGEST_PACKET;
 use crate::link::State;
 use crate::list::NONE;
@@ -65,35 +66,49 @@ impl Core {
         if self.room_for(0).is_err() {
             return Direct::No;
         }
+        // At least what is needed: whether it fits must not depend on how long the table is now.
+        let properties = if message.properties.is_empty() { 0 } else { message.properties.body_len() };
+        let topic = message.topic.as_str();
+        let head = topic.len().saturating_add(properties).saturating_add(OWN_HEAD);
+        let longest = head.saturating_add(payload.len());
+        let naming = match self.naming_of_topic(tables, topic, longest) {
+            Ok(naming) => naming,
+            Err(Stop::Need(table, len)) => return Direct::Need(table, len),
+            Err(Stop::Pause) => return Direct::No,
+        };
+        let with_alias;
         let publish = Publish {
             dup: false,
             qos: Qos::AtMostOnce,
             retain: message.retain,
-            topic: Some(message.topic),
+            topic: if matches!(naming, Naming::Number(_)) { None } else { Some(message.topic) },
             packet_id: None,
-            properties: message.properties,
+            properties: match naming.number() {
+                None => message.properties,
+                Some(number) => match WithAlias::new(number, message.properties) {
+                    Some(with) => {
+                        with_alias = with;
+                        with_alias.properties()
+                    }
+                    None => return Direct::No,
+                },
+            },
             payload,
         };
-        // At least what is needed: whether it fits must not depend on how long the table is now.
-        let properties = if message.properties.is_empty() { 0 } else { message.properties.body_len() };
-        let longest = message
-            .topic
-            .as_str()
-            .len()
-            .saturating_add(properties)
-            .saturating_add(payload.len())
-            .saturating_add(OWN_HEAD);
         let space = self.wire.space(tables.wire, longest);
         match publish.encode(self.link.version, space) {
             Ok(len) => {
                 self.wire.written(len);
                 self.stats.packets_out.count(space.first().copied().unwrap_or(0));
+                if naming != Naming::Name {
+                    self.named_as(tables, naming, topic);
+                }
                 // It has ended before it began: the token names nothing that will ever be told.
                 Direct::Taken(Token::new(0, self.ops.next_generation()))
             }
             Err(EncodeError::BufferTooSmall { needed }) => match self.no_room(tables.wire.len(), needed) {
-                super::pump::Stop::Need(table, len) => Direct::Need(table, len),
-                super::pump::Stop::Pause => Direct::No,
+                Stop::Need(table, len) => Direct::Need(table, len),
+                Stop::Pause => Direct::No,
             },
             Err(_) => Direct::No,
         }

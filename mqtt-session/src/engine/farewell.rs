@@ -4,9 +4,9 @@ use mqtt_proto::{
     Disconnect, Encode, EncodeError, EncodedProperties, Peer, Properties, PropertyPlace, ReasonCode, Version,
 };
 
+use super::Core;
 use super::pump::Stop as Pause;
-use super::{Core, OWNER_STOP};
-use crate::arena::cost;
+use crate::arena::{cost, owner};
 use crate::error::StopError;
 use crate::event::Why;
 use crate::link::State;
@@ -60,7 +60,7 @@ impl Core {
 
     /// Keeps planned DISCONNECT properties until they can be sent. The caller has made room.
     pub(crate) fn keep_farewell(&mut self, tables: &mut Tables<'_>, properties: Properties<'_>, len: usize) {
-        let Some(at) = self.arena.add(tables.arena, OWNER_STOP, len) else { return };
+        let Some(at) = self.arena.add(tables.arena, owner::STOP, len) else { return };
         let start = at as usize;
         if let Some(place) = tables.arena.get_mut(start..start.saturating_add(len)) {
             // Planned on the same properties, so they fit.

@@ -8,9 +8,11 @@ use mqtt_proto::{
 use super::auth::Turn;
 use super::receive::closing;
 use super::{Connection, Core, Need};
+use crate::aliases::GivenAliases;
+use crate::client_id::{ClientId, LONGEST_3_1};
 use crate::config::SessionLost;
 use crate::error::StartError;
-use crate::event::{Connected, Event, Why};
+use crate::event::{Anomaly, Connected, Event, Why};
 use crate::limits::ServerLimits;
 use crate::link::{Notice, State};
 use crate::list::{NONE, next};
@@ -39,6 +41,12 @@ pub(super) fn fingerprint(text: &str) -> u64 {
         .fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3))
 }
 
+/// The options with a client identifier of the session's own, where they have none.
+fn named_by<'a>(options: &ConnectOptions<'a>, own: &'a ClientId) -> ConnectOptions<'a> {
+    let client_id = if options.client_id.is_empty() { own.as_str() } else { options.client_id };
+    ConnectOptions { client_id, ..*options }
+}
+
 /// What CONNECT asked for and CONNACK is judged by.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
@@ -48,6 +56,8 @@ pub(super) struct Asked {
     pub(super) session_expiry: u32,
     /// Whose session it is: a fingerprint of the client identifier.
     client: u64,
+    /// The server is to assign one.
+    nameless: bool,
     /// The options cannot be said in a lower version than 5.0.
     pub(super) needs_5: bool,
     /// Reasons may come with any packet.
@@ -64,6 +74,7 @@ impl Asked {
             keep_alive: 0,
             session_expiry: 0,
             client: 0,
+            nameless: false,
             needs_5: false,
             problem_information: true,
             method: None,
@@ -73,7 +84,7 @@ impl Asked {
 
 /// The properties the session itself puts into CONNECT.
 struct Own<'a> {
-    list: [Property<'a>; 3],
+    list: [Property<'a>; 4],
     len: usize,
 }
 
@@ -92,7 +103,7 @@ impl<'a> Own<'a> {
 
 impl Core {
     fn own_properties<'a>(&self, options: &ConnectOptions<'_>) -> Own<'a> {
-        let mut own = Own { list: [Property::SessionExpiryInterval(0); 3], len: 0 };
+        let mut own = Own { list: [Property::SessionExpiryInterval(0); 4], len: 0 };
         if options.version.has_properties() {
             if options.session_expiry != 0 {
                 own.push(Property::SessionExpiryInterval(options.session_expiry));
@@ -101,15 +112,31 @@ impl Core {
                 own.push(Property::ReceiveMaximum(self.bounds.inbound));
             }
             own.push(Property::MaximumPacketSize(self.largest_in()));
+            let aliases = self.topic_alias_maximum(options.version);
+            if aliases != 0 {
+                own.push(Property::TopicAliasMaximum(aliases));
+            }
         }
         own
+    }
+
+    /// The client identifier to use where the options give none.
+    fn own_client_id(&self, options: &ConnectOptions<'_>) -> ClientId {
+        match options.version {
+            _ if !options.client_id.is_empty() => ClientId::NONE,
+            Version::V3_1 => ClientId::made_of(self.config.seed),
+            Version::V3_1_1 => ClientId::NONE,
+            Version::V5 => self.assigned,
+        }
     }
 
     fn connect<'a>(&self, options: &ConnectOptions<'a>, properties: Properties<'a>) -> Connect<'a> {
         // The first connection of a run does as asked. Later ones resume what there is: in 5.0 by
         // Clean Start 0, in 3.x only where the session outlives a connection at all.
         let asked = options.clean_start && (self.link.first || !options.version.has_properties());
-        let clean = asked || self.session_torn;
+        // Without a client identifier there is nothing to resume. [MQTT-3.1.3-7] of 3.1.1
+        let nameless = options.client_id.is_empty() && options.version == Version::V3_1_1;
+        let clean = asked || nameless || self.session_torn;
         Connect {
             version: options.version,
             bridge: false,
@@ -125,6 +152,8 @@ impl Core {
 
     /// The bytes of the wire buffer that CONNECT with these options needs.
     pub(crate) fn connect_room(&self, options: &ConnectOptions<'_>) -> Result<usize, StartError> {
+        let named = self.own_client_id(options);
+        let options = &named_by(options, &named);
         let own = self.own_properties(options);
         let extra = if options.version.has_properties() {
             options.properties.check(PropertyPlace::Connect).map_err(StartError::Invalid)?;
@@ -136,10 +165,6 @@ impl Core {
             0
         };
         let connect = self.connect(options, Properties::List(own.list()));
-        if options.version == Version::V3_1_1 && options.client_id.is_empty() && !connect.clean_start {
-            // [MQTT-3.1.3-7] of 3.1.1
-            return Err(StartError::Invalid(EncodeError::ClientIdNotValid));
-        }
         // The options' properties are encoded behind CONNECT first, and may lengthen its length field by 3.
         let room = connect
             .encoded_len(options.version)
@@ -160,15 +185,23 @@ impl Core {
         if self.link.state != State::Idle || self.link.stopping || self.notices.has_stopped() {
             return Err(StartError::AlreadyStarted);
         }
+        if options.version == Version::V3_1_1 && options.client_id.is_empty() && !options.clean_start {
+            // [MQTT-3.1.3-7] of 3.1.1
+            return Err(StartError::Invalid(EncodeError::ClientIdNotValid));
+        }
+        self.assigned = ClientId::NONE;
         self.connect_room(options)?;
         if self.records() {
-            self.start_recorded(fingerprint(options.client_id))?;
+            let named = self.own_client_id(options);
+            let client = fingerprint(named_by(options, &named).client_id);
+            self.start_recorded(client, options.client_id.is_empty())?;
         }
         self.forget_redirects(tables);
         self.link.first = true;
         self.link.attempt = 0;
         self.link.ghost = None;
         self.session_made &= self.journal.restored;
+        self.aliases_overflowed = false;
         self.link.highest = options.version;
         self.link.proved = false;
         self.link.silent = 0;
@@ -179,7 +212,15 @@ impl Core {
     /// What the wire buffer lacks for CONNECT.
     pub(crate) fn room_for_connect(&self, tables: &Tables<'_>, options: &ConnectOptions<'_>) -> Need {
         let room = self.connect_room(options).ok()?;
-        (self.link.state == State::Opening && tables.wire.len() < room).then_some((Table::Wire, room))
+        if self.link.state != State::Opening {
+            return None;
+        }
+        if tables.wire.len() < room {
+            return Some((Table::Wire, room));
+        }
+        // The server may set each of them at any time. [MQTT-3.3.2-10]
+        let aliases = usize::from(self.topic_alias_maximum(self.on_the_ladder(options).version));
+        (tables.aliases_in.len() < aliases).then_some((Table::AliasesIn, aliases))
     }
 
     pub(crate) fn opened(&mut self, tables: &mut Tables<'_>, options: &ConnectOptions<'_>, now: Instant) {
@@ -201,6 +242,7 @@ impl Core {
         self.stats.packets_out.count((PacketType::Connect as u8) << 4);
         trace!("CONNECT, version {}, clean start {}", self.link.version.level(), self.handshake.clean);
         self.wire.written(connect_len);
+        self.connection.aliases_in = GivenAliases::new(self.topic_alias_maximum(options.version));
         self.link.state = State::Handshake;
         self.connection.handshaking = true;
         if self.handshake.method.is_some() {
@@ -218,6 +260,11 @@ impl Core {
 
     /// Encodes CONNECT at the start of the empty wire buffer.
     fn write_connect(&mut self, tables: &mut Tables<'_>, options: &ConnectOptions<'_>) -> Option<usize> {
+        let named = self.own_client_id(options);
+        let options = &named_by(options, &named);
+        if options.version == Version::V3_1 && options.client_id.chars().nth(LONGEST_3_1).is_some() {
+            self.notices.anomaly = Some(Anomaly::LongClientId);
+        }
         let own = self.own_properties(options);
         let space = self.wire.space(tables.wire, 0);
         // The options' properties have any form; encoded at the far end of the buffer they can follow
@@ -231,6 +278,7 @@ impl Core {
         let connect = self.connect(options, properties);
         self.handshake = Asked {
             client: fingerprint(options.client_id),
+            nameless: options.client_id.is_empty(),
             needs_5: options.session_expiry != 0
                 || !options.properties.is_empty()
                 || options.will.is_some_and(|will| !will.properties.is_empty()),
@@ -270,6 +318,9 @@ impl Core {
         }
         if let Err(rule) = self.judge_connack_auth(&connack) {
             self.violated(Why::Protocol(ReasonCode::ProtocolError, rule), ReasonCode::ProtocolError);
+            return None;
+        }
+        if version.has_properties() && !self.adopt_client_id(&connack) {
             return None;
         }
         // A session belongs to its client identifier.
@@ -319,6 +370,7 @@ impl Core {
         self.session_torn = false;
         self.session_expires = Instant::NEVER;
         self.limits = ServerLimits::read(&connack, self.handshake.keep_alive, self.handshake.session_expiry);
+        self.begin_aliases();
         self.session_kept =
             if version.has_properties() { self.limits.session_expiry != 0 } else { !self.handshake.clean };
         if self.records() {
@@ -338,13 +390,38 @@ impl Core {
             resumed,
             version,
             server: self.link.server,
+            assigned_client_id: connack.properties.assigned_client_identifier(),
             connack,
         }))
+    }
+
+    /// Keeps the client identifier the server assigned; false: it had to and did not, and the connection ends.
+    fn adopt_client_id(&mut self, connack: &Connack<'_>) -> bool {
+        match (self.handshake.nameless, connack.properties.assigned_client_identifier()) {
+            (true, Some(id)) => {
+                self.assigned = ClientId::keep(id);
+                self.handshake.client = fingerprint(id);
+            }
+            (true, None) => {
+                let code = ReasonCode::ProtocolError;
+                self.violated(Why::Protocol(code, "MQTT-3.2.2-16"), code);
+                return false;
+            }
+            // U-37: odd, and no reason to close.
+            (false, Some(_)) => self.notices.anomaly = Some(Anomaly::UnaskedClientId),
+            (false, None) => {}
+        }
+        true
+    }
+
+    pub(crate) fn assigned_client_id(&self) -> Option<&str> {
+        Some(self.assigned.as_str()).filter(|id| !id.is_empty())
     }
 
     /// The server has no session any more: its half of every exchange is gone.
     pub(super) fn lose_session(&mut self, tables: &mut Tables<'_>, unexpected: bool) {
         self.exchanges.clear(tables.exchanges);
+        self.sweep_notes(tables);
         if !self.session_held {
             return;
         }

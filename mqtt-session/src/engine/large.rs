@@ -87,11 +87,16 @@ impl Core {
                 return None;
             }
         };
+        if !self.connection.aliases_in.is_off()
+            && let Some((table, len)) = self.room_for_topic(tables, input)
+        {
+            return Some(Step::Need(table, len));
+        }
         self.heard();
         self.stats.packets_in.count((PacketType::Publish as u8) << 4);
         self.stats.bytes_in = self.stats.bytes_in.wrapping_add(head.head_len as u64);
         let (publish, len) = (head.publish, head.total_len.saturating_sub(head.head_len));
-        let topic = self.topic_of(&publish)?;
+        let topic = self.topic_of(tables, &publish)?;
         let admission = match publish.packet_id {
             Some(id) => self.admit(tables, publish.qos, id),
             None => Admission::Deliver,

@@ -202,7 +202,10 @@ impl Core {
     fn reset_connection(&mut self, tables: &mut Tables<'_>) {
         self.wire.clear();
         self.owed.clear();
+        self.forget_said(tables);
         self.exchanges.cut(tables.exchanges);
+        self.sweep_notes(tables);
+        self.forget_aliases(tables);
         self.connection = Connection::new(self.connection.epoch.wrapping_add(1), self.now);
         self.limits = crate::limits::ServerLimits::unlimited();
         for timer in [

@@ -1,6 +1,7 @@
 //! The engine itself: plain code over plain tables. Nothing here knows which storage holds them.
 
 mod accept;
+mod aliases;
 mod auth;
 mod deliver;
 mod direct;
@@ -12,6 +13,7 @@ mod keep_alive;
 mod large;
 mod lifecycle;
 mod measure;
+mod notes;
 mod persist;
 mod pump;
 mod receive;
@@ -24,15 +26,16 @@ mod subscriptions;
 
 use core::time::Duration;
 
-use mqtt_proto::{Encode, PacketId, PacketType, Properties, Puback, Qos, ReasonCode, Version};
+use mqtt_proto::{PacketId, PacketType, Qos, ReasonCode};
 
 pub(crate) use accept::{Accepted, Body, Filters};
 pub(crate) use persist::Give;
 pub(crate) use source::Provided;
 
-use crate::arena::Arena;
+use crate::aliases::{GivenAliases, SentAliases};
+use crate::arena::{Arena, owner};
+use crate::client_id::ClientId;
 use crate::config::{AckMode, Config};
-use crate::error::AckError;
 use crate::event::Event;
 use crate::ids::Ids;
 use crate::inbound::{Exchanges, OwedRing};
@@ -45,14 +48,11 @@ use crate::stats::Stats;
 use crate::storage::{Capacity, Table, Tables, View};
 use crate::time::Instant;
 use crate::timers::Timers;
-use crate::token::{AckToken, Token};
+use crate::token::Token;
 use crate::wire::Wire;
 
 /// A table is too short for what comes next; the shell lets it grow and calls again.
 pub(crate) type Need = Option<(Table, usize)>;
-
-/// The owner of the DISCONNECT properties in the arena.
-const OWNER_STOP: u32 = NONE - 1;
 
 /// Bounds that hold on this storage: what the configuration says, or what there is if that is less.
 #[derive(Clone, Copy, Debug)]
@@ -61,9 +61,14 @@ struct Bounds {
     operations: u32,
     ids: u16,
     inbound: u16,
+    /// Bytes of the arena for operations.
     arena: usize,
     /// Bytes the arena may have in all: what is set aside lies beside what operations keep.
     memory: usize,
+    /// Bytes of the arena for the topics of inbound aliases.
+    aside: usize,
+    aliases_in: u16,
+    aliases_out: u16,
     wire: usize,
     /// A payload above this is lent instead of copied to the wire buffer.
     lend_above: usize,
@@ -117,6 +122,8 @@ struct Connection {
     large: Option<large::Large>,
     /// A message is on its way out whose payload comes from elsewhere.
     source: Option<source::Source>,
+    aliases_out: SentAliases,
+    aliases_in: GivenAliases,
 }
 
 impl Connection {
@@ -142,6 +149,8 @@ impl Connection {
             stalled: false,
             large: None,
             source: None,
+            aliases_out: SentAliases::new(0),
+            aliases_in: GivenAliases::new(0),
         }
     }
 }
@@ -157,6 +166,8 @@ pub(crate) struct Core {
     notices: Notices,
     limits: ServerLimits,
     connection: Connection,
+    /// What the server of this run named the client.
+    assigned: ClientId,
     /// The server may hold a session whose other half is here.
     session_held: bool,
     /// Whose it is, and whether the server keeps it beyond a connection.
@@ -186,6 +197,13 @@ pub(crate) struct Core {
     wire: Wire,
     exchanges: Exchanges,
     owed: OwedRing,
+    /// Exchanges whose acknowledgement is to have properties; and where those lie of the one whose turn it is.
+    notes: u32,
+    said: u32,
+    /// Inbound aliases that were set so far: what tells two topics of one number apart.
+    alias_marks: u32,
+    /// A server of this run gave topics that did not fit; none is asked for aliases any more.
+    aliases_overflowed: bool,
     handshake: handshake::Asked,
     journal: Journal,
     /// A message was not taken: its exchange finds no room before records are deleted.
@@ -203,6 +221,9 @@ impl Core {
                 inbound: 0,
                 arena: 0,
                 memory: 0,
+                aside: 0,
+                aliases_in: 0,
+                aliases_out: 0,
                 wire: 0,
                 lend_above: 0,
             },
@@ -212,6 +233,7 @@ impl Core {
             notices: Notices::new(),
             limits: ServerLimits::unlimited(),
             connection: Connection::new(0, Instant::ZERO),
+            assigned: ClientId::NONE,
             session_held: false,
             session_client: 0,
             session_kept: false,
@@ -231,6 +253,10 @@ impl Core {
             wire: Wire::new(),
             exchanges: Exchanges::new(),
             owed: OwedRing::new(),
+            notes: 0,
+            said: NONE,
+            alias_marks: 0,
+            aliases_overflowed: false,
             handshake: handshake::Asked::new(),
             journal: Journal::new(),
             held_back: false,
@@ -244,21 +270,27 @@ impl Core {
     pub(crate) fn bind(&mut self, capacity: impl FnOnce() -> Capacity) {
         if !self.bounds.known {
             let capacity = capacity();
-            let slots = u32::try_from(capacity.slots).unwrap_or(NONE - 1);
+            let slots = u32::try_from(capacity.slots).unwrap_or(NONE).min(owner::FIRST);
             let inbound = u16::try_from(capacity.inbound).unwrap_or(u16::MAX);
             let operations = self.config.max_operations.min(slots).min(crate::record::MOST);
             if self.records() {
                 self.exchanges.keep_records(self.gates());
             }
             let wire = self.config.wire_bytes.min(capacity.wire);
+            let at_most = |wanted: u16, there: usize| wanted.min(u16::try_from(there).unwrap_or(u16::MAX));
+            let aliases_in = at_most(self.config.topic_alias_maximum, capacity.aliases_in);
             let memory = self.config.queue_bytes.min(capacity.arena).min(u32::MAX as usize / 2);
+            let aside = aliases::set_aside(&self.config, aliases_in, memory);
             self.bounds = Bounds {
                 known: true,
                 operations,
                 ids: self.config.max_in_flight.max(1).min(u16::try_from(operations).unwrap_or(u16::MAX)),
                 inbound: self.config.receive_maximum.max(1).min(inbound),
-                arena: memory.saturating_sub(redirect::reserve(&self.config)),
+                arena: memory.saturating_sub(aside).saturating_sub(redirect::reserve(&self.config)),
                 memory,
+                aside,
+                aliases_in,
+                aliases_out: at_most(self.config.max_topic_aliases, capacity.aliases_out),
                 wire,
                 lend_above: (wire / 4).min(LEND_ABOVE),
             };
@@ -446,27 +478,11 @@ impl Core {
         self.ids.needed(self.bounds.ids).is_some()
     }
 
-    pub(crate) fn acknowledge(
-        &mut self,
-        tables: &mut Tables<'_>,
-        ack: AckToken,
-        reason: ReasonCode,
-    ) -> Result<(), AckError> {
-        if Puback::with(ANY_ID, reason, Properties::EMPTY).encoded_len(Version::V5).is_err() {
-            return Err(AckError::InvalidReason);
-        }
-        if !self.exchanges.acknowledge(tables.exchanges, ack, reason) {
-            return Err(AckError::Stale);
-        }
-        self.exchanges.record_acknowledged(tables.exchanges);
-        Ok(())
-    }
-
     /// Whether nothing at all is open, and has not been for a while: the tables may then be new ones.
     ///
-    /// Held subscriptions stay where they are, with the tables around them; `Some`: the bytes of the
-    /// arena that are still needed.
-    pub(crate) fn quiet(&mut self, tables: &mut Tables<'_>) -> Option<usize> {
+    /// Held subscriptions stay where they are, with the tables around them, and aliases do; `Some`: the bytes of
+    /// the arena that are still needed, and whether the slots are.
+    pub(crate) fn quiet(&mut self, tables: &mut Tables<'_>) -> Option<(usize, bool)> {
         let quiet = self.ops.in_use() == self.ops.held.len()
             && self.wire.is_empty()
             && self.exchanges.open() == 0
@@ -480,13 +496,12 @@ impl Core {
         self.exchanges.renew();
         self.ids = Ids::new();
         self.owed = OwedRing::new();
-        if self.ops.in_use() == 0 {
+        let slots = self.ops.in_use() != 0;
+        if !slots {
             self.ops.renew();
         }
-        if self.ops.in_use() != 0 || !self.redirects.is_empty() {
-            self.squeeze(tables);
-        }
-        Some(self.arena.live())
+        self.squeeze(tables);
+        Some((self.arena.live(), slots))
     }
 }
 

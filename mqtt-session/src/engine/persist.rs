@@ -18,7 +18,7 @@ use mqtt_proto::Qos;
 
 use super::Core;
 use super::pump::Stop;
-use crate::config::{Durability, WhenNotStored};
+use crate::config::{Durability, OverQos, WhenNotStored};
 use crate::error::StartError;
 use crate::event::Event;
 use crate::journal::{
@@ -112,8 +112,12 @@ impl Core {
     /// quota goes: its mark can then be stored together with its record.
     #[cold]
     pub(super) fn reserve_ahead(&mut self, tables: &mut Tables<'_>) -> Result<(), Stop> {
-        while let Some(slot) = tables.slots.get(self.ops.ahead as usize).copied() {
+        while self.ops.ahead != NONE {
             let index = self.ops.ahead;
+            if self.config.over_qos == OverQos::Lower {
+                self.lower_qos(tables, index);
+            }
+            let Some(slot) = tables.slots.get(index as usize).copied() else { return Ok(()) };
             let fresh = slot.kind == Kind::Publish
                 && slot.qos != Qos::AtMostOnce
                 && slot.packet_id.is_none()
@@ -208,8 +212,10 @@ impl Core {
     }
 
     /// A run begins: that the server may have a session from now on is recorded before CONNECT.
-    pub(super) fn start_recorded(&mut self, client: u64) -> Result<(), StartError> {
-        if self.journal.restored && self.journal.client != 0 && self.journal.client != client {
+    /// Who has no name has another each time, and goes on with what is left of the operations.
+    pub(super) fn start_recorded(&mut self, client: u64, nameless: bool) -> Result<(), StartError> {
+        let other = self.journal.client != 0 && self.journal.client != client;
+        if self.journal.restored && other && !nameless {
             return Err(StartError::OtherClient);
         }
         self.journal.session_due |= !self.journal.session_known || self.journal.client != client;
@@ -379,7 +385,7 @@ impl Core {
         let held = slot.kind == Kind::Subscribe && (slot.told || slot.stage == Stage::Held);
         let flags = [(slot.retain, RETAIN), (held, HELD), (slot.sourced, SOURCED)];
         head.flags =
-            flags.into_iter().filter(|(is, _)| *is).fold(slot.qos as u8, |all, (_, flag)| all | flag);
+            flags.into_iter().filter(|(is, _)| *is).fold(slot.asked as u8, |all, (_, flag)| all | flag);
         let own = entry(tables, index);
         // Before the time is told, lifetimes are spans.
         let first = tables.journal.get(self.ops.unstamped() as usize);
@@ -433,7 +439,10 @@ impl Core {
     fn answered_for(&mut self, tables: &mut Tables<'_>, key: Key, stored: bool) {
         match key.part() {
             Part::Session => self.journal.session_out = self.journal.session_out.saturating_sub(1),
-            Part::Exchange => self.exchanges.stored(tables.exchanges, key),
+            Part::Exchange => {
+                self.exchanges.stored(tables.exchanges, key);
+                self.sweep_notes(tables);
+            }
             Part::Operation | Part::Mark => {
                 let index = key.index();
                 let known = tables

@@ -6,7 +6,9 @@ use mqtt_proto::{
     ReasonCode, StoredPublish, Subscribe, Subscriptions, TopicFilters, Unsubscribe,
 };
 
+use super::aliases::Naming;
 use super::{Core, Need};
+use crate::config::OverQos;
 use crate::inbound::{Owed, OwedKind};
 use crate::link::State;
 use crate::list::{NONE, next};
@@ -20,8 +22,8 @@ use crate::token::Token;
 pub(super) const GATHER: usize = 64 * 1024;
 
 /// The most bytes a PUBLISH has beside its topic, its stored properties and its payload: fixed header,
-/// topic length, identifier, property length, Message Expiry Interval.
-pub(super) const OWN_HEAD: usize = 5 + 2 + 2 + 4 + 5;
+/// topic length, identifier, property length, Message Expiry Interval, Topic Alias.
+pub(super) const OWN_HEAD: usize = 5 + 2 + 2 + 4 + 5 + 3;
 
 /// Why nothing more is handed out.
 pub(super) enum Stop {
@@ -144,7 +146,11 @@ impl Core {
     fn pump_owed(&mut self, tables: &mut Tables<'_>) -> Result<(), Stop> {
         loop {
             while let Some(owed) = self.owed.front(tables.owed) {
-                self.put_owed(tables, owed)?;
+                if owed.explained {
+                    self.put_explained(tables, owed)?;
+                } else {
+                    self.put_owed(tables, owed)?;
+                }
                 self.owed.pop(tables.owed);
             }
             // What the application acknowledged waits in the exchanges until the ring has room.
@@ -158,15 +164,15 @@ impl Core {
             if tables.owed.is_empty() {
                 return Err(Stop::Need(Table::Owed, 1));
             }
-            if let Some(owed) =
-                self.exchanges.next_acknowledged(tables.exchanges, self.link.version.has_properties())
-            {
+            let refusable = self.link.version.has_properties();
+            if let Some((mut owed, index)) = self.exchanges.next_acknowledged(tables.exchanges, refusable) {
+                owed.explained = self.take_note(tables, index);
                 self.owed.push(tables.owed, owed);
             }
         }
     }
 
-    fn put_owed(&mut self, tables: &mut Tables<'_>, owed: Owed) -> Result<(), Stop> {
+    pub(super) fn put_owed(&mut self, tables: &mut Tables<'_>, owed: Owed) -> Result<(), Stop> {
         let Some(id) = owed.id() else { return Ok(()) };
         let version = self.link.version;
         let reason = owed.reason;
@@ -221,6 +227,9 @@ impl Core {
     }
 
     fn pump_publish(&mut self, tables: &mut Tables<'_>, index: u32) -> Result<(), Stop> {
+        if self.config.over_qos == OverQos::Lower {
+            self.lower_qos(tables, index);
+        }
         let Some(slot) = tables.slots.get(index as usize) else { return Err(Stop::Pause) };
         let (qos, known_id) = (slot.qos, slot.packet_id);
         let mut packet_id = known_id;
@@ -257,6 +266,9 @@ impl Core {
             self.end(tables, index, Ending::Expired);
             return Ok(());
         }
+        let naming = self.naming_of(tables, index, head, whole)?;
+        // Making room for a name may have moved what is kept.
+        let Some(slot) = tables.slots.get(index as usize) else { return Err(Stop::Pause) };
         let (topic, properties) = slot.head(tables.arena);
         let payload = match (apart, slot.shared) {
             (true, _) => &[],
@@ -268,9 +280,9 @@ impl Core {
             dup: known_id.is_some() && !slot.reserved,
             qos,
             retain: slot.retain,
-            topic,
+            topic: if matches!(naming, Naming::Number(_)) { &[] } else { topic },
             packet_id,
-            topic_alias: None,
+            topic_alias: naming.number(),
             message_expiry_interval: self.expiry_left(slot),
             properties,
             payload,
@@ -302,6 +314,9 @@ impl Core {
         }
         self.stats.packets_out.count((PacketType::Publish as u8) << 4);
         self.stats.resends = self.stats.resends.wrapping_add(u64::from(publish.dup));
+        if naming != Naming::Name {
+            self.named_as_kept(tables, naming, index);
+        }
         if qos == Qos::AtMostOnce {
             self.sent_qos0(tables, index, apart, ends);
             return Ok(());
@@ -318,6 +333,15 @@ impl Core {
         self.time_publish(tables, index);
         self.await_ack();
         Ok(())
+    }
+
+    /// A message that was never sent is sent as surely as the server of this connection takes it.
+    #[cold]
+    pub(super) fn lower_qos(&self, tables: &mut Tables<'_>, index: u32) {
+        let Some(slot) = tables.slots.get_mut(index as usize) else { return };
+        if slot.kind == Kind::Publish && !slot.touched {
+            slot.qos = slot.asked.min(self.limits.maximum_qos);
+        }
     }
 
     /// What is left of the message expiry interval, in seconds.
@@ -450,7 +474,8 @@ impl Core {
 
     /// A QoS 0 message was handed out: it is over, unless its payload lies apart or its end is to be told.
     fn sent_qos0(&mut self, tables: &mut Tables<'_>, index: u32, apart: bool, ends: u64) {
-        if apart || self.config.qos0_receipts {
+        let awaited = tables.slots.get(index as usize).is_some_and(|slot| !self.is_silent(slot));
+        if apart || awaited {
             self.ops.unlink(tables.slots, index);
             if let Some(slot) = tables.slots.get_mut(index as usize) {
                 slot.stage = Stage::Sending;

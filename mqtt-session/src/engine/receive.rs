@@ -8,7 +8,7 @@ use mqtt_proto::{
 use super::auth::Turn;
 use super::deliver::Admission;
 use super::{Core, Need, Partial};
-use crate::event::{Anomaly, Event, Outcome, Received, Topic, Why};
+use crate::event::{Anomaly, Event, Outcome, Received, Why};
 use crate::inbound::{Owed, OwedKind};
 use crate::link::State;
 use crate::list::NONE;
@@ -101,7 +101,10 @@ impl Core {
                 let whole = *input;
                 let frame = match frame_len(input, max) {
                     Ok(Some(len)) => {
-                        let need = self.room_for_reference(tables, input);
+                        let mut need = self.room_for_reference(tables, input);
+                        if need.is_none() && !self.connection.aliases_in.is_off() {
+                            need = self.room_for_topic(tables, input);
+                        }
                         if need.is_some() {
                             return need;
                         }
@@ -365,7 +368,7 @@ impl Core {
 
     #[inline]
     fn handle_publish<'i>(&mut self, tables: &mut Tables<'_>, publish: &Publish<'i>) -> Option<Event<'i>> {
-        let topic = self.topic_of(publish)?;
+        let topic = self.topic_of(tables, publish)?;
         let mut ack = None;
         if let Some(id) = publish.packet_id {
             match self.admit(tables, publish.qos, id) {
@@ -398,20 +401,6 @@ impl Core {
     #[inline]
     pub(super) fn is_redelivered(&self, publish: &Publish<'_>) -> bool {
         publish.dup && publish.qos == Qos::ExactlyOnce && self.journal.earlier
-    }
-
-    /// Where a message goes; `None`: it says so in a way it may not, and the connection ends.
-    pub(super) fn topic_of<'i>(&mut self, publish: &Publish<'i>) -> Option<Topic<'i>> {
-        let alias = !publish.properties.is_empty() && publish.properties.topic_alias().is_some();
-        match publish.topic {
-            Some(topic) if !alias => Some(Topic::Name(topic.as_str())),
-            // No alias was allowed in CONNECT. [MQTT-3.3.2-9]
-            _ => {
-                let why = Why::Protocol(ReasonCode::TopicAliasInvalid, "MQTT-3.3.2-9");
-                self.violated(why, ReasonCode::TopicAliasInvalid);
-                None
-            }
-        }
     }
 
     pub(super) fn owe(&mut self, tables: &mut Tables<'_>, kind: OwedKind, id: PacketId, reason: ReasonCode) {

@@ -6,7 +6,7 @@
 use mqtt_proto::{PacketType, Properties, ReasonCode};
 
 use super::{Core, Need};
-use crate::arena::cost;
+use crate::arena::{cost, owner};
 use crate::config::Config;
 use crate::event::Why;
 use crate::link::State;
@@ -17,12 +17,9 @@ use crate::trace::debug;
 /// The longest list of references that is kept; of a longer one, the references at its front that fit.
 const LONGEST: usize = 255;
 
-/// The owners of the references in the arena.
-const OWNERS: [u32; 2] = [NONE - 2, NONE - 3];
-
 /// Bytes of the arena that are set aside.
 pub(super) const fn reserve(config: &Config) -> usize {
-    if config.redirects == 0 { 0 } else { cost(LONGEST).saturating_mul(OWNERS.len()) }
+    if config.redirects == 0 { 0 } else { cost(LONGEST).saturating_mul(owner::REDIRECTS.len()) }
 }
 
 /// Which of the two kinds of reference.
@@ -69,10 +66,6 @@ impl Redirects {
         Self { once: None, moved: None, due: None, dialled: None, hops: 0, failed: 0 }
     }
 
-    pub(super) const fn is_empty(&self) -> bool {
-        self.once.is_none() && self.moved.is_none()
-    }
-
     const fn kept(&mut self, kind: Kind) -> &mut Option<Kept> {
         match kind {
             Kind::Once => &mut self.once,
@@ -82,7 +75,7 @@ impl Redirects {
 
     /// An entry of the arena moved.
     pub(super) fn moved_to(&mut self, owner: u32, at: u32) {
-        for (kind, own) in [Kind::Once, Kind::Moved].into_iter().zip(OWNERS) {
+        for (kind, own) in [Kind::Once, Kind::Moved].into_iter().zip(owner::REDIRECTS) {
             if let (true, Some(kept)) = (own == owner, self.kept(kind)) {
                 kept.at = at;
             }
@@ -164,7 +157,7 @@ impl Core {
         if let Some(old) = self.redirects.kept(kind).take() {
             self.arena.free(tables.arena, old.at);
         }
-        let owner = OWNERS.get(kind as usize).copied().unwrap_or(NONE);
+        let owner = owner::REDIRECTS.get(kind as usize).copied().unwrap_or(NONE);
         let Some(at) = self.arena.add(tables.arena, owner, list.len()) else { return };
         let start = at as usize;
         if let Some(place) = tables.arena.get_mut(start..start.saturating_add(list.len())) {

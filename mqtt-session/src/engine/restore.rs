@@ -113,7 +113,8 @@ impl Core {
     fn restore_mark(&mut self, tables: &mut Tables<'_>, head: &Head) -> Result<Need, RestoreError> {
         let id = PacketId::new(head.packet_id).ok_or(RestoreError::Invalid)?;
         let qos = qos_of(head)?;
-        if head.topic_len != 0 || head.properties_len != 0 || head.payload_len != 0 {
+        let long = head.topic_len != 0 || head.properties_len != 0 || head.payload_len != 0;
+        if long || qos == Qos::AtMostOnce {
             return Err(RestoreError::Invalid);
         }
         if id.get() > self.bounds.ids {
@@ -130,7 +131,7 @@ impl Core {
             && tables
                 .slots
                 .get(index as usize)
-                .is_none_or(|slot| slot.kind != Kind::Publish || slot.qos != qos)
+                .is_none_or(|slot| slot.kind != Kind::Publish || slot.asked < qos)
         {
             return Err(RestoreError::Invalid);
         }
@@ -144,8 +145,11 @@ impl Core {
         }
         let Some(slot) = tables.slots.get_mut(index as usize) else { return Ok(None) };
         if !entry.has(PUT_GIVEN) {
-            *slot = Slot { generation: head.key.generation(), tag: head.tag, qos, at: NONE, ..Slot::EMPTY };
+            let (generation, tag) = (head.key.generation(), head.tag);
+            *slot = Slot { generation, tag, asked: qos, at: NONE, ..Slot::EMPTY };
         }
+        // What was sent may have been lowered.
+        slot.qos = qos;
         slot.packet_id = Some(id);
         slot.epoch = head.session;
         let bits = entry.bits | KEPT | MARK_GIVEN | MARK_STORED;
@@ -180,7 +184,7 @@ impl Core {
         };
         let marked = entry.has(MARK_GIVEN);
         let before = tables.slots.get(index as usize).copied().unwrap_or(Slot::EMPTY);
-        if marked && (kind != Kind::Publish || before.qos != qos) {
+        if marked && (kind != Kind::Publish || before.qos > qos) {
             return Err(RestoreError::Invalid);
         }
         if let Some(need) = self.room_in_arena(tables, len) {
@@ -203,7 +207,8 @@ impl Core {
                 cost: u32::try_from(cost(len)).unwrap_or(u32::MAX),
                 generation: head.key.generation(),
                 kind,
-                qos,
+                qos: if marked { before.qos } else { qos },
+                asked: qos,
                 retain: head.flags & RETAIN != 0,
                 filters: head.filters,
                 tag: head.tag,

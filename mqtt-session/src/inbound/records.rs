@@ -235,14 +235,14 @@ impl Exchanges {
     }
 
     /// The next answer whose turn it is.
-    pub(super) fn next_stored(&mut self, table: &mut [Exchange], refusable: bool) -> Option<Owed> {
+    pub(super) fn next_stored(&mut self, table: &mut [Exchange], refusable: bool) -> Option<(Owed, u32)> {
         let gone = self.kept.gone.head();
         if let Some(entry) = table.get(gone as usize) {
             let owed =
                 Owed::new(OwedKind::Pubcomp, PacketId::new(entry.id)?, mqtt_proto::ReasonCode::Success);
             self.kept.gone.unlink(table, gone);
             self.release(table, gone);
-            return Some(owed);
+            return Some((owed, gone));
         }
         let head = self.kept.storing.head();
         let entry = table.get(head as usize).filter(|entry| entry.phase == Phase::Stored)?;
@@ -255,7 +255,7 @@ impl Exchanges {
                 entry.phase = Phase::Received;
             }
         }
-        Some(owed)
+        Some((owed, head))
     }
 
     /// The connection was cut: what was to be answered is answered when it comes again.

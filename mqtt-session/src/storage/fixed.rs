@@ -2,6 +2,7 @@
 
 use super::sealed::Sealed;
 use super::{Capacity, Shared, Storage, Table, Tables, View};
+use crate::aliases::{Given, Sent};
 use crate::ids::IdEntry;
 use crate::inbound::{Exchange, Owed};
 use crate::journal::Entry;
@@ -14,6 +15,7 @@ use crate::operation::Slot;
 /// * `OUT` operations may be open at once, queued and in flight together.
 /// * `OUT` and `IN` are at least 1 (checked when it is compiled).
 /// * `IN` inbound QoS 1 and 2 messages may be unacknowledged at once.
+/// * At most `OUT` outgoing and `IN` inbound topic aliases are in use, whatever `Config` says.
 #[derive(Clone)]
 pub struct Fixed<B, const OUT: usize, const IN: usize> {
     slots: [Slot; OUT],
@@ -21,6 +23,8 @@ pub struct Fixed<B, const OUT: usize, const IN: usize> {
     ids: [IdEntry; OUT],
     exchanges: [Exchange; IN],
     owed: [Owed; IN],
+    aliases_out: [Sent; OUT],
+    aliases_in: [Given; IN],
     bytes: B,
     wire: usize,
 }
@@ -34,6 +38,8 @@ impl<B, const OUT: usize, const IN: usize> Fixed<B, OUT, IN> {
             ids: [IdEntry::FREE; OUT],
             exchanges: [Exchange::EMPTY; IN],
             owed: [Owed::EMPTY; IN],
+            aliases_out: [Sent::EMPTY; OUT],
+            aliases_in: [Given::EMPTY; IN],
             bytes,
             wire,
         }
@@ -60,7 +66,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>, const OUT: usize, const IN: usize> Storage fo
     fn capacity(&self) -> Capacity {
         let all = self.bytes.as_ref().len();
         let wire = wire_len(all, self.wire);
-        Capacity { slots: OUT, inbound: IN, arena: all.saturating_sub(wire), wire }
+        let arena = all.saturating_sub(wire);
+        Capacity { slots: OUT, inbound: IN, arena, wire, aliases_out: OUT, aliases_in: IN }
     }
 
     fn reserve(&mut self, _: Table, _: usize) {}
@@ -77,6 +84,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>, const OUT: usize, const IN: usize> Storage fo
             owed: &mut self.owed,
             arena,
             wire,
+            aliases_out: &mut self.aliases_out,
+            aliases_in: &mut self.aliases_in,
             shared: Shared::none(),
         }
     }
@@ -89,6 +98,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>, const OUT: usize, const IN: usize> Storage fo
             slots: &self.slots,
             arena,
             wire,
+            aliases_in: &self.aliases_in,
             #[cfg(feature = "alloc")]
             shared: &[],
         }
@@ -100,7 +110,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>, const OUT: usize, const IN: usize> Storage fo
 
     fn share(&mut self, _: u32, _: FixedPayload<'_>) {}
 
-    fn shrink(&mut self, _: usize) {}
+    fn shrink(&mut self, _: usize, _: bool) {}
 }
 
 /// A payload for a fixed storage: bytes to copy.

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::sealed::Sealed;
 use super::{Capacity, Shared, Storage, Table, Tables, View};
+use crate::aliases::{Given, Sent};
 use crate::ids::IdEntry;
 use crate::inbound::{Exchange, Owed};
 use crate::journal::Entry;
@@ -23,6 +24,8 @@ pub struct Heap {
     owed: Vec<Owed>,
     arena: Vec<u8>,
     wire: Vec<u8>,
+    aliases_out: Vec<Sent>,
+    aliases_in: Vec<Given>,
     shared: Vec<Option<Bytes>>,
     capacity: Capacity,
 }
@@ -38,8 +41,17 @@ impl Heap {
             owed: Vec::new(),
             arena: Vec::new(),
             wire: Vec::new(),
+            aliases_out: Vec::new(),
+            aliases_in: Vec::new(),
             shared: Vec::new(),
-            capacity: Capacity { slots: usize::MAX, inbound: usize::MAX, arena, wire },
+            capacity: Capacity {
+                slots: usize::MAX,
+                inbound: usize::MAX,
+                arena,
+                wire,
+                aliases_out: usize::MAX,
+                aliases_in: usize::MAX,
+            },
         }
     }
 }
@@ -95,6 +107,9 @@ impl Storage for Heap {
                 // Doubling must not take the buffer over its bound: what fits is the same on every storage.
                 self.wire.truncate(self.capacity.wire);
             }
+            // Asked for once, as long as they can get.
+            Table::AliasesOut => grow(&mut self.aliases_out, len, &Sent::EMPTY),
+            Table::AliasesIn => grow(&mut self.aliases_in, len, &Given::EMPTY),
         }
     }
 
@@ -107,12 +122,20 @@ impl Storage for Heap {
             owed: &mut self.owed,
             arena: &mut self.arena,
             wire: &mut self.wire,
+            aliases_out: &mut self.aliases_out,
+            aliases_in: &mut self.aliases_in,
             shared: Shared { payloads: &mut self.shared },
         }
     }
 
     fn view(&self) -> View<'_> {
-        View { slots: &self.slots, arena: &self.arena, wire: &self.wire, shared: &self.shared }
+        View {
+            slots: &self.slots,
+            arena: &self.arena,
+            wire: &self.wire,
+            aliases_in: &self.aliases_in,
+            shared: &self.shared,
+        }
     }
 
     fn can_share(payload: &HeapPayload<'_>) -> bool {
@@ -130,11 +153,15 @@ impl Storage for Heap {
         }
     }
 
-    fn shrink(&mut self, arena: usize) {
+    fn shrink(&mut self, arena: usize, slots: bool) {
         let old = core::mem::replace(self, Self::new(self.capacity.arena, self.capacity.wire, self.recorded));
-        if arena != 0 {
+        self.aliases_out = old.aliases_out;
+        self.aliases_in = old.aliases_in;
+        if slots {
             self.slots = old.slots;
             self.journal = old.journal;
+        }
+        if arena != 0 {
             self.arena = old.arena;
             self.arena.truncate(arena);
             self.arena.shrink_to_fit();

@@ -10,6 +10,7 @@ pub use fixed::{Fixed, FixedPayload};
 #[cfg(feature = "alloc")]
 pub use heap::{Heap, HeapPayload};
 
+use crate::aliases::{Given, Sent};
 use crate::ids::IdEntry;
 use crate::inbound::{Exchange, Owed};
 use crate::journal::Entry;
@@ -34,7 +35,7 @@ pub trait Storage: sealed::Sealed {
     #[doc(hidden)]
     fn tables(&mut self) -> Tables<'_>;
 
-    /// The tables a lent payload and the outgoing buffer are read from.
+    /// The tables a lent payload, the outgoing buffer and inbound topics are read from.
     #[doc(hidden)]
     fn view(&self) -> View<'_>;
 
@@ -46,10 +47,10 @@ pub trait Storage: sealed::Sealed {
     #[doc(hidden)]
     fn share(&mut self, slot: u32, payload: Self::Payload<'_>);
 
-    /// Gives memory back that is not in use: nothing is open, and `arena` bytes at the front of that
-    /// table, with the slots they belong to, are all that is still needed.
+    /// Gives memory back that is not in use: `arena` bytes at the front of that table, the aliases and, where
+    /// asked, the slots are all that is still needed.
     #[doc(hidden)]
-    fn shrink(&mut self, arena: usize);
+    fn shrink(&mut self, arena: usize, slots: bool);
 }
 
 mod sealed {
@@ -73,6 +74,10 @@ pub enum Table {
     Arena,
     /// Outgoing packets.
     Wire,
+    /// Outgoing topic aliases.
+    AliasesOut,
+    /// Inbound topic aliases.
+    AliasesIn,
 }
 
 /// The most entries each table can ever have.
@@ -83,6 +88,8 @@ pub struct Capacity {
     pub(crate) inbound: usize,
     pub(crate) arena: usize,
     pub(crate) wire: usize,
+    pub(crate) aliases_out: usize,
+    pub(crate) aliases_in: usize,
 }
 
 /// The tables, to change.
@@ -96,6 +103,8 @@ pub struct Tables<'a> {
     pub(crate) owed: &'a mut [Owed],
     pub(crate) arena: &'a mut [u8],
     pub(crate) wire: &'a mut [u8],
+    pub(crate) aliases_out: &'a mut [Sent],
+    pub(crate) aliases_in: &'a mut [Given],
     pub(crate) shared: Shared<'a>,
 }
 
@@ -139,12 +148,13 @@ impl Shared<'_> {
     }
 }
 
-/// The tables that outgoing bytes are read from.
+/// The tables that outgoing bytes and inbound topics are read from.
 #[expect(unnameable_types, reason = "only hidden methods of a sealed trait name it")]
 pub struct View<'a> {
     pub(crate) slots: &'a [Slot],
     pub(crate) arena: &'a [u8],
     pub(crate) wire: &'a [u8],
+    pub(crate) aliases_in: &'a [Given],
     #[cfg(feature = "alloc")]
     pub(crate) shared: &'a [Option<bytes::Bytes>],
 }

@@ -106,6 +106,7 @@ pub enum Seen {
     },
     Unblocked,
     Anomaly(u16),
+    Odd(mqtt_session::Anomaly),
     Stopped {
         left: u32,
     },
@@ -164,6 +165,7 @@ impl Seen {
             },
             Event::Unblocked => Self::Unblocked,
             Event::Anomaly(mqtt_session::Anomaly::UnexpectedAck(id)) => Self::Anomaly(id.get()),
+            Event::Anomaly(other) => Self::Odd(*other),
             Event::Stopped { left } => Self::Stopped { left: *left },
             other => panic!("an event the tests do not know: {other:?}"),
         }

@@ -287,7 +287,10 @@ impl<S: Storage> Driver<S> {
         let ack = self.acks.swap_remove(usize::from(a) % self.acks.len());
         let reason =
             [ReasonCode::Success, ReasonCode::QuotaExceeded, ReasonCode::Success][usize::from(b) % 3];
-        let result = self.session.acknowledge(ack, reason);
+        let text = "because".repeat(usize::from(b) % 7);
+        let why = [Property::ReasonString(&text), Property::UserProperty("key", "value")];
+        let why = &why[..usize::from(b) / 3 % 3];
+        let result = self.session.acknowledge(ack, reason, Properties::List(why));
         self.note(format!("acknowledge {ack:?} {reason:?} {result:?}"));
     }
 

@@ -138,9 +138,10 @@ impl World {
         client: ClientId,
         ack: AckToken,
         reason: ReasonCode,
+        properties: Properties<'_>,
     ) -> Result<(), AckError> {
         let Some(node) = self.client(client) else { return Err(AckError::Stale) };
-        node.engine.acknowledge(ack, reason)?;
+        node.engine.acknowledge(ack, reason, properties)?;
         self.called(client, "acknowledge", 0);
         self.serve_client(client);
         Ok(())

@@ -26,7 +26,12 @@ pub(super) trait Engine {
         properties: Properties<'_>,
     ) -> Result<Token, SubscribeError>;
     fn unsubscribe(&mut self, filters: &[TopicFilter<'_>]) -> Result<Token, SubscribeError>;
-    fn acknowledge(&mut self, ack: AckToken, reason: ReasonCode) -> Result<(), AckError>;
+    fn acknowledge(
+        &mut self,
+        ack: AckToken,
+        reason: ReasonCode,
+        properties: Properties<'_>,
+    ) -> Result<(), AckError>;
     fn cancel(&mut self, token: Token) -> bool;
     fn check_link(&mut self);
     fn not_stored(&mut self, key: Key);
@@ -71,8 +76,13 @@ impl<S: Storage> Engine for Session<S> {
         Self::unsubscribe(self, filters, Properties::EMPTY)
     }
 
-    fn acknowledge(&mut self, ack: AckToken, reason: ReasonCode) -> Result<(), AckError> {
-        Self::acknowledge(self, ack, reason)
+    fn acknowledge(
+        &mut self,
+        ack: AckToken,
+        reason: ReasonCode,
+        properties: Properties<'_>,
+    ) -> Result<(), AckError> {
+        Self::acknowledge(self, ack, reason, properties)
     }
 
     fn cancel(&mut self, token: Token) -> bool {
