@@ -82,6 +82,8 @@ struct Tell {
     redirects: u8,
     given_up: bool,
     last: Option<Disconnected>,
+    /// The last failure of the first round through the servers, while there was no connection.
+    first_round: Option<Disconnected>,
     left: Option<u32>,
     unblocked: bool,
     changed: bool,
@@ -96,6 +98,8 @@ struct Sorter<'s> {
     messages: &'s mut Vec<Message>,
     bytes: usize,
     limit: usize,
+    /// How many servers there are.
+    servers: usize,
     /// Somebody waits for the server: reading goes on over the limit.
     lifted: bool,
 }
@@ -133,6 +137,9 @@ impl Sink for Sorter<'_> {
                             self.tell.redirects -= 1;
                         } else {
                             self.tell.failures += usize::from(end.why != Why::VersionRefused);
+                        }
+                        if self.tell.connections == 0 && self.tell.failures <= self.servers {
+                            self.tell.first_round = Some(end.clone());
                         }
                         self.tell.last = Some(end.clone());
                     }
@@ -241,6 +248,7 @@ impl<T: Transport> State<T> {
     /// Takes what a write has ended, outside of the worker's turn.
     fn told(&mut self, wake: &mut Vec<Waker>) {
         let mut messages = Vec::new();
+        let servers = self.driver.options().servers().len();
         let mut sorter = Sorter {
             waiters: &mut self.waiters,
             tell: &mut self.tell,
@@ -248,6 +256,7 @@ impl<T: Transport> State<T> {
             messages: &mut messages,
             bytes: 0,
             limit: 0,
+            servers,
             lifted: false,
         };
         self.driver.events(&mut sorter);

@@ -256,7 +256,9 @@ impl<T: Transport> Handle<T> {
         }
         let tell = &state.tell;
         let failed = tell.given_up || (tell.connections == 0 && tell.failures >= attempts);
-        if failed && let Some(last) = &tell.last {
+        // Attempts go on meanwhile: what is told is how the first round through the servers ended.
+        let told = if tell.given_up { &tell.last } else { &tell.first_round };
+        if failed && let Some(last) = told {
             return Poll::Ready(Err(match last.why {
                 Why::Stopped => ConnectError::Stopped,
                 _ => ConnectError::Failed(last.clone()),

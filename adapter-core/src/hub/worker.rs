@@ -107,6 +107,7 @@ impl<T: Transport> Worker<T> {
             messages: &mut self.messages,
             bytes,
             limit: inbox.limit(),
+            servers: state.driver.options().servers().len(),
             lifted,
         };
         let mut turn = state.driver.turn(&mut self.input, &mut sorter);
