@@ -579,7 +579,23 @@ impl<S: Storage> Session<S> {
     }
 
     /// The client identifier the server of this run assigned, where the options gave none (5.0) and it has at most
-    /// 64 bytes.
+    /// 64 bytes. Give it in the options of a later run that is to go on with the session.
+    ///
+    /// ```
+    /// # use mqtt_session::{Config, ConnectOptions, HeapSession, Instant};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let options = ConnectOptions::new("");
+    /// let mut session = HeapSession::new(Config::new(1));
+    /// session.start(&options)?;
+    /// # while session.poll_event().is_some() {}
+    /// # let _ = session.poll_command();
+    /// session.opened(&options, Instant::ZERO);
+    /// let mut input = &b"\x20\x09\x00\x00\x06\x12\x00\x03abc"[..]; // CONNACK, from the network
+    /// while session.receive(&mut input, Instant::ZERO).is_some() {}
+    /// assert_eq!(session.assigned_client_id(), Some("abc"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn assigned_client_id(&self) -> Option<&str> {
         self.core.assigned_client_id()
     }

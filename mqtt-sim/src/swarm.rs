@@ -340,7 +340,8 @@ impl Run {
                 1 => Qos::AtLeastOnce,
                 _ => Qos::ExactlyOnce,
             };
-            let filter = if n == 0 { "t/#".to_owned() } else { format!("t/{}", self.random.below(3)) };
+            let filter =
+                if n == 0 { "topic/#".to_owned() } else { format!("topic/{}", self.random.below(3)) };
             if self.world.subscribe(client, &filter, qos).is_ok() {
                 subscribers.push(Subscriber { client, filter, qos });
             }
@@ -372,7 +373,7 @@ impl Run {
     fn publish(&mut self) {
         let index = self.random.size_below(self.clients.len());
         let Some(client) = self.clients.get(index).copied() else { return };
-        let topic = format!("t/{}", self.random.below(3));
+        let topic = format!("topic/{}", self.random.below(3));
         let Ok(name) = TopicName::new(&topic) else { return };
         let qos = match self.random.below(4) {
             0 => Qos::AtMostOnce,

@@ -8,11 +8,14 @@ const SEEDS: u64 = 400;
 fn run(storage: StorageKind) {
     let swarm = Swarm { storage, ..Swarm::default() };
     let (mut resumes, mut accepted, mut kinds) = (0, 0, std::collections::BTreeSet::new());
+    let (mut aliased_in, mut aliased_out) = (0, 0);
     for seed in 0..SEEDS {
         match swarm.run(seed) {
             Ok(report) => {
                 resumes += report.broker.resumes;
                 accepted += report.accepted;
+                aliased_in += report.broker.aliased_in;
+                aliased_out += report.broker.aliased_out;
                 kinds.extend(report.injected.into_keys());
             }
             Err(failure) => panic!("{failure}"),
@@ -21,6 +24,7 @@ fn run(storage: StorageKind) {
     // The seeds are worth something: much was under way, and much was cut.
     assert!(resumes > 2 * SEEDS, "{resumes}");
     assert!(accepted > 100 * SEEDS, "{accepted}");
+    assert!(aliased_in > 20 * SEEDS && aliased_out > 20 * SEEDS, "{aliased_in} {aliased_out}");
     for fault in Fault::ALL {
         assert!(kinds.contains(&fault), "{fault:?} never struck");
     }

@@ -156,6 +156,8 @@ impl Broker {
         let (before, start) = (session.queued_bytes, connection.output.mark());
         let Some(delivery) = session.take_queued(qos0) else { return false };
         let freed = before.saturating_sub(session.queued_bytes);
+        let known = matches!(connection.alias_out(&delivery.message.topic), Some((_, false)));
+        let aliased = known && connection.version == Version::V5;
         let outcome = if delivery.message.expired(now) {
             None
         } else if qos0 {
@@ -173,6 +175,7 @@ impl Broker {
         match outcome {
             Some(Written::Yes) => {
                 self.stats.messages_out += 1;
+                self.stats.aliased_out += u64::from(aliased);
                 self.tempt(conn, start, Some(&delivery.message.topic));
             }
             // [MQTT-3.1.2-25]: as if it had been delivered.

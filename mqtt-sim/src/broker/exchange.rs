@@ -75,6 +75,7 @@ impl Broker {
             return;
         }
         self.stats.messages_in += 1;
+        self.stats.aliased_in += u64::from(publish.topic.is_none());
         let publisher = self.connections.get(&conn).and_then(|connection| connection.session);
         let message = Message::published(&topic, publish, publisher, self.now);
         let over_quota = publish.retain && !self.retain_has_room(&message);

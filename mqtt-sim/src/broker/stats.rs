@@ -26,6 +26,10 @@ pub struct BrokerStats {
     pub messages_in: u64,
     /// Messages sent, repetitions included.
     pub messages_out: u64,
+    /// Of the messages received, those that named their topic by an alias alone.
+    pub aliased_in: u64,
+    /// Of the messages sent, those that named their topic by an alias alone; repetitions not included.
+    pub aliased_out: u64,
     /// Messages sent again on a resume.
     pub resends: u64,
     /// PUBLISH packets of QoS 2 that were recognised as repetitions.
