@@ -356,6 +356,7 @@ mod tests {
     fn dial(list: Vec<SocketAddr>, time: Duration) -> Result<SocketAddr, Cause> {
         let options = Options::new("mqtt://localhost").unwrap();
         let mut net = Net::new().unwrap();
+        net.server = options.servers().first().cloned();
         net.dial = Some(net.connect(Addresses::new(list, Instant::now() + time), None));
         loop {
             let _writable = net.wait(Some(Duration::from_secs(20))).unwrap();

@@ -194,6 +194,26 @@ scenario!(
 );
 
 scenario!(
+    /// [U-17] [U-38] [S15]
+    s15_data_without_a_method_two_methods_and_the_clients_reason_are_malformed,
+    |t| {
+        for bytes in [
+            // CONNACK and AUTH with Authentication Data alone.
+            &b"\x20\x07\x00\x00\x04\x16\x00\x01x"[..],
+            b"\xF0\x06\x18\x04\x16\x00\x01x",
+            // Two methods.
+            b"\xF0\x0A\x18\x08\x15\x00\x01a\x15\x00\x01a",
+            // Re-authenticate is the client's to say.
+            b"\xF0\x06\x19\x04\x15\x00\x01a",
+        ] {
+            open(t);
+            t.send_bytes(bytes);
+            assert!(matches!(t.refuses(ReasonCode::ProtocolError), Why::Malformed(_)), "{bytes:02x?}");
+        }
+    }
+);
+
+scenario!(
     /// [5.0 MQTT-4.12.0-3] A server that does not wait for its answer.
     a_second_challenge_or_connack_before_the_answer_is_a_protocol_error,
     |t| {

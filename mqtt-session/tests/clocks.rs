@@ -53,7 +53,7 @@ fn cut_in_the_middle<S: Storage>(t: &mut Trace<S>, connack: &[Property<'_>]) -> 
 }
 
 scenario!(
-    /// [U-20] The session is held lost when its time is over, not when somebody says so.
+    /// Section 3.1.2.11.2 of 5.0: the session is held lost when its time is over, not when somebody says so.
     a_session_whose_time_is_over_is_held_lost_on_this_side_too,
     |t| {
         t.options.session_expiry = 60;

@@ -24,7 +24,7 @@ impl Core {
             return;
         }
         if self.connection.accepted {
-            // What DISCONNECT said counts once all of it has left. [MQTT-3.1.2-11]
+            // What DISCONNECT said counts once all of it has left (section 3.14.2.2.2).
             let said = self.connection.last_word.filter(|_| self.wire.is_empty());
             let interval = said.unwrap_or(self.limits.session_expiry);
             self.session_kept = interval != 0;
