@@ -27,7 +27,7 @@
 //!         break;
 //!     }
 //!     if let Some(server) = turn.open {
-//!         let address = resolve(&worker.options().servers()[server]).map(|list| list[0]);
+//!         let address = resolve(&server).map(|list| list[0]);
 //!         match address.and_then(|at| TcpStream::connect(at).map_err(|error| Cause::dial(at, &error))) {
 //!             Ok(stream) => {
 //!                 stream.set_nonblocking(true)?;
