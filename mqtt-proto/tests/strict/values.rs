@@ -293,3 +293,19 @@ fn connect_prints_its_fields() {
     );
     assert_eq!(format!("{connect:?}"), expected);
 }
+
+/// Topic and payload are bytes here, and are told by their lengths.
+#[test]
+fn stored_parts_print_their_fields() {
+    let parts = StoredPublish {
+        dup: true,
+        qos: Qos::AtLeastOnce,
+        packet_id: Some(id(9)),
+        ..StoredPublish::new(b"a/b", b"hello")
+    };
+    assert_eq!(
+        format!("{parts:?}"),
+        "StoredPublish { dup: true, qos: AtLeastOnce, retain: false, topic: 3 bytes, packet_id: Some(PacketId(9)), \
+         topic_alias: None, message_expiry_interval: None, payload: 5 bytes, .. }"
+    );
+}
