@@ -452,6 +452,17 @@ fn errors_name_the_byte() {
         let why = refuse(version, from, frame);
         assert_eq!(why.at, at, "{why}: {frame:02X?}");
     }
+    // The head of a PUBLISH alone: where the length stands that runs past the packet, or is padded.
+    let heads: [(Version, &[u8], u32); 4] = [
+        (V3_1_1, b"\x30\x01", 2),
+        (V3_1_1, b"\x30\x85\x01\x00\x84", 5),
+        (V5, b"\x30\x05\x00\x01t\x09", 5),
+        (V5, b"\x30\x05\x00\x01t\x80\x00", 5),
+    ];
+    for (version, head, at) in heads {
+        let why = PublishHead::decode(head, version, Server, 1024).expect_err("cannot become right");
+        assert_eq!(why.at, at, "{why}: {head:02X?}");
+    }
 }
 
 /// Asking for one packet type and meeting another is an error of its own. [U-03]
