@@ -7,7 +7,8 @@ set -eu
 cd "$(dirname "$0")/../fuzz"
 seconds=${1:?seconds for each target}
 shift
-[ $# -gt 0 ] || set -- decode roundtrip split properties topics differential
+[ $# -gt 0 ] || set -- decode roundtrip split properties topics differential \
+    session_bytes session_ops storage_diff restore
 command -v "${CXX:-c++}" >/dev/null || {
     echo "The fuzz targets need a C++ compiler for libFuzzer: apt-get install g++ (or name one in CXX)." >&2
     exit 1

@@ -105,6 +105,58 @@ pub fn both(setup: Setup, list: &[[u8; 3]]) -> Vec<String> {
     heap
 }
 
+/// Any bytes as a list of operations: the invariants hold after each.
+pub fn operations(data: &[u8]) {
+    if let Some((setup, list)) = parse(data) {
+        on_heap(setup, &list);
+    }
+}
+
+/// Any bytes as a list of operations: both storages do the same.
+pub fn storages(data: &[u8]) {
+    if let Some((setup, list)) = parse(data) {
+        both(setup, &list);
+    }
+}
+
+/// Any bytes from a server, in pieces, to a session in one of several states; on both storages.
+pub fn bytes(data: &[u8]) {
+    let Some((head, rest)) = data.split_first_chunk::<SETUP>() else { return };
+    let Some(([state, piece], input)) = rest.split_first_chunk::<2>() else { return };
+    let mut setup = Setup::new(*head);
+    setup.wild = true;
+    let state = STATES[usize::from(*state) % STATES.len()];
+    let pieces: Vec<&[u8]> = input.chunks(1 + usize::from(*piece % 64)).collect();
+    let heap = Driver::new(HeapSession::new(setup.config), setup).run_bytes(state, &pieces);
+    let fixed = FixedSession::<_, OUT, IN>::new([0u8; MEMORY], setup.config);
+    let fixed = Driver::new(fixed, setup).run_bytes(state, &pieces);
+    assert_eq!(heap, fixed);
+}
+
+/// Operations that lead to the states in which bytes come; 31 exchanges all there is to send, both ways.
+const STATES: [&[[u8; 3]]; 7] = [
+    // Dialling; CONNECT sent; connected.
+    &[],
+    &[[9, 0, 0]],
+    &[[31, 0, 2]],
+    // Everything in flight; a message past PUBREC; what the server began.
+    &[[31, 0, 2], [0, 1, 0], [0, 2, 9], [5, 1, 1], [5, 0, 0], [9, 0, 0]],
+    &[[31, 0, 2], [0, 2, 0], [0, 2, 0], [9, 0, 0], [15, 0, 2], [12, 0, 0], [9, 0, 0]],
+    &[[31, 0, 2], [18, 1, 1], [18, 2, 1], [18, 6, 1], [12, 0, 0]],
+    // The same after a cut, with a message that has lost a part.
+    &[
+        [31, 0, 2],
+        [0, 1, 0],
+        [0, 2, 0],
+        [7, 20, 0],
+        [18, 2, 1],
+        [12, 0, 0],
+        [23, 0, 0],
+        [22, 2, 0],
+        [31, 0, 2],
+    ],
+];
+
 /// Runs the list on the heap storage.
 pub fn on_heap(setup: Setup, list: &[[u8; 3]]) -> Vec<String> {
     Driver::new(HeapSession::new(setup.config), setup).run(list)
@@ -166,6 +218,25 @@ impl<S: Storage> Driver<S> {
         self.settle();
         for op in list {
             self.step(*op);
+            self.settle();
+            self.check();
+        }
+        self.heal();
+        core::mem::take(&mut self.log)
+    }
+
+    fn run_bytes(mut self, state: &[[u8; 3]], pieces: &[&[u8]]) -> Vec<String> {
+        self.start();
+        self.settle();
+        for op in state {
+            self.step(*op);
+            self.settle();
+        }
+        for piece in pieces {
+            self.server.raw(piece);
+            self.read(usize::MAX);
+            self.settle();
+            self.write(usize::MAX);
             self.settle();
             self.check();
         }

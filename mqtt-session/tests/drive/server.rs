@@ -641,6 +641,12 @@ impl Server {
         self.setup.wild
     }
 
+    /// Any bytes at all.
+    pub(super) fn raw(&mut self, bytes: &[u8]) {
+        self.wild = true;
+        self.send_bytes(bytes, Effect::None);
+    }
+
     /// What no server may do.
     pub(super) fn misbehave(&mut self, a: u8, b: u8) {
         if !self.open || !self.misbehaves() {
