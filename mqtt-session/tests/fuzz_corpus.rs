@@ -31,3 +31,8 @@ fn session_ops() {
 fn storage_diff() {
     replay("storage_diff", drive::storages);
 }
+
+#[test]
+fn restore() {
+    replay("restore", drive::restore);
+}

@@ -10,14 +10,14 @@ mod server;
 
 use core::num::NonZeroU64;
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use mqtt_session::proto::{
     Properties, Property, Qos, ReasonCode, Subscription, SubscriptionOptions, TopicFilter, TopicName, Version,
 };
 use mqtt_session::{
-    AckMode, AckToken, Closed, Command, Config, ConnectOptions, Event, FixedSession, HeapSession, Instant,
-    Message, Oversize, Session, SessionLost, Stop, Storage, Token, WhenFull,
+    AckMode, AckToken, Closed, Command, Config, ConnectOptions, Durability, Event, FixedSession, HeapSession,
+    Instant, Key, Message, Oversize, Session, SessionLost, Stop, Storage, Token, WhenFull, WhenNotStored,
 };
 use server::Server;
 
@@ -39,6 +39,8 @@ pub struct Setup {
     keep_alive: u16,
     /// The server may do what no server should.
     wild: bool,
+    /// Records are stored when an operation says so, and not at once.
+    slow: bool,
 }
 
 impl Setup {
@@ -66,6 +68,9 @@ impl Setup {
             [SessionLost::Republish, SessionLost::Fail, SessionLost::Drop][usize::from(modes >> 5) % 3];
         config.when_full =
             [WhenFull::Reject, WhenFull::DropOldest, WhenFull::DropNewest][usize::from(limits >> 4) % 3];
+        config.durability = [Durability::Off, Durability::Off, Durability::Async, Durability::BeforeSend]
+            [usize::from(time >> 6)];
+        config.when_not_stored = if kind & 64 == 0 { WhenNotStored::End } else { WhenNotStored::Send };
         config.ack_timeout = (time & 1 != 0).then_some(Duration::from_secs(3));
         Self {
             config,
@@ -74,6 +79,7 @@ impl Setup {
             expiry: if kind & 8 != 0 { 0 } else { u32::MAX },
             keep_alive: u16::from(time / 2 % 8),
             wild: kind & 16 != 0,
+            slow: kind & 32 != 0,
         }
     }
 
@@ -96,7 +102,6 @@ pub fn parse(data: &[u8]) -> Option<(Setup, Vec<[u8; 3]>)> {
 /// Runs the list on both storages: the invariants hold on each, and nothing tells them apart.
 pub fn both(setup: Setup, list: &[[u8; 3]]) -> Vec<String> {
     let heap = on_heap(setup, list);
-    let fixed = FixedSession::<_, OUT, IN>::new([0u8; MEMORY], setup.config);
     let fixed = Driver::new(fixed, setup).run(list);
     if let Some(line) = (0..heap.len().max(fixed.len())).find(|line| heap.get(*line) != fixed.get(*line)) {
         let before = &heap[line.saturating_sub(10)..line];
@@ -127,10 +132,52 @@ pub fn bytes(data: &[u8]) {
     setup.wild = true;
     let state = STATES[usize::from(*state) % STATES.len()];
     let pieces: Vec<&[u8]> = input.chunks(1 + usize::from(*piece % 64)).collect();
-    let heap = Driver::new(HeapSession::new(setup.config), setup).run_bytes(state, &pieces);
-    let fixed = FixedSession::<_, OUT, IN>::new([0u8; MEMORY], setup.config);
+    let heap = Driver::new(HeapSession::new, setup).run_bytes(state, &pieces);
     let fixed = Driver::new(fixed, setup).run_bytes(state, &pieces);
     assert_eq!(heap, fixed);
+}
+
+/// Any bytes as records of an earlier run. Bit 0 of the byte behind the setup mends what a change would be found by,
+/// so that what lies behind the checksum is looked at too.
+pub fn restore(data: &[u8]) {
+    let Some((head, rest)) = data.split_first_chunk::<SETUP>() else { return };
+    let Some((mode, mut rest)) = rest.split_first() else { return };
+    let mut setup = Setup::new(*head);
+    setup.wild = true;
+    if setup.config.durability == Durability::Off {
+        setup.config.durability = Durability::Async;
+    }
+    let mut records = Vec::new();
+    while let Some((len, behind)) = rest.split_first() {
+        let (record, behind) = behind.split_at(usize::from(*len).min(behind.len()));
+        let mut record = record.to_vec();
+        if mode & 1 != 0 {
+            mend(&mut record);
+        }
+        let key =
+            record.get(8..16).and_then(|bytes| bytes.first_chunk()).map_or(0, |key| u64::from_le_bytes(*key));
+        records.push((Key::from(key), record));
+        rest = behind;
+    }
+    let heap = Driver::new(HeapSession::new, setup).run_restored(&records);
+    let fixed = Driver::new(fixed, setup).run_restored(&records);
+    assert_eq!(heap, fixed);
+}
+
+/// Magic, version and checksum as they should be.
+fn mend(record: &mut [u8]) {
+    if record.len() < 84 {
+        return;
+    }
+    record[..4].copy_from_slice(b"MQS\x01");
+    let mut sum = u32::MAX;
+    for byte in record[..80].iter().chain(&record[84..]) {
+        sum ^= u32::from(*byte);
+        for _ in 0..8 {
+            sum = sum >> 1 ^ if sum & 1 != 0 { 0xEDB8_8320 } else { 0 };
+        }
+    }
+    record[80..84].copy_from_slice(&(!sum).to_le_bytes());
 }
 
 /// Operations that lead to the states in which bytes come; 31 exchanges all there is to send, both ways.
@@ -159,12 +206,24 @@ const STATES: [&[[u8; 3]]; 7] = [
 
 /// Runs the list on the heap storage.
 pub fn on_heap(setup: Setup, list: &[[u8; 3]]) -> Vec<String> {
-    Driver::new(HeapSession::new(setup.config), setup).run(list)
+    Driver::new(HeapSession::new, setup).run(list)
+}
+
+fn fixed(config: Config) -> FixedSession<[u8; MEMORY], OUT, IN> {
+    FixedSession::<_, OUT, IN>::new([0u8; MEMORY], config)
+}
+
+/// The server knows a message by the tag in its payload.
+fn payload(tag: u64, len: usize) -> Vec<u8> {
+    let mut payload = tag.to_be_bytes().to_vec();
+    payload.resize(len, b'p');
+    payload
 }
 
 /// One session, its server, its clock, and what both were asked and told.
 struct Driver<S: Storage> {
     session: Session<S>,
+    make: fn(Config) -> Session<S>,
     setup: Setup,
     server: Server,
     now: Instant,
@@ -178,6 +237,14 @@ struct Driver<S: Storage> {
     accepted: u64,
     acks: Vec<AckToken>,
     running: bool,
+    /// Records and deletions that were given and not answered, and what survives a crash.
+    disk: VecDeque<(Key, Option<Vec<u8>>)>,
+    journal: BTreeMap<Key, Vec<u8>>,
+    crashes: u32,
+    /// Operations may end that this run knows nothing of: those of an earlier one.
+    foreign: bool,
+    /// Payloads that are asked for.
+    wanted: Vec<(Token, u32)>,
     log: Vec<String>,
 }
 
@@ -187,14 +254,18 @@ struct Account {
     tag: u64,
     /// An end is to be told.
     awaited: bool,
-    /// A publish, which the server knows by its tag.
+    /// A publish, which the server knows by its tag; its payload's length.
     publish: bool,
+    len: usize,
+    /// It survives a crash.
+    durable: bool,
 }
 
 impl<S: Storage> Driver<S> {
-    fn new(session: Session<S>, setup: Setup) -> Self {
+    fn new(make: fn(Config) -> Session<S>, setup: Setup) -> Self {
         Self {
-            session,
+            session: make(setup.config),
+            make,
             setup,
             server: Server::new(setup),
             chunks: Vec::new(),
@@ -205,6 +276,11 @@ impl<S: Storage> Driver<S> {
             accepted: 0,
             acks: Vec::new(),
             running: false,
+            disk: VecDeque::new(),
+            journal: BTreeMap::new(),
+            crashes: 0,
+            foreign: false,
+            wanted: Vec::new(),
             log: Vec::new(),
         }
     }
@@ -220,6 +296,17 @@ impl<S: Storage> Driver<S> {
             self.step(*op);
             self.settle();
             self.check();
+        }
+        self.heal();
+        core::mem::take(&mut self.log)
+    }
+
+    fn run_restored(mut self, records: &[(Key, Vec<u8>)]) -> Vec<String> {
+        self.foreign = true;
+        self.server.becomes_wild();
+        for (key, record) in records {
+            let result = self.session.restore(*key, record, None);
+            self.note(format!("restore {key} {result:?}"));
         }
         self.heal();
         core::mem::take(&mut self.log)
@@ -247,7 +334,8 @@ impl<S: Storage> Driver<S> {
     fn step(&mut self, [what, a, b]: [u8; 3]) {
         self.note(format!("-- {what} {a} {b}"));
         match what % 32 {
-            0..=4 => self.publish(a, b),
+            0..=3 => self.publish(a, b),
+            4 => self.store(a, b),
             5 => self.subscribe(a, b),
             6 => self.cancel(a),
             7 | 8 => self.write(1 + usize::from(a)),
@@ -262,6 +350,7 @@ impl<S: Storage> Driver<S> {
             23 => self.end(if a & 1 == 0 { Closed::Failed } else { Closed::Ended }),
             24 | 25 => self.acknowledge(a, b),
             26 => self.server.choose(a, b),
+            27 if a % 4 == 3 => self.crash(),
             27 => self.server.disconnect(a),
             28 => self.server.misbehave(a, b),
             29 => match a % 8 {
@@ -296,9 +385,7 @@ impl<S: Storage> Driver<S> {
         let qos = [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce][usize::from(a) % 3];
         self.accepted += 1;
         let tag = self.accepted;
-        // The server knows the message by the tag in its payload.
-        let mut payload = tag.to_be_bytes().to_vec();
-        payload.resize(8 + usize::from(b) * if a & 128 != 0 { 5 } else { 1 } / 2, b'p');
+        let payload = payload(tag, 8 + usize::from(b) * if a & 128 != 0 { 5 } else { 1 } / 2);
         let list = [Property::ContentType("t"), Property::UserProperty("key", "value")];
         let mut message = Message::new(TopicName::new(["a", "a/b/c"][usize::from(a / 4) % 2]).unwrap())
             .qos(qos)
@@ -313,16 +400,27 @@ impl<S: Storage> Driver<S> {
         if a & 48 == 32 {
             message = message.key(NonZeroU64::MIN.saturating_add(u64::from(b & 1)));
         }
-        let result = self.session.publish(&message, payload[..].into()).map_err(|refused| {
-            assert_eq!(refused.payload.as_ref(), &payload[..], "a refused payload comes back");
-            refused.reason
-        });
-        let awaited = qos != Qos::AtMostOnce || self.setup.config.qos0_receipts;
-        if let Ok(token) = result {
-            let known = self.operations.insert(token, Account { tag, awaited, publish: true });
-            assert!(known.is_none(), "{token:?} was given before");
-        }
+        let chunked = a & 0xC0 == 0xC0;
+        let result = if chunked {
+            self.session.publish_chunked(&message, payload.len() as u32)
+        } else {
+            self.session.publish(&message, payload[..].into()).map_err(|refused| {
+                assert_eq!(refused.payload.as_ref(), &payload[..], "a refused payload comes back");
+                refused.reason
+            })
+        };
+        // Who provides a payload is told when it is not wanted any more.
+        let awaited = chunked || qos != Qos::AtMostOnce || self.setup.config.qos0_receipts;
         self.note(format!("publish {qos:?} {tag} {} {result:?}", payload.len()));
+        if let Ok(token) = result {
+            let (publish, len, durable) = (true, payload.len(), false);
+            self.accepted(token, Account { tag, awaited, publish, len, durable });
+        }
+    }
+
+    fn accepted(&mut self, token: Token, account: Account) {
+        let known = self.operations.insert(token, account);
+        assert!(known.is_none(), "{token:?} was given before");
     }
 
     fn subscribe(&mut self, a: u8, b: u8) {
@@ -336,11 +434,71 @@ impl<S: Storage> Driver<S> {
                 filters.iter().map(|filter| Subscription { filter: *filter, options }).collect();
             self.session.subscribe(&list, Properties::EMPTY)
         };
-        if let Ok(token) = result {
-            let known = self.operations.insert(token, Account { tag: 0, awaited: true, publish: false });
-            assert!(known.is_none(), "{token:?} was given before");
-        }
         self.note(format!("filters {} {b} {result:?}", filters.len()));
+        if let Ok(token) = result {
+            let (publish, len, durable) = (false, 0, false);
+            self.accepted(token, Account { tag: 0, awaited: true, publish, len, durable });
+        }
+    }
+
+    /// The disk answers: for one record, or for all.
+    fn store(&mut self, a: u8, b: u8) {
+        let count = if a & 1 == 0 { 1 } else { usize::MAX };
+        for _ in 0..count.min(self.disk.len()) {
+            let Some((key, record)) = self.disk.pop_front() else { return };
+            if a & 6 == 6 && b & 7 == 0 && self.setup.slow {
+                self.note(format!("not stored {key}"));
+                self.session.not_stored(key);
+                continue;
+            }
+            self.note(format!("stored {key}"));
+            match record {
+                Some(record) => self.journal.insert(key, record),
+                None => self.journal.remove(&key),
+            };
+            self.session.stored(key);
+        }
+    }
+
+    /// The process ends; the next one has what was stored.
+    fn crash(&mut self) {
+        if self.setup.config.durability == Durability::Off || self.server.is_wild() {
+            return;
+        }
+        self.note("-- crash".to_owned());
+        if self.open {
+            self.open = false;
+            self.server.closed();
+        }
+        // What is promised, is promised of what was stored before it was sent.
+        self.server.crashed(self.setup.config.durability == Durability::BeforeSend);
+        self.crashes += 1;
+        self.foreign = true;
+        self.running = false;
+        self.input.clear();
+        self.chunks.clear();
+        self.acks.clear();
+        self.disk.clear();
+        self.wanted.clear();
+        self.operations.retain(|_, account| account.durable);
+        self.session = (self.make)(self.setup.config);
+        for (key, record) in self.journal.clone() {
+            let result = self.session.restore(key, &record, None);
+            self.note(format!("restore {key} {result:?}"));
+            assert!(result.is_ok(), "the session's own record: {result:?}");
+        }
+        self.start();
+    }
+
+    /// Provides what is asked for, as far as there is room.
+    fn provide(&mut self) {
+        for (token, offset) in core::mem::take(&mut self.wanted) {
+            let Some(account) = self.operations.get(&token) else { continue };
+            let all = payload(account.tag, account.len);
+            let piece = all.get(offset as usize..).unwrap_or_default();
+            let result = self.session.provide(token, offset, piece);
+            self.note(format!("provide {token:?} {offset} {result:?}"));
+        }
     }
 
     fn cancel(&mut self, a: u8) {
@@ -429,15 +587,22 @@ impl<S: Storage> Driver<S> {
                 self.server.told(&core::mem::take(&mut self.chunks));
             }
             Event::Done { token, tag, outcome, .. } => {
-                let account = self.operations.remove(token);
-                let account =
-                    account.unwrap_or_else(|| panic!("{token:?} ends again, or was never accepted"));
+                let Some(account) = self.operations.remove(token) else {
+                    assert!(self.foreign, "{token:?} ends again, or was never accepted");
+                    return;
+                };
                 assert_eq!(*tag, account.tag);
                 assert!(account.awaited, "{token:?} has no end to be told");
                 if account.publish {
                     self.server.ended(account.tag, &format!("{outcome:?}"));
                 }
             }
+            Event::Durable { token } => {
+                if let Some(account) = self.operations.get_mut(token) {
+                    account.durable = true;
+                }
+            }
+            Event::PayloadWanted { token, offset } => self.wanted.push((*token, *offset)),
             Event::Stopped { .. } => self.running = false,
             _ => {}
         }
@@ -464,6 +629,10 @@ impl<S: Storage> Driver<S> {
             while let Some(command) = self.session.poll_command() {
                 let line = format!("{command:?}");
                 match command {
+                    Command::Put { key, record } => {
+                        self.disk.push_back((key, Some(record.chunks().concat())));
+                    }
+                    Command::Delete { key } => self.disk.push_back((key, None)),
                     Command::Open { .. } if self.server.refuses_to_be_dialled() => {
                         self.session.closed(Closed::DialFailed, self.now);
                     }
@@ -479,6 +648,10 @@ impl<S: Storage> Driver<S> {
             while let Some(event) = self.session.poll_event() {
                 self.event(&event);
                 self.note(format!("{event:?}"));
+            }
+            self.provide();
+            if !self.setup.slow {
+                self.store(1, 1);
             }
             if self.session.poll_timeout().is_some_and(|due| due <= self.now) {
                 self.session.handle_timeout(self.now);
@@ -500,7 +673,11 @@ impl<S: Storage> Driver<S> {
         assert!(stats.bytes_kept <= config.queue_bytes, "{} bytes kept", stats.bytes_kept);
         assert!(stats.in_flight <= config.max_in_flight.into());
         let awaited = self.operations.values().filter(|account| account.awaited).count();
-        assert!(self.session.pending() as usize <= self.operations.len(), "more is open than was accepted");
+        let accepted = self.operations.len();
+        assert!(
+            self.foreign || self.session.pending() as usize <= accepted,
+            "more is open than was accepted"
+        );
         let state = (
             self.session.pending(),
             awaited,
@@ -516,6 +693,7 @@ impl<S: Storage> Driver<S> {
     fn heal(&mut self) {
         self.note("-- healed".to_owned());
         self.server.heal();
+        self.setup.slow = false;
         self.end(Closed::Failed);
         self.session.hold_input(false);
         for round in 0.. {
@@ -547,7 +725,7 @@ impl<S: Storage> Driver<S> {
         }
         self.check();
         assert_eq!(self.session.stats().in_flight, 0, "idle means that every identifier is free");
-        self.server.check_at_the_end();
+        self.server.check_at_the_end(self.crashes);
     }
 }
 
