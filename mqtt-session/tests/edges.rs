@@ -831,3 +831,20 @@ scenario!(
         }
     }
 );
+
+scenario!(
+    identifiers_reserved_for_the_journal_leave_one_for_a_subscribe_before_them,
+    VERSIONS,
+    |c| {
+        c.max_in_flight = 2;
+        c.durability = mqtt_session::Durability::BeforeSend;
+    },
+    |t| {
+        sub(t, "f", Properties::EMPTY);
+        for payload in [b"1", b"2", b"3"] {
+            t.publish("a", Qos::AtLeastOnce, payload);
+        }
+        t.connect();
+        assert_eq!(kinds(t), [8, 3], "nothing waits for ever");
+    }
+);

@@ -118,6 +118,10 @@ impl Core {
                 self.lower_qos(tables, index);
             }
             let Some(slot) = tables.slots.get(index as usize).copied() else { return Ok(()) };
+            if slot.is_request() && slot.packet_id.is_none() {
+                // It needs an identifier too, and its turn comes first.
+                return Ok(());
+            }
             let fresh = slot.kind == Kind::Publish
                 && slot.qos != Qos::AtMostOnce
                 && slot.packet_id.is_none()

@@ -207,6 +207,8 @@ impl Server {
     pub(super) fn crashed(&mut self, kept: bool) {
         self.wild |= !kept;
         (self.crashed, self.torn) = (true, true);
+        // That an operation has ended may not have been stored.
+        self.ended.clear();
         // A SUBSCRIBE is made again, with another identifier.
         self.exchanges.retain(|_, known| known.publish);
         for known in self.exchanges.values_mut() {
