@@ -848,3 +848,24 @@ scenario!(
         assert_eq!(kinds(t), [8, 3], "nothing waits for ever");
     }
 );
+
+scenario!(
+    an_acknowledgement_is_not_due_before_its_message_has_left,
+    VERSIONS,
+    |c| { c.ack_timeout = Some(Duration::from_secs(5)) },
+    |t| {
+        t.options.keep_alive = 0;
+        t.connect();
+        t.writable = false;
+        t.publish("a", Qos::AtLeastOnce, &[7; 1500]);
+        let _ = t.session.outgoing(t.now);
+        for _ in 0..14 {
+            t.after(Duration::from_secs(1));
+            t.take(100);
+            assert_eq!(t.command(), None, "the transport is slow, the server has not got it yet");
+        }
+        t.take(if t.version() == Version::V5 { 109 } else { 108 });
+        t.after(Duration::from_secs(5));
+        assert_eq!(t.closes_somehow(), mqtt_session::Why::AckTimeout);
+    }
+);

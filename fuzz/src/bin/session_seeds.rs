@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use mqtt_fuzz::drive::SETUP;
+use mqtt_fuzz::drive::{SETUP, Setup, parse, records};
 use mqtt_fuzz::support::corpus::{Random, corpus};
 
 fn main() {
@@ -23,6 +23,12 @@ fn main() {
         }
         write("session_ops", number, &input);
         write("storage_diff", number, &input);
+        // With a journal.
+        input[4] |= 0x80;
+        let (_, list) = parse(&input).expect("an input");
+        let head: [u8; SETUP] = *input.first_chunk().expect("a setup");
+        let kept = records(Setup::new(head), &list);
+        write("restore", number, &[&head[..], &[number as u8 & 1], &kept].concat());
     }
     // What a server may send, to sessions in each state.
     let from_server = corpus().into_iter().filter(|entry| entry.from == mqtt_proto::Peer::Server);

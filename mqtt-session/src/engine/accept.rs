@@ -154,18 +154,36 @@ impl Core {
         payload: &[u8],
         body: Body,
     ) -> Accepted {
-        if message.qos == Qos::AtMostOnce {
-            match self.publish_direct(tables, message, payload) {
-                Direct::Taken(token) => return Accepted::Handed(token),
-                Direct::Need(table, len) => return Accepted::Need(table, len),
-                Direct::No => {}
-            }
+        if let Some(accepted) = self.publish_short(tables, message, payload) {
+            return accepted;
         }
         let plan = match self.plan_publish(tables, message, payload.len(), body) {
             Ok(plan) => plan,
             Err(reason) => return Accepted::Refused(reason),
         };
+        // What has given way may have been all that waited: whether the short way is open now must not
+        // depend on whether the call is repeated.
+        if let Some(accepted) = self.publish_short(tables, message, payload) {
+            return accepted;
+        }
         self.accept_planned(tables, message, payload, &plan)
+    }
+
+    #[inline]
+    fn publish_short(
+        &mut self,
+        tables: &mut Tables<'_>,
+        message: &Message<'_>,
+        payload: &[u8],
+    ) -> Option<Accepted> {
+        if message.qos != Qos::AtMostOnce {
+            return None;
+        }
+        match self.publish_direct(tables, message, payload) {
+            Direct::Taken(token) => Some(Accepted::Handed(token)),
+            Direct::Need(table, len) => Some(Accepted::Need(table, len)),
+            Direct::No => None,
+        }
     }
 
     /// Makes room for a planned message and keeps it.

@@ -374,8 +374,7 @@ impl Core {
                 Timer::Connack => self.close(Why::HandshakeTimeout, None),
                 Timer::Ping => self.close(Why::PingTimeout, None),
                 Timer::Partial => self.close(Why::PartialTimeout, None),
-                Timer::Ack if self.awaits_ack() => self.close(Why::AckTimeout, None),
-                Timer::Ack => {}
+                Timer::Ack => self.no_ack(tables),
                 Timer::Source => self.source_silent(tables),
                 Timer::Backoff => {
                     self.link.attempt_due = true;

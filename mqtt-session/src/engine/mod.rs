@@ -94,6 +94,8 @@ struct Connection {
     publishing_qos2: u16,
     /// SUBSCRIBEs and UNSUBSCRIBEs handed out on this connection and not answered.
     requests: u32,
+    /// An acknowledgement is awaited from when the transport has taken this much.
+    awaited_from: Option<u64>,
     last_in: Instant,
     last_out: Instant,
     /// PINGREQ is to be handed out.
@@ -133,6 +135,7 @@ impl Connection {
             publishing: 0,
             publishing_qos2: 0,
             requests: 0,
+            awaited_from: None,
             last_in: now,
             last_out: now,
             ping_owed: false,

@@ -70,6 +70,7 @@ impl Core {
             self.stats.bytes_out = self.stats.bytes_out.wrapping_add(taken.saturating_sub(before));
             self.put_ping_off();
             self.watch_source();
+            self.may_have_left();
         }
         while let Some(slot) = tables.slots.get(self.ops.sending.head() as usize) {
             if slot.position > taken {

@@ -164,6 +164,19 @@ pub fn restore(data: &[u8]) {
     assert_eq!(heap, fixed);
 }
 
+/// What a run leaves in its journal, as an input for [`restore`] behind setup and mode.
+pub fn records(setup: Setup, list: &[[u8; 3]]) -> Vec<u8> {
+    let mut driver = Driver::new(HeapSession::new, setup);
+    driver.start();
+    driver.settle();
+    for op in list {
+        driver.step(*op);
+        driver.settle();
+    }
+    let records = driver.journal.values().filter(|record| record.len() < 256);
+    records.flat_map(|record| [&[record.len() as u8], &record[..]].concat()).collect()
+}
+
 /// Magic, version and checksum as they should be.
 fn mend(record: &mut [u8]) {
     if record.len() < 84 {
@@ -243,7 +256,8 @@ struct Driver<S: Storage> {
     crashes: u32,
     /// Operations may end that this run knows nothing of: those of an earlier one.
     foreign: bool,
-    /// Payloads that are asked for.
+    /// Payloads that are provided, also after a crash; and those asked for.
+    sources: BTreeMap<Token, Vec<u8>>,
     wanted: Vec<(Token, u32)>,
     log: Vec<String>,
 }
@@ -254,9 +268,8 @@ struct Account {
     tag: u64,
     /// An end is to be told.
     awaited: bool,
-    /// A publish, which the server knows by its tag; its payload's length.
+    /// A publish, which the server knows by its tag.
     publish: bool,
-    len: usize,
     /// It survives a crash.
     durable: bool,
 }
@@ -280,6 +293,7 @@ impl<S: Storage> Driver<S> {
             journal: BTreeMap::new(),
             crashes: 0,
             foreign: false,
+            sources: BTreeMap::new(),
             wanted: Vec::new(),
             log: Vec::new(),
         }
@@ -413,8 +427,8 @@ impl<S: Storage> Driver<S> {
         let awaited = chunked || qos != Qos::AtMostOnce || self.setup.config.qos0_receipts;
         self.note(format!("publish {qos:?} {tag} {} {result:?}", payload.len()));
         if let Ok(token) = result {
-            let (publish, len, durable) = (true, payload.len(), false);
-            self.accepted(token, Account { tag, awaited, publish, len, durable });
+            self.accepted(token, Account { tag, awaited, publish: true, durable: false });
+            self.sources.insert(token, payload);
         }
     }
 
@@ -436,8 +450,7 @@ impl<S: Storage> Driver<S> {
         };
         self.note(format!("filters {} {b} {result:?}", filters.len()));
         if let Ok(token) = result {
-            let (publish, len, durable) = (false, 0, false);
-            self.accepted(token, Account { tag: 0, awaited: true, publish, len, durable });
+            self.accepted(token, Account { tag: 0, awaited: true, publish: false, durable: false });
         }
     }
 
@@ -493,8 +506,7 @@ impl<S: Storage> Driver<S> {
     /// Provides what is asked for, as far as there is room.
     fn provide(&mut self) {
         for (token, offset) in core::mem::take(&mut self.wanted) {
-            let Some(account) = self.operations.get(&token) else { continue };
-            let all = payload(account.tag, account.len);
+            let Some(all) = self.sources.get(&token) else { continue };
             let piece = all.get(offset as usize..).unwrap_or_default();
             let result = self.session.provide(token, offset, piece);
             self.note(format!("provide {token:?} {offset} {result:?}"));
