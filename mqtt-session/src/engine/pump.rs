@@ -132,9 +132,21 @@ impl Core {
     }
 
     fn pump_operations(&mut self, tables: &mut Tables<'_>) -> Result<(), Stop> {
-        if self.gates() {
+        if !self.gates() {
+            return self.hand_out(tables);
+        }
+        self.reserve_ahead(tables)?;
+        let stop = self.hand_out(tables);
+        if !matches!(stop, Err(Stop::Need(..))) {
+            // What ended on the way has given its identifier back, to be reserved again now, and not only
+            // where the storage makes this be called again.
             self.reserve_ahead(tables)?;
         }
+        stop
+    }
+
+    #[inline]
+    fn hand_out(&mut self, tables: &mut Tables<'_>) -> Result<(), Stop> {
         while self.ops.cursor != NONE {
             if self.wire.pending() >= GATHER || self.is_mid_packet() {
                 return Err(Stop::Pause);

@@ -240,13 +240,13 @@ impl Server {
         self.accepted && self.owed.is_empty() && self.outbox.is_empty() && self.inbox.is_empty()
     }
 
-    pub(super) fn check_at_the_end(&self, crashes: u32) {
+    pub(super) fn check_at_the_end(&self, again: u32) {
         if !self.wild {
             assert!(self.exchanges.is_empty(), "left open at the server: {:?}", self.exchanges);
             for (number, qos) in &self.qualities {
                 let told = self.told.get(number).copied().unwrap_or(0);
                 assert!(
-                    *qos == Qos::AtLeastOnce || told <= 1 + crashes,
+                    *qos == Qos::AtLeastOnce || told <= 1 + again,
                     "message {number} at {qos:?} was told {told} times"
                 );
             }
