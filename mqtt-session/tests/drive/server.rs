@@ -388,12 +388,12 @@ impl Server {
 
     fn released(&mut self, id: u16, reason: ReasonCode) {
         let crashed = self.crashed;
-        let known = self.exchanges.get_mut(&id).map(|known| {
+        if let Some(known) = self.exchanges.get_mut(&id) {
             known.released = true;
-            known
-        });
+        }
+        let known = self.exchanges.get(&id);
         if !self.wild && !crashed && reason == ReasonCode::Success {
-            let fits = known.as_ref().is_some_and(|known| known.qos2 && known.received);
+            let fits = known.is_some_and(|known| known.qos2 && known.received);
             assert!(fits, "PUBREL of {id} without PUBREC: {known:?}");
         }
         self.owed.push(Owed::Pubcomp(id));
