@@ -53,7 +53,7 @@ fn cut_in_the_middle<S: Storage>(t: &mut Trace<S>, connack: &[Property<'_>]) -> 
 }
 
 scenario!(
-    /// Section 3.1.2.11.2 of 5.0: the session is held lost when its time is over, not when somebody says so.
+    /// [5.0 MQTT-4.1.0-2] Section 3.1.2.11.2 of 5.0: the session is held lost when its time is over, not when somebody says so.
     a_session_whose_time_is_over_is_held_lost_on_this_side_too,
     |t| {
         t.options.session_expiry = 60;
@@ -131,7 +131,7 @@ scenario!(
 );
 
 scenario!(
-    /// 0xFFFFFFFF is for ever, and 3.x has no expiry.
+    /// [U-34] 0xFFFFFFFF is for ever, and 3.x has no expiry.
     a_session_that_does_not_expire_is_waited_for,
     VERSIONS,
     |t| {

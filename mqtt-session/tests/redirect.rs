@@ -41,7 +41,7 @@ fn fails<S: Storage>(t: &mut Trace<S>) {
 }
 
 scenario!(
-    /// [A8] Off by default.
+    /// [A8] [U-31] Off by default.
     a08_without_a_choice_no_redirection_is_followed_and_the_run_ends,
     |t| {
         for code in [ONCE, MOVED] {
@@ -74,7 +74,7 @@ scenario!(
 );
 
 scenario!(
-    /// [A8]
+    /// [A8] [U-31]
     use_another_server_holds_for_the_next_attempt_alone,
     [Version::V5],
     |c| {
@@ -146,7 +146,7 @@ scenario!(
 );
 
 scenario!(
-    /// [A8]
+    /// [A8] [U-31]
     a08_redirections_in_a_row_are_bounded,
     [Version::V5],
     |c| {

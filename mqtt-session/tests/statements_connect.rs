@@ -6,8 +6,8 @@ use core::time::Duration;
 
 use common::{Seen, Trace, VERSIONS, id};
 use mqtt_session::proto::{
-    Connack, Disconnect, Packet, Pingreq, Pingresp, Property, Puback, Pubcomp, Publish, Pubrec, Pubrel, Qos,
-    ReasonCode, TopicName, Version,
+    Connack, Disconnect, Packet, Pingreq, Pingresp, Properties, Property, Puback, Pubcomp, Publish, Pubrec,
+    Pubrel, Qos, ReasonCode, TopicName, Version,
 };
 use mqtt_session::{Closed, Command, ConnectOptions, Message, PublishError, StartError, Stop, Storage, Why};
 
@@ -222,6 +222,26 @@ scenario!(the_server_never_has_a_reason_to_close_for_silence, VERSIONS, |t| {
     assert!(matches!(t.event(), Seen::Disconnected { why: Why::PeerClosed, retry: Some(_) }));
 });
 
+// [5.0 MQTT-3.1.2-28]
+scenario!(response_information_comes_only_where_it_was_asked_for, |t| {
+    const ASK: Properties<'static> = Properties::List(&[Property::RequestResponseInformation(true)]);
+    const DO_NOT: Properties<'static> = Properties::List(&[Property::RequestResponseInformation(false)]);
+    let list = [Property::ResponseInformation("clients/7")];
+    for asked in [ASK, Properties::EMPTY, DO_NOT] {
+        t.options.properties = asked;
+        t.open();
+        t.events();
+        t.send(Connack { properties: Properties::List(&list), ..refusal(ReasonCode::Success) });
+        if asked == ASK {
+            assert!(matches!(t.event(), Seen::Connected { .. }));
+            t.cut();
+        } else {
+            let why = t.refuses(ReasonCode::ProtocolError);
+            assert_eq!(why, Why::Protocol(ReasonCode::ProtocolError, "MQTT-3.1.2-28"));
+        }
+    }
+});
+
 // [5.0 MQTT-3.14.0-1]
 scenario!(a_disconnect_before_connack_is_a_protocol_error, |t| {
     t.open();
@@ -315,7 +335,7 @@ scenario!(explanations_that_do_not_fit_the_server_are_left_out_of_disconnect, |t
     {
         t.connect_with(false, &[Property::MaximumPacketSize(20)]);
         let list = [property];
-        t.session.stop(Stop::now().properties(mqtt_session::proto::Properties::List(&list))).unwrap();
+        t.session.stop(Stop::now().properties(Properties::List(&list))).unwrap();
         t.expect(Disconnect { reason_code: ReasonCode::Success, properties: Default::default() });
         assert_eq!(t.command(), Some(Command::Close));
         t.close(Closed::Carried);

@@ -62,6 +62,8 @@ pub(super) struct Asked {
     pub(super) needs_5: bool,
     /// Reasons may come with any packet.
     pub(super) problem_information: bool,
+    /// Response Information may come.
+    response_information: bool,
     /// A fingerprint of the Authentication Method.
     pub(super) method: Option<u64>,
 }
@@ -77,6 +79,7 @@ impl Asked {
             nameless: false,
             needs_5: false,
             problem_information: true,
+            response_information: false,
             method: None,
         }
     }
@@ -282,6 +285,7 @@ impl Core {
             needs_5: options.session_expiry != 0
                 || !options.properties.is_empty()
                 || options.will.is_some_and(|will| !will.properties.is_empty()),
+            response_information: options.properties.request_response_information() == Some(true),
             problem_information: options.properties.request_problem_information() != Some(false),
             clean: connect.clean_start,
             local_state: options.local_state,
@@ -335,6 +339,13 @@ impl Core {
             // [MQTT-3.2.2-2]: after Clean Start 1 there is no session to be present.
             self.violated(
                 Why::Protocol(ReasonCode::ProtocolError, "MQTT-3.2.2-2"),
+                ReasonCode::ProtocolError,
+            );
+            return None;
+        }
+        if connack.properties.response_information().is_some() && !self.handshake.response_information {
+            self.violated(
+                Why::Protocol(ReasonCode::ProtocolError, "MQTT-3.1.2-28"),
                 ReasonCode::ProtocolError,
             );
             return None;
