@@ -326,7 +326,11 @@ impl<S: Storage> Driver<S> {
             let result = self.session.restore(*key, record, None);
             self.note(format!("restore {key} {result:?}"));
         }
-        self.heal();
+        // Records of another client are kept for it: this one is refused.
+        self.start();
+        if self.running {
+            self.heal();
+        }
         core::mem::take(&mut self.log)
     }
 
