@@ -329,7 +329,8 @@ pub enum AuthError {
     OutOfTurn,
     /// The reason code is not one that a client sends: 0x18 or 0x19.
     InvalidReason,
-    /// The wire buffer is full of other packets; try again after the next flush.
+    /// The wire buffer is full of other packets, or the payload of a message is being provided in pieces, which
+    /// nothing may interrupt; try again after the next flush, or when that message is complete.
     NoRoom,
     /// The packet can never fit `Config::wire_bytes`.
     TooLarge {

@@ -9,7 +9,7 @@ use mqtt_session::proto::{
     Auth, Connack, Disconnect, Packet, Peer, Properties, Property, Publish, Qos, ReasonCode, TopicName,
     Version,
 };
-use mqtt_session::{AuthError, Command, Stop, Storage, Why};
+use mqtt_session::{AuthError, Command, Message, Stop, Storage, Why};
 
 const METHOD: &str = "LEMMA";
 static FIRST: [Property<'_>; 2] =
@@ -162,6 +162,22 @@ scenario!(
         assert_eq!(t.refuses(ReasonCode::ProtocolError), protocol("MQTT-4.12.0-5"));
     }
 );
+
+scenario!(nothing_of_an_authentication_comes_between_the_pieces_of_a_payload, |t| {
+    connect(t);
+    let message = Message::new(TopicName::new("big").unwrap()).qos(Qos::AtMostOnce);
+    let token = t.session.publish_chunked(&message, 20).unwrap();
+    t.see(Seen::PayloadWanted { token, offset: 0 });
+    t.session.provide(token, 0, &[1; 10]).unwrap();
+    let again = [Property::AuthenticationMethod(METHOD)];
+    let again = auth(ReasonCode::ReAuthenticate, &again);
+    assert_eq!(t.session.authenticate(&again), Err(AuthError::NoRoom));
+    t.see(Seen::PayloadWanted { token, offset: 10 });
+    t.session.provide(token, 10, &[2; 10]).unwrap();
+    t.session.authenticate(&again).unwrap();
+    t.expect(Publish::new(TopicName::new("big").unwrap(), &[[1; 10], [2; 10]].concat()));
+    t.expect(again);
+});
 
 scenario!(
     /// [5.0 MQTT-4.12.0-2] [S15]

@@ -6,10 +6,10 @@ use core::time::Duration;
 
 use common::{Seen, Trace, VERSIONS, config, id};
 use mqtt_session::proto::{
-    Packet, Peer, Pingreq, Pingresp, Property, Puback, Pubcomp, Publish, Pubrec, Pubrel, Qos, ReasonCode,
-    TopicName, Version,
+    Packet, PacketType, Peer, Pingreq, Pingresp, Properties, Property, Puback, Pubcomp, Publish, Pubrec,
+    Pubrel, Qos, ReasonCode, TopicName, Version,
 };
-use mqtt_session::{Message, ProvideError, PublishError, Storage, Token, Why};
+use mqtt_session::{AckMode, Message, ProvideError, PublishError, Storage, Token, Why};
 
 /// Larger than the wire buffer and than all memory of the fixed storage.
 const LEN: usize = 10_000;
@@ -128,6 +128,33 @@ scenario!(nothing_comes_between_the_pieces, VERSIONS, |t| {
     assert_eq!(t.next_frame().unwrap()[0], 0x32);
     t.expect_silence();
 });
+
+scenario!(
+    an_acknowledgement_with_properties_waits_for_the_payload_too,
+    [Version::V5],
+    |c| {
+        c.ack_mode = AckMode::Manual;
+    },
+    |t| {
+        t.connect();
+        let payload = payload(600);
+        t.send(Publish {
+            qos: Qos::AtLeastOnce,
+            packet_id: Some(id(9)),
+            ..Publish::new(TopicName::new("in").unwrap(), b"in")
+        });
+        let Seen::Message { ack: Some(ack), .. } = t.event() else { panic!("a message") };
+        let token = publish(t, Qos::AtLeastOnce, 600);
+        t.see(Seen::PayloadWanted { token, offset: 0 });
+        t.session.provide(token, 0, &payload[..300]).unwrap();
+        let why = [Property::ReasonString("because")];
+        t.session.acknowledge(ack, ReasonCode::Success, Properties::List(&why)).unwrap();
+        serve(t, token, &payload, 300);
+        expect_publish(t, Qos::AtLeastOnce, 1, false, &payload);
+        t.expect(Puback::with(id(9), ReasonCode::Success, Properties::List(&why)));
+        assert_eq!(t.session.stats().packets_out.of(PacketType::Puback), 1);
+    }
+);
 
 scenario!(
     /// [5.0 MQTT-3.3.1-1] [5.0 MQTT-4.4.0-1]: sent again from its first byte, wherever it was cut.

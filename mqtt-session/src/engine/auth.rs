@@ -82,6 +82,9 @@ impl Core {
             return Err(AuthError::TooLarge { needed: longest, allowed: self.bounds.wire });
         }
         let allowed = self.limits.maximum_packet_size as usize;
+        if self.is_mid_packet() {
+            return Err(AuthError::NoRoom);
+        }
         let space = self.wire.space(tables.wire, longest);
         // [MQTT-3.15.2-2], [MQTT-3.15.2-3]
         match auth.encode_within(version, allowed, space) {

@@ -92,6 +92,9 @@ impl Core {
     /// [MQTT-3.4.2-2], [MQTT-3.4.2-3], [MQTT-3.5.2-2], [MQTT-3.5.2-3]
     pub(super) fn put_explained(&mut self, tables: &mut Tables<'_>, owed: Owed) -> Result<(), Stop> {
         let Some(id) = owed.id() else { return Ok(()) };
+        if self.is_mid_packet() {
+            return Err(Stop::Pause);
+        }
         let stored = Arena::entry(tables.arena, self.said);
         let properties = Properties::Encoded(EncodedProperties::from_stored(stored));
         let space = self.wire.space(tables.wire, stored.len().saturating_add(HEAD));
@@ -101,7 +104,10 @@ impl Core {
             _ => Puback::with(id, owed.reason, properties).encode_within(version, max, space),
         };
         match written {
-            Ok(len) => self.wire.written(len),
+            Ok(len) => {
+                self.stats.packets_out.count(space.first().copied().unwrap_or(0));
+                self.wire.written(len);
+            }
             Err(EncodeError::BufferTooSmall { needed }) => {
                 return Err(self.no_room(tables.wire.len(), needed));
             }
