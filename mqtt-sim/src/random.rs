@@ -1,5 +1,7 @@
 //! The one source of chance: a seed.
 
+use core::fmt;
+use core::str::FromStr;
 use core::time::Duration;
 
 /// A small generator (SplitMix64): the same seed gives the same numbers on every machine.
@@ -97,3 +99,40 @@ impl Rate {
         self.0
     }
 }
+
+/// In percent.
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} %", f64::from(self.0) / 10_000.0)
+    }
+}
+
+/// A part of one (`0.2`), or percent (`20%`).
+impl FromStr for Rate {
+    type Err = NoRate;
+
+    fn from_str(text: &str) -> Result<Self, NoRate> {
+        let (number, whole) = match text.strip_suffix('%') {
+            Some(percent) => (percent.trim_end(), 100.0),
+            None => (text, 1.0),
+        };
+        let part = number.parse::<f64>().map_err(|_| NoRate)? / whole;
+        if !(0.0..=1.0).contains(&part) {
+            return Err(NoRate);
+        }
+        // At most a million, and not negative.
+        Ok(Self((part * 1_000_000.0).round() as u32))
+    }
+}
+
+/// A text that is no [`Rate`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoRate;
+
+impl fmt::Display for NoRate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a rate is a part of one, as 0.2, or percent, as 20%")
+    }
+}
+
+impl core::error::Error for NoRate {}

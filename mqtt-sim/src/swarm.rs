@@ -406,13 +406,6 @@ impl Run {
 
     fn report(&self, seed: u64) -> Report {
         let broker = self.world.broker(BrokerId::FIRST).map(|broker| broker.stats()).unwrap_or_default();
-        let mut injected = self.world.injected().clone();
-        // These the broker commits itself.
-        for (fault, count) in [(Fault::LostAck, broker.withheld), (Fault::Duplicate, broker.doubled)] {
-            if count > 0 {
-                injected.insert(fault, count);
-            }
-        }
         Report {
             seed,
             mood: self.mood,
@@ -424,7 +417,7 @@ impl Run {
             refused: self.refused,
             ghosts: self.ghosts,
             broker,
-            injected,
+            injected: self.world.injected().clone(),
         }
     }
 }

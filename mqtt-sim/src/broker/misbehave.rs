@@ -1,7 +1,7 @@
 //! Misbehaving on purpose: what a broker must not do, so that a client can be seen to cope with it.
 
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mqtt_proto::{PacketType, TopicFilter, TopicName};
 use mqtt_session::Instant;
@@ -85,11 +85,38 @@ pub struct Chaos {
     pub duplicate: Rate,
 }
 
+/// What chance depends on, on one connection.
+#[derive(Clone, Debug)]
+struct Luck {
+    random: Random,
+    /// Which answers may be lost (false) and doubled (true); none: all.
+    only: Option<BTreeSet<(u64, bool)>>,
+    /// Answers so far.
+    answers: u64,
+    /// Whether it was given, and deeds are to be told.
+    given: bool,
+}
+
+/// An answer that chance has lost or doubled.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deed {
+    /// The connection.
+    pub(crate) conn: ConnId,
+    /// Which of the answers on it.
+    pub(crate) answer: u64,
+    /// Doubled; else lost.
+    pub(crate) doubled: bool,
+}
+
 /// What a broker has in mind.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Mischief {
     rules: Vec<Rule>,
-    chaos: Option<(Chaos, Random)>,
+    chaos: Option<Chaos>,
+    /// What the chance of each connection depends on.
+    luck: BTreeMap<ConnId, Luck>,
+    /// What chance has done, for whoever gave luck.
+    deeds: Vec<Deed>,
     /// Packets to be sent later, by number.
     delayed: BTreeMap<u64, (Instant, ConnId, Vec<u8>)>,
     next: u64,
@@ -105,7 +132,13 @@ impl Mischief {
         self.rules.is_empty() && self.chaos.is_none() && self.swapped.is_empty()
     }
 
-    fn choose(&mut self, packet: PacketType, client: Option<&str>, topic: Option<&str>) -> Option<Misdeed> {
+    fn choose(
+        &mut self,
+        conn: ConnId,
+        packet: PacketType,
+        client: Option<&str>,
+        topic: Option<&str>,
+    ) -> Option<Misdeed> {
         let index = self.rules.iter().position(|rule| {
             rule.packet == packet
                 && (rule.client.is_none() || rule.client.as_deref() == client)
@@ -125,7 +158,7 @@ impl Mischief {
             self.rules.retain(|rule| rule.times > 0);
             return Some(deed);
         }
-        let (chaos, random) = self.chaos.as_mut()?;
+        let chaos = self.chaos?;
         let acknowledges = matches!(
             packet,
             PacketType::Puback
@@ -137,14 +170,30 @@ impl Mischief {
                 | PacketType::Pingresp
         );
         if !acknowledges {
-            None
-        } else if random.happens(chaos.lost_ack) {
-            Some(Misdeed::Drop)
-        } else if random.happens(chaos.duplicate) {
-            Some(Misdeed::Duplicate)
-        } else {
-            None
+            return None;
         }
+        let luck = self.luck.entry(conn).or_insert_with(|| Luck {
+            random: Random::new(chaos.seed ^ conn.0.rotate_left(32)),
+            only: None,
+            answers: 0,
+            given: false,
+        });
+        let answer = luck.answers;
+        luck.answers += 1;
+        let doubled = if luck.random.happens(chaos.lost_ack) {
+            false
+        } else if luck.random.happens(chaos.duplicate) {
+            true
+        } else {
+            return None;
+        };
+        if luck.only.as_ref().is_some_and(|only| !only.contains(&(answer, doubled))) {
+            return None;
+        }
+        if luck.given {
+            self.deeds.push(Deed { conn, answer, doubled });
+        }
+        Some(if doubled { Misdeed::Duplicate } else { Misdeed::Drop })
     }
 }
 
@@ -160,13 +209,25 @@ impl Broker {
     /// From now on acknowledgements are lost and doubled at random.
     pub fn set_chaos(&mut self, chaos: Chaos) {
         let harmless = chaos.lost_ack == Rate::NEVER && chaos.duplicate == Rate::NEVER;
-        self.mischief.chaos = (!harmless).then(|| (chaos, Random::new(chaos.seed)));
+        self.mischief.chaos = (!harmless).then_some(chaos);
+    }
+
+    /// What [`Chaos`] does on a connection depends on this; what it does is told by [`take_deeds`](Self::take_deeds).
+    pub(crate) fn give_luck(&mut self, conn: ConnId, random: Random, only: Option<BTreeSet<(u64, bool)>>) {
+        self.mischief.luck.insert(conn, Luck { random, only, answers: 0, given: true });
+    }
+
+    /// What [`Chaos`] has done since the last time.
+    pub(crate) fn take_deeds(&mut self) -> Vec<Deed> {
+        core::mem::take(&mut self.mischief.deeds)
     }
 
     /// Behaves from now on: rules, chaos and what was held back are forgotten.
     pub fn behave(&mut self) {
         let committed = self.mischief.committed;
-        let old = core::mem::replace(&mut self.mischief, Mischief { committed, ..Mischief::default() });
+        let luck = core::mem::take(&mut self.mischief.luck);
+        let new = Mischief { committed, luck, ..Mischief::default() };
+        let old = core::mem::replace(&mut self.mischief, new);
         for (number, (at, ..)) in old.delayed {
             self.timers.disarm(at, Timer::Delayed(number));
         }
@@ -197,7 +258,7 @@ impl Broker {
         let Some(packet) = packet else { return };
         let client =
             connection.session.and_then(|key| self.sessions.map.get(&key)).map(|session| &*session.client_id);
-        let deed = self.mischief.choose(packet, client, topic);
+        let deed = self.mischief.choose(conn, packet, client, topic);
         let late = self.mischief.swapped.remove(&conn);
         if let Some(deed) = deed {
             self.mischief.committed += 1;
@@ -260,6 +321,7 @@ impl Broker {
     /// What is planned for a connection that is gone.
     pub(super) fn forget_mischief(&mut self, conn: ConnId) {
         self.mischief.swapped.remove(&conn);
+        self.mischief.luck.remove(&conn);
     }
 
     /// Whether an inbound message makes the broker close the connection; if so, it is closed.

@@ -19,6 +19,7 @@ pub(super) struct Client {
     /// The dial it waits for.
     pub(super) dial: Option<u64>,
     pub(super) next_dial: u64,
+    pub(super) next_connection: u64,
     /// Where its next connection is to break.
     pub(super) planned_cut: Option<(Direction, u64)>,
     /// Bytes read and not consumed.
@@ -39,6 +40,7 @@ impl Client {
             link: None,
             dial: None,
             next_dial: 0,
+            next_connection: 0,
             planned_cut: None,
             inbox: Vec::new(),
             events: VecDeque::new(),

@@ -7,12 +7,16 @@ use mqtt_session::{AckError, AckToken, Message, PublishError, StartError, Stop, 
 
 use crate::broker::{Broker, BrokerConfig};
 use crate::checks::{Observation, Operation};
+use crate::random::Random;
 
+use super::chance::Draw;
 use super::client::Client;
 use super::clock::Planned;
 use super::engine::engine;
 use super::server::Server;
-use super::{BrokerId, ClientId, ClientOptions, Direction, Fault, Happening, LinkId, Observed, World};
+use super::{
+    BrokerId, ClientId, ClientOptions, Direction, Fault, Happening, LinkId, Observed, Occasion, World,
+};
 
 /// A subscription that could not be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,7 +205,7 @@ impl World {
     pub fn cut(&mut self, client: ClientId) {
         if let Some(link) = self.client(client).and_then(|node| node.link) {
             if let Some(link) = self.links.get_mut(&link) {
-                link.untold = None;
+                link.unplan();
             }
             self.break_link(link);
         }
@@ -216,7 +220,7 @@ impl World {
             node.planned_cut = Some((direction, bytes));
         }
         if let Some(link) = link.and_then(|link| self.links.get_mut(&link)) {
-            link.untold = None;
+            link.unplan();
             let pipe = link.pipe(direction);
             pipe.break_at = Some(pipe.written.saturating_add(bytes));
         }
@@ -251,11 +255,14 @@ impl World {
         self.trace.add(now, Happening::BrokerUp { broker, up: false });
         for link_id in links {
             self.server_learns(link_id);
+            if let Some(link) = self.links.get_mut(&link_id) {
+                link.reset = false;
+            }
             self.break_link(link_id);
         }
-        if self.random.happens(self.faults.other_limits) {
-            self.fault(Fault::OtherLimits);
-            self.change_limits(broker);
+        let occasion = Occasion::Stop { broker, number };
+        if self.strike(Fault::OtherLimits, self.faults.other_limits, occasion).is_some() {
+            self.change_limits(broker, self.chance(Draw::Limits, occasion));
         }
         if amnesia {
             self.observe(&Observation::SessionsForgotten { broker });
@@ -267,12 +274,12 @@ impl World {
     }
 
     /// Draws new limits for a broker: those that 5.0 clients are told.
-    fn change_limits(&mut self, broker: BrokerId) {
-        let receive_maximum = u16::try_from(self.random.skewed(200) + 1).unwrap_or(1);
-        let max_packet_size = u32::try_from(self.random.between(100, 2_000)).unwrap_or(100);
-        let topic_alias_maximum = u16::try_from(self.random.below(4)).unwrap_or(0);
-        let max_qos = if self.random.below(3) == 0 { Qos::AtLeastOnce } else { Qos::ExactlyOnce };
-        let retain_available = self.random.below(2) == 0;
+    fn change_limits(&mut self, broker: BrokerId, mut random: Random) {
+        let receive_maximum = u16::try_from(random.skewed(200) + 1).unwrap_or(1);
+        let max_packet_size = u32::try_from(random.between(100, 2_000)).unwrap_or(100);
+        let topic_alias_maximum = u16::try_from(random.below(4)).unwrap_or(0);
+        let max_qos = if random.below(3) == 0 { Qos::AtLeastOnce } else { Qos::ExactlyOnce };
+        let retain_available = random.below(2) == 0;
         if let Some(server) = self.server(broker) {
             let config = server.broker.config().clone();
             server.broker.reconfigure(BrokerConfig {

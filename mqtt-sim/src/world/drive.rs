@@ -7,9 +7,10 @@ use mqtt_session::{Closed, Command};
 
 use crate::checks::Observation;
 
+use super::chance::Draw;
 use super::clock::Planned;
 use super::link::Link;
-use super::{BrokerId, ClientId, Direction, Fault, Happening, LinkId, Observed, World};
+use super::{BrokerId, ClientId, Direction, Fault, Happening, LinkId, Observed, Occasion, World};
 
 /// Rounds of one client's driver at one instant before it is taken to spin.
 const MAX_ROUNDS: u32 = 100_000;
@@ -82,14 +83,16 @@ impl World {
         else {
             return;
         };
-        client.next_dial += 1;
         let dial = client.next_dial;
+        client.next_dial += 1;
         client.dial = Some(dial);
         self.trace.add(self.now, Happening::Dialled { client: id, broker });
-        if self.random.happens(self.faults.dial_lost) {
-            return self.fault(Fault::DialLost);
+        let occasion = Occasion::Dial { client: id, number: dial };
+        if self.strike(Fault::DialLost, self.faults.dial_lost, occasion).is_some() {
+            return;
         }
-        let span = self.random.span(Duration::from_micros(200), Duration::from_millis(40));
+        let mut random = self.chance(Draw::DialTime, occasion);
+        let span = random.span(Duration::from_micros(200), Duration::from_millis(40));
         self.plan_after(span, Planned::Dial { client: id, dial, broker });
     }
 
@@ -119,9 +122,9 @@ impl World {
         let wants = client.engine.wants_read();
         let Some(link_id) = client.link else { return false };
         let mut any = false;
-        if wants && let Some(mut bytes) = self.read_pipe(link_id, Direction::Down) {
+        if wants && let Some((mut bytes, occasion)) = self.read_pipe(link_id, Direction::Down) {
             any = true;
-            self.damage(&mut bytes);
+            self.damage(&mut bytes, occasion);
             self.trace.add(
                 now,
                 Happening::Delivered { link: link_id, direction: Direction::Down, bytes: bytes.clone() },
@@ -207,21 +210,23 @@ impl World {
             let Some(client) = self.client(id) else { return any };
             let Some(link_id) = client.link else { return any };
             let local = client.local(now);
-            let Some(link) = self.links.get_mut(&link_id) else { return any };
+            let Some(link) = self.links.get(&link_id) else { return any };
             if link.up.blocked {
                 return any;
             }
-            let room = link.up.room();
-            let (partial, random) = (self.faults.partial_write, &mut self.random);
-            let index = usize::try_from(id.0).unwrap_or(usize::MAX);
-            let Some(client) = self.clients.get_mut(index) else { return any };
+            let (room, occasion) = (link.up.room(), link.write_occasion(Direction::Up));
+            let partial = self.threatens(Fault::PartialWrite, self.faults.partial_write, occasion);
+            let Some(client) = self.client(id) else { return any };
             let mut bytes = Vec::new();
-            let mut offered = 0;
+            let (mut offered, mut struck) = (0, false);
             let taken = client.engine.write(local, &mut |chunk| {
                 offered = chunk.len();
                 let mut take = chunk.len().min(room);
-                if take > 1 && random.happens(partial) {
+                if take > 1
+                    && let Some(mut random) = partial.clone()
+                {
                     take = 1 + random.size_below(take - 1);
+                    struck = true;
                 }
                 bytes.extend_from_slice(chunk.get(..take).unwrap_or(chunk));
                 take
@@ -231,7 +236,7 @@ impl World {
             }
             any |= !bytes.is_empty();
             if bytes.len() < offered {
-                self.block(link_id, Direction::Up, room > bytes.len());
+                self.block(link_id, Direction::Up, struck.then_some(occasion));
             }
             self.listen(link_id, Peer::Client, &bytes);
             self.push(link_id, Direction::Up, &bytes);
@@ -240,12 +245,12 @@ impl World {
 
     /// The transport takes no more for now. If that is only a partial write, it will again in a moment; if the pipe is
     /// full, when the receiver has read.
-    fn block(&mut self, link_id: LinkId, direction: Direction, partial: bool) {
+    fn block(&mut self, link_id: LinkId, direction: Direction, partial: Option<Occasion>) {
         let Some(link) = self.links.get_mut(&link_id) else { return };
         link.pipe(direction).blocked = true;
-        if partial {
-            self.fault(Fault::PartialWrite);
-            let span = self.random.span(Duration::ZERO, PAUSE);
+        if let Some(occasion) = partial {
+            self.struck(Fault::PartialWrite, occasion);
+            let span = self.chance(Draw::Pause, occasion).span(Duration::ZERO, PAUSE);
             self.plan_after(span, Planned::Room { link: link_id, direction });
         }
     }
@@ -278,13 +283,13 @@ impl World {
 
     pub(super) fn server_writes(&mut self, link_id: LinkId) {
         loop {
-            let Some(link) = self.links.get_mut(&link_id) else { return };
+            let Some(link) = self.links.get(&link_id) else { return };
             if link.down.blocked || !link.broker_open {
                 return;
             }
             let (conn, broker, room) = (link.conn, link.broker, link.down.room());
-            let partial = self.random.happens(self.faults.partial_write);
-            let random = self.random.next();
+            let occasion = link.write_occasion(Direction::Down);
+            let partial = self.threatens(Fault::PartialWrite, self.faults.partial_write, occasion);
             let Some(server) = self.server(broker) else { return };
             let pending = server.broker.outgoing(conn);
             if pending.is_empty() {
@@ -295,13 +300,14 @@ impl World {
             }
             let offered = pending.len();
             let mut take = offered.min(room);
-            if partial && take > 1 {
-                take = 1 + usize::try_from(random % (take as u64 - 1)).unwrap_or(0);
+            let partial = partial.filter(|_| take > 1);
+            if let Some(mut random) = partial.clone() {
+                take = 1 + random.size_below(take - 1);
             }
             let bytes = pending.get(..take).unwrap_or(pending).to_vec();
             server.broker.advance(conn, take);
             if take < offered {
-                self.block(link_id, Direction::Down, room > take);
+                self.block(link_id, Direction::Down, partial.map(|_| occasion));
             }
             self.push(link_id, Direction::Down, &bytes);
         }
@@ -312,16 +318,29 @@ impl World {
         let now = self.now;
         let Some(Link { broker, conn, .. }) = self.links.get(&link_id) else { return };
         let (broker, conn) = (*broker, *conn);
-        while let Some(bytes) = self.read_pipe(link_id, Direction::Up) {
+        while let Some((bytes, _)) = self.read_pipe(link_id, Direction::Up) {
             if let Some(server) = self.server(broker) {
                 server.broker.receive(conn, &bytes, now);
             }
+            self.note_deeds(broker);
             self.trace.add(now, Happening::Delivered { link: link_id, direction: Direction::Up, bytes });
         }
         if self.links.get(&link_id).is_some_and(|link| link.broker_open && link.up.ended(now).is_some()) {
             self.server_learns(link_id);
         }
         self.serve_server(broker);
+    }
+
+    /// Counts what a broker has just done wrong by chance.
+    fn note_deeds(&mut self, id: BrokerId) {
+        let Some(server) = self.server(id) else { return };
+        for deed in server.broker.take_deeds() {
+            let link = self.server(id).and_then(|server| server.links.get(&deed.conn).copied());
+            let Some(link) = link.and_then(|link| self.links.get(&link)) else { continue };
+            let occasion =
+                Occasion::Answer { client: link.client, connection: link.number, number: deed.answer };
+            self.struck(if deed.doubled { Fault::Duplicate } else { Fault::LostAck }, occasion);
+        }
     }
 
     /// The broker's end is over: by its own wish, or because it learnt so.

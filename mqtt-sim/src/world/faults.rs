@@ -2,7 +2,12 @@
 
 use core::time::Duration;
 
+use core::fmt;
+use core::str::FromStr;
+
 use crate::random::{Random, Rate};
+
+use super::chance::NoSuchFault;
 
 /// The kinds of faults a [`World`](super::World) can inject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,6 +64,42 @@ impl Fault {
         Self::ClockStep,
         Self::Stall,
     ];
+
+    /// What it is called in options and lists: `split-read`, `broker-restart`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SplitRead => "split-read",
+            Self::PartialWrite => "partial-write",
+            Self::Delay => "delay",
+            Self::Reset => "reset",
+            Self::HalfOpen => "half-open",
+            Self::BlackHole => "black-hole",
+            Self::DialLost => "dial-lost",
+            Self::BrokerRestart => "broker-restart",
+            Self::BrokerAmnesia => "broker-amnesia",
+            Self::Duplicate => "duplicate",
+            Self::LostAck => "lost-ack",
+            Self::Malformed => "malformed",
+            Self::OtherLimits => "other-limits",
+            Self::ClockStep => "clock-step",
+            Self::Stall => "stall",
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Fault {
+    type Err = NoSuchFault;
+
+    fn from_str(text: &str) -> Result<Self, NoSuchFault> {
+        let found = Self::ALL.into_iter().find(|fault| fault.name() == text);
+        found.ok_or_else(|| NoSuchFault(text.to_owned()))
+    }
 }
 
 /// The rate of every fault, each with the occasions it is drawn on. The default is a world without faults.
@@ -130,6 +171,30 @@ impl Faults {
         stall: Rate::NEVER,
         stall_max: Duration::ZERO,
     };
+
+    /// Sets the rate of one kind.
+    #[must_use]
+    pub const fn with(mut self, fault: Fault, rate: Rate) -> Self {
+        let place = match fault {
+            Fault::SplitRead => &mut self.split_read,
+            Fault::PartialWrite => &mut self.partial_write,
+            Fault::Delay => &mut self.delay,
+            Fault::Reset => &mut self.reset,
+            Fault::HalfOpen => &mut self.half_open,
+            Fault::BlackHole => &mut self.black_hole,
+            Fault::DialLost => &mut self.dial_lost,
+            Fault::BrokerRestart => &mut self.broker_restart,
+            Fault::BrokerAmnesia => &mut self.broker_amnesia,
+            Fault::Duplicate => &mut self.duplicate,
+            Fault::LostAck => &mut self.lost_ack,
+            Fault::Malformed => &mut self.malformed,
+            Fault::OtherLimits => &mut self.other_limits,
+            Fault::ClockStep => &mut self.clock_step,
+            Fault::Stall => &mut self.stall,
+        };
+        *place = rate;
+        self
+    }
 
     /// Whether some fault strikes by time.
     pub(super) fn has_ticks(&self) -> bool {

@@ -7,10 +7,10 @@ use mqtt_proto::{Peer, Version};
 use mqtt_session::{Closed, Instant};
 
 use crate::broker::ConnId;
-use crate::random::Random;
 
+use super::chance::Draw;
 use super::tap::Tap;
-use super::{BrokerId, ClientId, Direction, Fault, Faults};
+use super::{BrokerId, ClientId, Direction, Fault, Occasion, World};
 
 /// Bytes a pipe holds on their way; beyond, writing has to wait, as with a socket's buffers.
 const CAPACITY: usize = 64 * 1024;
@@ -35,6 +35,8 @@ pub(super) struct Pipe {
     last_arrival: Instant,
     /// Bytes taken from the sender.
     pub(super) written: u64,
+    /// Bytes given to the receiver.
+    read: u64,
     /// From this byte on everything is swallowed.
     pub(super) swallow_at: Option<u64>,
     /// When this byte has been taken the connection breaks; it and what follows do not arrive.
@@ -54,6 +56,7 @@ impl Pipe {
             under_way: 0,
             last_arrival: Instant::ZERO,
             written: 0,
+            read: 0,
             swallow_at: None,
             break_at: None,
             blocked: false,
@@ -89,12 +92,14 @@ impl Pipe {
         }
         let (_, bytes) = self.chunks.pop_front()?;
         self.under_way = self.under_way.saturating_sub(bytes.len());
+        self.read = self.read.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
         Some(bytes)
     }
 
     /// Puts back what was not read yet.
     pub(super) fn unread(&mut self, bytes: Vec<u8>, at: Instant) {
         self.under_way += bytes.len();
+        self.read = self.read.saturating_sub(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
         self.chunks.push_front((at, bytes));
     }
 
@@ -117,6 +122,11 @@ impl Pipe {
         self.under_way = 0;
     }
 
+    /// Nothing that is written now arrives.
+    pub(super) fn is_swallowing(&self) -> bool {
+        self.swallow_at.is_some_and(|at| self.written >= at)
+    }
+
     pub(super) fn is_broken(&self) -> bool {
         self.break_at.is_some_and(|at| self.written >= at)
     }
@@ -128,6 +138,8 @@ pub(super) struct Link {
     pub(super) client: ClientId,
     pub(super) broker: BrokerId,
     pub(super) conn: ConnId,
+    /// Which of its client's connections it is.
+    pub(super) number: u64,
     pub(super) up: Pipe,
     pub(super) down: Pipe,
     pub(super) latency: Duration,
@@ -139,6 +151,10 @@ pub(super) struct Link {
     pub(super) broker_open: bool,
     /// When it is to break, if by time.
     pub(super) breaks_at: Option<Instant>,
+    /// It is a fault that is to break it.
+    pub(super) reset: bool,
+    /// A fault is to swallow bytes, and has not yet.
+    pub(super) black_hole: bool,
     /// It broke: nothing gets through any more.
     pub(super) broken: bool,
     /// The end that will not be told when it breaks.
@@ -146,51 +162,74 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(
-        client: ClientId,
-        broker: BrokerId,
-        conn: ConnId,
-        now: Instant,
-        faults: &Faults,
-        random: &mut Random,
-    ) -> (Self, Vec<Fault>) {
-        let mut planned = Vec::new();
-        let mut link = Self {
+    pub(super) fn new(client: ClientId, broker: BrokerId, conn: ConnId, number: u64) -> Self {
+        Self {
             client,
             broker,
             conn,
+            number,
             up: Pipe::new(Peer::Client),
             down: Pipe::new(Peer::Server),
-            latency: random.span(Duration::from_micros(200), Duration::from_millis(40)),
+            latency: Duration::ZERO,
             version: Version::V5,
             client_open: true,
             broker_open: true,
             breaks_at: None,
+            reset: false,
+            black_hole: false,
             broken: false,
             untold: None,
-        };
-        if random.happens(faults.reset) {
-            planned.push(Fault::Reset);
+        }
+    }
+
+    /// Draws how fast it is and what is to go wrong with it.
+    pub(super) fn plan(&mut self, world: &World) {
+        let (occasion, faults) = (self.occasion(), world.faults());
+        let mut random = world.chance(Draw::Latency, occasion);
+        self.latency = random.span(Duration::from_micros(200), Duration::from_millis(40));
+        if let Some(mut random) = world.threatens(Fault::Reset, faults.reset, occasion) {
+            self.reset = true;
             match random.below(5) {
-                0 => link.breaks_at = Some(now.after(random.span(Duration::ZERO, BREAKS_WITHIN))),
-                1 | 2 => link.up.break_at = Some(random.skewed(PLANNED_WITHIN)),
-                _ => link.down.break_at = Some(random.skewed(PLANNED_WITHIN)),
-            }
-            if random.happens(faults.half_open) {
-                planned.push(Fault::HalfOpen);
-                link.untold = Some(if random.below(2) == 0 { Side::Client } else { Side::Broker });
+                0 => self.breaks_at = Some(world.now().after(random.span(Duration::ZERO, BREAKS_WITHIN))),
+                1 | 2 => self.up.break_at = Some(random.skewed(PLANNED_WITHIN)),
+                _ => self.down.break_at = Some(random.skewed(PLANNED_WITHIN)),
             }
         }
-        if random.happens(faults.black_hole) {
-            planned.push(Fault::BlackHole);
+        if let Some(mut random) = world.threatens(Fault::HalfOpen, faults.half_open, occasion) {
+            self.untold = Some(if random.below(2) == 0 { Side::Client } else { Side::Broker });
+        }
+        if let Some(mut random) = world.threatens(Fault::BlackHole, faults.black_hole, occasion) {
+            self.black_hole = true;
             let at = Some(random.skewed(PLANNED_WITHIN));
             match random.below(3) {
-                0 => link.up.swallow_at = at,
-                1 => link.down.swallow_at = at,
-                _ => (link.up.swallow_at, link.down.swallow_at) = (at, at),
+                0 => self.up.swallow_at = at,
+                1 => self.down.swallow_at = at,
+                _ => (self.up.swallow_at, self.down.swallow_at) = (at, at),
             }
         }
-        (link, planned)
+    }
+
+    /// No fault breaks it any more: someone else does.
+    pub(super) fn unplan(&mut self) {
+        self.untold = None;
+        self.reset = false;
+    }
+
+    /// It as a whole.
+    pub(super) fn occasion(&self) -> Occasion {
+        Occasion::Connection { client: self.client, number: self.number }
+    }
+
+    /// The next write in a direction.
+    pub(super) fn write_occasion(&self, direction: Direction) -> Occasion {
+        let pipe = if direction == Direction::Up { &self.up } else { &self.down };
+        Occasion::Bytes { client: self.client, connection: self.number, direction, at: pipe.written }
+    }
+
+    /// The next read in a direction.
+    pub(super) fn read_occasion(&self, direction: Direction) -> Occasion {
+        let pipe = if direction == Direction::Up { &self.up } else { &self.down };
+        Occasion::Bytes { client: self.client, connection: self.number, direction, at: pipe.read }
     }
 
     pub(super) fn pipe(&mut self, direction: Direction) -> &mut Pipe {
@@ -206,5 +245,9 @@ impl Link {
         self.up.break_at = None;
         self.down.break_at = None;
         self.breaks_at = None;
+        if self.black_hole {
+            self.black_hole = false;
+            (self.up.swallow_at, self.down.swallow_at) = (None, None);
+        }
     }
 }

@@ -32,6 +32,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod chance;
 mod client;
 mod clock;
 mod commands;
@@ -48,7 +49,7 @@ mod trace;
 
 use core::fmt;
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mqtt_session::Instant;
 
@@ -56,7 +57,8 @@ use crate::broker::Chaos;
 use crate::checks::{Check, Observation, Violation};
 use crate::random::Random;
 
-pub use crate::random::Rate;
+pub use crate::random::{NoRate, Rate};
+pub use chance::{NoSuchFault, Occasion, Strike};
 pub use commands::CannotSubscribe;
 pub use faults::{Fault, Faults};
 pub use observed::{Delivered, Ended, Observed};
@@ -129,17 +131,23 @@ impl core::error::Error for Halt {}
 /// Clients, brokers, and everything between them. See the [module](self) for an example.
 ///
 /// * Make: [`new`](Self::new), [`add_broker`](Self::add_broker), [`add_client`](Self::add_client),
-///   [`add_check`](Self::add_check), [`set_faults`](Self::set_faults), [`record`](Self::record).
+///   [`add_check`](Self::add_check), [`set_faults`](Self::set_faults), [`only`](Self::only), [`record`](Self::record).
 /// * Act as a client's application: [`start`](Self::start), [`publish`](Self::publish),
 ///   [`subscribe`](Self::subscribe), .. , [`events`](Self::events).
 /// * Act as fate: [`cut`](Self::cut), [`stop_broker`](Self::stop_broker), [`start_broker`](Self::start_broker),
 ///   [`heal`](Self::heal).
 /// * Let time pass: [`step`](Self::step), [`run_for`](Self::run_for), [`run_until`](Self::run_until).
-/// * Ask: [`now`](Self::now), [`trace`](Self::trace), [`broker`](Self::broker), [`faults`](Self::faults), ..
+/// * Ask: [`now`](Self::now), [`trace`](Self::trace), [`strikes`](Self::strikes), [`broker`](Self::broker), ..
 pub struct World {
     now: Instant,
+    seed: u64,
+    /// Draws what is asked for in the order of the calls: the seeds of the clients.
     random: Random,
     faults: Faults,
+    /// The faults that may strike; none: all.
+    only: Option<BTreeSet<Strike>>,
+    /// Seconds in which faults could strike by time.
+    seconds: u64,
     /// Some broker may have sent what it must not.
     lawless: bool,
     clients: Vec<Client>,
@@ -172,8 +180,11 @@ impl World {
     pub fn new(seed: u64) -> Self {
         Self {
             now: Instant::ZERO,
+            seed,
             random: Random::new(seed),
             faults: Faults::NONE,
+            only: None,
+            seconds: 0,
             lawless: false,
             clients: Vec::new(),
             servers: Vec::new(),
@@ -349,20 +360,11 @@ impl World {
         }
     }
 
-    fn fault(&mut self, fault: Fault) {
-        *self.injected.entry(fault).or_insert(0) += 1;
-        self.trace.add(self.now, Happening::Fault { fault });
-    }
-
     /// Has the brokers misbehave as the faults say.
     fn tempt_brokers(&mut self) {
-        for index in 0..self.servers.len() {
-            let (lost_ack, duplicate) = (self.faults.lost_ack, self.faults.duplicate);
-            let harmless = lost_ack == Rate::NEVER && duplicate == Rate::NEVER;
-            let seed = if harmless { 0 } else { self.random.next() };
-            if let Some(server) = self.servers.get_mut(index) {
-                server.broker.set_chaos(Chaos { seed, lost_ack, duplicate });
-            }
+        let (lost_ack, duplicate) = (self.faults.lost_ack, self.faults.duplicate);
+        for server in &mut self.servers {
+            server.broker.set_chaos(Chaos { seed: self.seed, lost_ack, duplicate });
         }
     }
 

@@ -5,11 +5,13 @@ use core::time::Duration;
 use mqtt_proto::Peer;
 use mqtt_session::Closed;
 
+use crate::broker::ConnId;
 use crate::checks::Observation;
 
+use super::chance::Draw;
 use super::clock::Planned;
 use super::link::{Link, Side};
-use super::{BrokerId, ClientId, Direction, Fault, Happening, LinkId, World};
+use super::{BrokerId, ClientId, Direction, Fault, Happening, LinkId, Occasion, Strike, World};
 
 /// Longest time until what a split read left over can be read.
 const SPLIT_PAUSE: Duration = Duration::from_millis(3);
@@ -58,19 +60,22 @@ impl World {
         let Some(server) = self.server(broker) else { return };
         let conn = server.broker.open(now);
         server.links.insert(conn, link_id);
-        let (mut link, planned) = Link::new(id, broker, conn, now, &self.faults, &mut self.random);
-        if let Some((direction, bytes)) = self.client(id).and_then(|client| client.planned_cut.take()) {
+        let Some(client) = self.client(id) else { return };
+        let number = client.next_connection;
+        client.next_connection += 1;
+        let planned_cut = client.planned_cut.take();
+        let mut link = Link::new(id, broker, conn, number);
+        link.plan(self);
+        if let Some((direction, bytes)) = planned_cut {
+            link.unplan();
             link.pipe(direction).break_at = Some(bytes);
-            link.untold = None;
         }
+        self.give_luck(broker, conn, link.occasion());
         if let Some(at) = link.breaks_at {
             self.agenda.plan(at, Planned::Break { link: link_id });
         }
         self.links.insert(link_id, link);
         self.trace.add(now, Happening::Opened { link: link_id, client: id, broker });
-        for fault in planned {
-            self.fault(fault);
-        }
         self.observe(&Observation::Opened { client: id, link: link_id });
         if let Some(client) = self.client(id) {
             client.dial = None;
@@ -115,53 +120,81 @@ impl World {
         }
         let now = self.now;
         self.trace.add(now, Happening::Written { link: link_id, direction, bytes: bytes.to_vec() });
-        let late = self.random.happens(self.faults.delay);
-        let extra =
-            if late { self.random.span(Duration::ZERO, self.faults.delay_max) } else { Duration::ZERO };
+        let Some(link) = self.links.get(&link_id) else { return };
+        let occasion = link.write_occasion(direction);
+        let late = self.strike(Fault::Delay, self.faults.delay, occasion);
+        let extra = late.map_or(Duration::ZERO, |mut late| late.span(Duration::ZERO, self.faults.delay_max));
         let Some(link) = self.links.get_mut(&link_id) else { return };
         let latency = link.latency;
         let at = link.pipe(direction).push(bytes, now.after(latency + extra));
         let broken = !link.broken && link.pipe(direction).is_broken();
         self.agenda.plan(at, Planned::Arrive { link: link_id, direction });
-        if late {
-            self.fault(Fault::Delay);
-        }
+        self.swallow(link_id, direction);
         if broken {
             self.break_link(link_id);
         }
     }
 
+    /// Whether nothing gets through from here on; if that is a fault's doing, it has struck now.
+    fn swallow(&mut self, link_id: LinkId, direction: Direction) -> bool {
+        let Some(link) = self.links.get_mut(&link_id) else { return true };
+        let swallows = link.pipe(direction).is_swallowing();
+        if swallows && core::mem::take(&mut link.black_hole) {
+            let occasion = link.occasion();
+            self.struck(Fault::BlackHole, occasion);
+        }
+        swallows
+    }
+
     /// Reads one chunk that has arrived, or a part of it.
-    pub(super) fn read_pipe(&mut self, link_id: LinkId, direction: Direction) -> Option<Vec<u8>> {
+    pub(super) fn read_pipe(&mut self, link_id: LinkId, direction: Direction) -> Option<(Vec<u8>, Occasion)> {
         let now = self.now;
-        let split = self.random.happens(self.faults.split_read);
         let link = self.links.get_mut(&link_id)?;
+        let occasion = link.read_occasion(direction);
         let pipe = link.pipe(direction);
         let mut bytes = pipe.arrived(now)?;
         if pipe.blocked && pipe.room() > 0 {
             self.agenda.plan(now, Planned::Room { link: link_id, direction });
         }
-        if split && bytes.len() > 1 {
-            let rest = bytes.split_off(1 + self.random.size_below(bytes.len() - 1));
-            let at = now.after(self.random.span(Duration::from_micros(1), SPLIT_PAUSE));
+        if bytes.len() > 1
+            && let Some(mut random) = self.strike(Fault::SplitRead, self.faults.split_read, occasion)
+        {
+            let rest = bytes.split_off(1 + random.size_below(bytes.len() - 1));
+            let at = now.after(random.span(Duration::from_micros(1), SPLIT_PAUSE));
             if let Some(link) = self.links.get_mut(&link_id) {
                 link.pipe(direction).unread(rest, at);
             }
             self.agenda.plan(at, Planned::Arrive { link: link_id, direction });
-            self.fault(Fault::SplitRead);
         }
-        Some(bytes)
+        Some((bytes, occasion))
     }
 
     /// Changes a byte, if that fault strikes.
-    pub(super) fn damage(&mut self, bytes: &mut [u8]) {
-        if self.random.happens(self.faults.malformed) {
-            let at = self.random.size_below(bytes.len());
-            let flip = u8::try_from(self.random.between(1, 255)).unwrap_or(1);
+    pub(super) fn damage(&mut self, bytes: &mut [u8], occasion: Occasion) {
+        if let Some(mut random) = self.strike(Fault::Malformed, self.faults.malformed, occasion) {
+            let at = random.size_below(bytes.len());
+            let flip = u8::try_from(random.between(1, 255)).unwrap_or(1);
             if let Some(byte) = bytes.get_mut(at) {
                 *byte ^= flip;
             }
-            self.fault(Fault::Malformed);
+        }
+    }
+
+    /// Tells a broker what depends on chance on a connection.
+    fn give_luck(&mut self, broker: BrokerId, conn: ConnId, occasion: Occasion) {
+        let Occasion::Connection { client, number } = occasion else { return };
+        let answers = |strike: &Strike| match strike.occasion {
+            Occasion::Answer { client: whose, connection, number: answer }
+                if (whose, connection) == (client, number) =>
+            {
+                Some((answer, strike.fault == Fault::Duplicate))
+            }
+            _ => None,
+        };
+        let only = self.only.as_ref().map(|only| only.iter().filter_map(answers).collect());
+        let random = self.chance(Draw::Answers, occasion);
+        if let Some(server) = self.server(broker) {
+            server.broker.give_luck(conn, random, only);
         }
     }
 
@@ -194,9 +227,21 @@ impl World {
     /// learn of it does so soon.
     pub(super) fn break_link(&mut self, link_id: LinkId) {
         let now = self.now;
-        let (reset, up_lost, down_lost) =
-            (self.random.below(2) == 0, self.random.below(2) == 0, self.random.below(2) == 0);
-        let news = [self.random.span(Duration::ZERO, NEWS), self.random.span(Duration::ZERO, NEWS)];
+        let Some(link) = self.links.get(&link_id) else { return };
+        let occasion = link.occasion();
+        let (first, reset, half_open) = (!link.broken, link.reset, link.untold.is_some());
+        if first {
+            self.trace.add(now, Happening::Broke { link: link_id });
+        }
+        if first && reset {
+            self.struck(Fault::Reset, occasion);
+        }
+        if first && half_open {
+            self.struck(Fault::HalfOpen, occasion);
+        }
+        let mut random = self.chance(Draw::Break, occasion);
+        let (reset, up_lost, down_lost) = (random.below(2) == 0, random.below(2) == 0, random.below(2) == 0);
+        let news = [random.span(Duration::ZERO, NEWS), random.span(Duration::ZERO, NEWS)];
         let Some(link) = self.links.get_mut(&link_id) else { return };
         link.broken = true;
         link.breaks_at = None;
@@ -222,9 +267,10 @@ impl World {
     /// The client closes its end; the broker learns of it after the last bytes, unless nothing gets there.
     pub(super) fn client_closes(&mut self, link_id: LinkId) {
         let now = self.now;
+        let swallowed = self.swallow(link_id, Direction::Up);
         let Some(link) = self.links.get_mut(&link_id) else { return };
         link.down.lose();
-        if !link.broken && link.up.swallow_at.is_none() {
+        if !link.broken && !swallowed {
             let at = link.up.finish(now.after(link.latency), Closed::Ended);
             self.agenda.plan(at, Planned::Arrive { link: link_id, direction: Direction::Up });
         }
@@ -233,9 +279,10 @@ impl World {
     /// The broker closes its end.
     pub(super) fn server_closes(&mut self, link_id: LinkId) {
         let now = self.now;
+        let swallowed = self.swallow(link_id, Direction::Down);
         let Some(link) = self.links.get_mut(&link_id) else { return };
         link.up.lose();
-        if !link.broken && link.down.swallow_at.is_none() {
+        if !link.broken && !swallowed {
             let at = link.down.finish(now.after(link.latency), Closed::Ended);
             self.agenda.plan(at, Planned::Arrive { link: link_id, direction: Direction::Down });
         }
@@ -255,28 +302,33 @@ impl World {
             return;
         }
         let faults = self.faults;
+        let number = self.seconds;
+        self.seconds += 1;
         for broker in self.server_ids() {
-            if self.random.happens(faults.broker_restart)
+            let occasion = Occasion::BrokerSecond { broker, number };
+            let mut random = self.chance(Draw::Fault(Fault::BrokerRestart), occasion);
+            if random.happens(faults.broker_restart)
                 && self.server(broker).is_some_and(|server| server.is_up())
             {
-                let amnesia = self.random.happens(faults.broker_amnesia);
-                self.fault(if amnesia { Fault::BrokerAmnesia } else { Fault::BrokerRestart });
-                let outage = self.random.span(Duration::ZERO, faults.outage_max);
-                self.broker_fails(broker, amnesia, Some(outage));
+                let amnesia = random.happens(faults.broker_amnesia);
+                let fault = if amnesia { Fault::BrokerAmnesia } else { Fault::BrokerRestart };
+                if self.allows(fault, occasion) {
+                    self.struck(fault, occasion);
+                    let outage = random.span(Duration::ZERO, faults.outage_max);
+                    self.broker_fails(broker, amnesia, Some(outage));
+                }
             }
         }
         for client in self.client_ids() {
-            if self.random.happens(faults.clock_step) {
-                self.fault(Fault::ClockStep);
-                let jump = self.random.span(Duration::ZERO, CLOCK_JUMP);
+            let occasion = Occasion::ClientSecond { client, number };
+            if let Some(mut random) = self.strike(Fault::ClockStep, faults.clock_step, occasion) {
+                let jump = random.span(Duration::ZERO, CLOCK_JUMP);
                 let jump = i64::try_from(jump.as_micros()).unwrap_or(0);
-                let forward = self.random.below(2) == 0;
+                let forward = random.below(2) == 0;
                 self.step_clock(client, if forward { jump } else { -jump });
             }
-            if self.random.happens(faults.stall) {
-                self.fault(Fault::Stall);
-                let span = self.random.span(Duration::ZERO, faults.stall_max);
-                self.stall(client, span);
+            if let Some(mut random) = self.strike(Fault::Stall, faults.stall, occasion) {
+                self.stall(client, random.span(Duration::ZERO, faults.stall_max));
             }
         }
         self.plan_after(Duration::from_secs(1), Planned::Second);

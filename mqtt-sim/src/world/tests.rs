@@ -9,8 +9,8 @@ use crate::broker::BrokerConfig;
 use crate::checks::{Deliveries, Endings, Subscriber, Wire};
 
 use super::{
-    BrokerId, ClientId, ClientOptions, Delivered, Ended, Faults, Halt, Happening, Observed, Rate,
-    StorageKind, World,
+    BrokerId, ClientId, ClientOptions, Delivered, Ended, Fault, Faults, Halt, Happening, Observed, Rate,
+    StorageKind, Strike, World,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -277,4 +277,33 @@ fn the_trace_tells_what_happened() {
         _ => false,
     });
     assert!(connect);
+}
+
+#[test]
+fn faults_and_occasions_are_texts_and_back() {
+    let texts = [
+        "dial-lost@c0.d3",
+        "reset@c12.2",
+        "delay@c0.2.up.57",
+        "split-read@c0.2.down.0",
+        "lost-ack@c1.0.answer.5",
+        "stall@c0.s17",
+        "broker-restart@b0.s4",
+        "other-limits@b3.stop.2",
+    ];
+    for text in texts {
+        let strike: Strike = text.parse().unwrap();
+        assert_eq!(strike.to_string(), text);
+    }
+    for fault in Fault::ALL {
+        assert_eq!(fault.name().parse(), Ok(fault));
+    }
+    for text in
+        ["", "reset", "reset@", "reset@c0", "reset@x0.1", "cut@c0.1", "delay@c0.1.side.3", "stall@b0.s1.2"]
+    {
+        assert!(text.parse::<Strike>().is_err(), "{text:?}");
+    }
+    assert_eq!("20%".parse(), Ok(Rate::one_in(5)));
+    assert_eq!("0.2".parse(), Ok(Rate::one_in(5)));
+    assert!(["", "x", "-0.1", "1.1", "101%", "NaN"].iter().all(|text| text.parse::<Rate>().is_err()));
 }

@@ -4,7 +4,7 @@ use core::hash::{Hash, Hasher};
 
 use mqtt_session::Instant;
 
-use super::{BrokerId, ClientId, Fault, LinkId, Observed};
+use super::{BrokerId, ClientId, LinkId, Observed, Strike};
 
 /// Which way bytes travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -81,10 +81,15 @@ pub enum Happening {
         /// What.
         event: Observed,
     },
-    /// A fault was injected.
+    /// A connection broke: by a fault, by a call, or because its broker stopped. Its ends learn of it later.
+    Broke {
+        /// The connection.
+        link: LinkId,
+    },
+    /// A fault struck.
     Fault {
-        /// Its kind.
-        fault: Fault,
+        /// What, and on which occasion.
+        strike: Strike,
     },
     /// A broker stopped (false) or came back (true).
     BrokerUp {
