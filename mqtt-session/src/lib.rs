@@ -36,6 +36,8 @@
 //! # }
 //! ```
 //!
+//! The [`guide`] shows each thing the engine does in a short example.
+//!
 //! Features: `alloc` (the heap storage; payloads shared as `bytes::Bytes`), `std` (the module `io`, which
 //! moves bytes between a session and any non-blocking `Read` and `Write`; on by default), `log` and `defmt`
 //! (connections, refusals and reasons go to the log of that name, at debug and trace level; never topics, payloads,
@@ -69,6 +71,8 @@ mod config;
 mod engine;
 mod error;
 mod event;
+#[cfg(feature = "std")]
+pub mod guide;
 mod ids;
 mod inbound;
 #[cfg(feature = "std")]
