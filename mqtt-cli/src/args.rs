@@ -77,7 +77,7 @@ struct WillArguments {
 
 /// A version as people write it.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Protocol {
+pub(crate) enum Protocol {
     /// MQTT 3.1
     #[value(name = "3.1")]
     V3_1,
@@ -87,6 +87,16 @@ enum Protocol {
     /// MQTT 5.0
     #[value(name = "5", alias = "5.0")]
     V5,
+}
+
+impl From<Protocol> for Version {
+    fn from(protocol: Protocol) -> Self {
+        match protocol {
+            Protocol::V3_1 => Self::V3_1,
+            Protocol::V3_1_1 => Self::V3_1_1,
+            Protocol::V5 => Self::V5,
+        }
+    }
 }
 
 /// The value of a `--qos` option.
@@ -110,11 +120,7 @@ impl Connection {
         };
         let password = self.password.clone().or_else(from_environment);
         let mut options = Options::for_server(server);
-        let version = match self.protocol {
-            Protocol::V3_1 => Version::V3_1,
-            Protocol::V3_1_1 => Version::V3_1_1,
-            Protocol::V5 => Version::V5,
-        };
+        let version = Version::from(self.protocol);
         options = options.with_version(version).with_keep_alive(Duration::from_secs(self.keep_alive.into()));
         if let Some(id) = &self.client_id {
             options = options.with_client_id(id);

@@ -1,4 +1,4 @@
-//! The program `mqtt`: publish, subscribe, a broker to try things on, and a demonstration.
+//! The program `mqtt`: publish, subscribe, a broker to try things on, a demonstration, and the simulator.
 //!
 //! One file for each command, and beside them what they share: the arguments ([`args`]), the connection with its
 //! messages to the user ([`link`]), and how the program ends ([`exit`]).
@@ -9,6 +9,7 @@ mod demo;
 mod exit;
 mod link;
 mod publish;
+mod sim;
 mod subscribe;
 
 use std::process::ExitCode;
@@ -31,6 +32,7 @@ enum Command {
     Pub(publish::Arguments),
     Sub(subscribe::Arguments),
     Broker(broker::Arguments),
+    Sim(Box<sim::Arguments>),
 }
 
 fn main() -> ExitCode {
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         Command::Pub(arguments) => publish::run(&arguments),
         Command::Sub(arguments) => subscribe::run(&arguments),
         Command::Broker(arguments) => broker::run(&arguments),
+        Command::Sim(arguments) => sim::run(&arguments),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -14,9 +14,15 @@
 //! # Ok::<(), Box<mqtt_sim::swarm::Failure>>(())
 //! ```
 
+mod shrink;
+mod tally;
+
 use core::fmt;
+use core::panic::AssertUnwindSafe;
+use core::str::FromStr;
 use core::time::Duration;
 use std::collections::BTreeMap;
+use std::panic::catch_unwind;
 
 use mqtt_proto::{Qos, ReasonCode, TopicName, Version};
 use mqtt_session::{LocalState, Message, Why};
@@ -24,7 +30,12 @@ use mqtt_session::{LocalState, Message, Why};
 use crate::broker::{BrokerConfig, BrokerStats};
 use crate::checks::{Deliveries, Endings, Subscriber, Wire};
 use crate::random::{Random, Rate};
-use crate::world::{BrokerId, ClientId, ClientOptions, Fault, Faults, Halt, Observed, StorageKind, World};
+use crate::world::{
+    BrokerId, ClientId, ClientOptions, Fault, Faults, Halt, Observed, StorageKind, Strike, World,
+};
+
+pub use shrink::Shrunk;
+pub use tally::Tally;
 
 /// Virtual time in which everybody must be connected and subscribed before the faults begin.
 const PEACE: Duration = Duration::from_secs(60);
@@ -51,6 +62,42 @@ pub enum Mood {
 }
 
 impl Mood {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Faithful, Self::BadLuck, Self::Amnesia, Self::OtherLimits, Self::Noise];
+
+    /// What it is called in options and lists.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Faithful => "faithful",
+            Self::BadLuck => "bad-luck",
+            Self::Amnesia => "amnesia",
+            Self::OtherLimits => "other-limits",
+            Self::Noise => "noise",
+        }
+    }
+
+    /// What it is about, in a line.
+    pub const fn about(self) -> &'static str {
+        match self {
+            Self::Faithful => "the network fails, brokers come and go; everything is promised",
+            Self::BadLuck => "the broker loses and doubles acknowledgements; everything is promised",
+            Self::Amnesia => "the broker forgets its sessions; all that was accepted ends",
+            Self::OtherLimits => "the broker comes back with other limits; what no longer fits is refused",
+            Self::Noise => "bytes change on their way; nobody answers nonsense with nonsense, and all ends",
+        }
+    }
+
+    /// The one in which a fault may strike; none: in all.
+    pub const fn of_fault(fault: Fault) -> Option<Self> {
+        match fault {
+            Fault::LostAck | Fault::Duplicate => Some(Self::BadLuck),
+            Fault::BrokerAmnesia => Some(Self::Amnesia),
+            Fault::OtherLimits => Some(Self::OtherLimits),
+            Fault::Malformed => Some(Self::Noise),
+            _ => None,
+        }
+    }
+
     /// Seven of ten seeds are faithful.
     fn of(seed: u64) -> Self {
         match Random::new(seed ^ 0x0D00D).below(20) {
@@ -81,6 +128,33 @@ impl Mood {
     }
 }
 
+impl fmt::Display for Mood {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Mood {
+    type Err = NoSuchMood;
+
+    fn from_str(text: &str) -> Result<Self, NoSuchMood> {
+        Self::ALL.into_iter().find(|mood| mood.name() == text).ok_or(NoSuchMood)
+    }
+}
+
+/// A text that names no [`Mood`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoSuchMood;
+
+impl fmt::Display for NoSuchMood {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = Mood::ALL.map(Mood::name).join(", ");
+        write!(f, "there is no such scenario; there are {names}")
+    }
+}
+
+impl core::error::Error for NoSuchMood {}
+
 /// What is the same for all seeds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Swarm {
@@ -92,11 +166,67 @@ pub struct Swarm {
     pub mood: Option<Mood>,
     /// Virtual time under faults. Default: 120 s.
     pub duration: Duration,
+    /// How many clients there are; none: drawn from the seed, one to three. Default: none.
+    pub clients: Option<u32>,
+    /// How often each client publishes a message; none: at random, in bursts. Default: none.
+    pub every: Option<Duration>,
+    /// Rates that are not drawn from the seed. Default: none.
+    pub rates: BTreeMap<Fault, Rate>,
+    /// The only faults that may strike; none: all that are drawn. Default: none.
+    pub only: Option<Vec<Strike>>,
 }
 
 impl Default for Swarm {
     fn default() -> Self {
-        Self { storage: StorageKind::Heap, version: None, mood: None, duration: Duration::from_secs(120) }
+        Self {
+            storage: StorageKind::Heap,
+            version: None,
+            mood: None,
+            duration: Duration::from_secs(120),
+            clients: None,
+            every: None,
+            rates: BTreeMap::new(),
+            only: None,
+        }
+    }
+}
+
+/// The options of `mqtt sim` that ask for it.
+impl fmt::Display for Swarm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let default = Self::default();
+        let mut options = Vec::new();
+        if let Some(mood) = self.mood {
+            options.push(format!("--scenario {mood}"));
+        }
+        if self.storage == StorageKind::Fixed {
+            options.push("--storage fixed".to_owned());
+        }
+        if let Some(version) = self.version {
+            let version = match version {
+                Version::V3_1 => "3.1",
+                Version::V3_1_1 => "3.1.1",
+                Version::V5 => "5",
+            };
+            options.push(format!("--protocol {version}"));
+        }
+        if self.duration != default.duration {
+            options.push(format!("--duration {}", self.duration.as_secs_f64()));
+        }
+        if let Some(clients) = self.clients {
+            options.push(format!("--clients {clients}"));
+        }
+        if let Some(every) = self.every {
+            options.push(format!("--every {}", every.as_secs_f64()));
+        }
+        for (fault, rate) in &self.rates {
+            options.push(format!("--fault {fault}={}", f64::from(rate.per_million()) / 1_000_000.0));
+        }
+        if let Some(only) = &self.only {
+            let only: Vec<String> = only.iter().map(Strike::to_string).collect();
+            options.push(format!("--only {}", only.join(",")));
+        }
+        f.write_str(&options.join(" "))
     }
 }
 
@@ -124,6 +254,8 @@ pub struct Report {
     pub ghosts: usize,
     /// What the broker counted.
     pub broker: BrokerStats,
+    /// How often a check looked at something that happened.
+    pub checked: u64,
     /// Faults by kind.
     pub injected: BTreeMap<Fault, u64>,
 }
@@ -158,11 +290,15 @@ impl fmt::Display for Failure {
             write!(f, "; not done: {}", self.waiting)?;
         }
         write!(f, "; faults so far {:?}", self.injected)?;
-        write!(f, "; again: cargo run -p mqtt-sim --example swarm -- --seed {}", self.seed)?;
-        if self.swarm.storage == StorageKind::Fixed {
-            write!(f, " --fixed")?;
-        }
-        Ok(())
+        write!(f, "; again: {}", self.again())
+    }
+}
+
+impl Failure {
+    /// The command that runs it again.
+    pub fn again(&self) -> String {
+        let options = self.swarm.to_string();
+        format!("mqtt sim --seed {} {options}", self.seed).trim_end().to_owned()
     }
 }
 
@@ -187,32 +323,24 @@ impl Swarm {
     /// If a check found something, the world went round in circles, or something accepted did not end in time.
     pub fn run(&self, seed: u64) -> Result<Report, Box<Failure>> {
         let mut run = self.set_up(seed);
-        match run.play(self, seed) {
-            Ok(()) => Ok(run.report(seed)),
-            Err(halt) => Err(Box::new(Failure {
-                seed,
-                mood: run.mood,
-                swarm: self.clone(),
-                halt,
-                phase: run.phase,
-                waiting: run.waiting(),
-                injected: run.world.injected().clone(),
-            })),
-        }
+        run.outcome(self, seed)
     }
 
     /// Runs one seed with its trace recorded entry by entry, and gives back the world at its end, failed or not.
-    pub fn record(&self, seed: u64) -> (World, Result<(), Halt>) {
+    pub fn record(&self, seed: u64) -> (World, Result<Report, Box<Failure>>) {
         let mut run = self.set_up(seed);
         run.world.record();
-        let result = run.play(self, seed);
-        (run.world, result)
+        let outcome = run.outcome(self, seed);
+        (run.world, outcome)
     }
 
     fn set_up(&self, seed: u64) -> Run {
         let mut random = Random::new(seed ^ 0xC0FF_EE00);
         let mood = self.mood.unwrap_or_else(|| Mood::of(seed));
         let mut world = World::new(seed);
+        if let Some(only) = &self.only {
+            world.only(only.iter().copied());
+        }
         world.add_check(Box::new(Wire::new()));
         world.add_check(Box::new(Endings::new()));
         let mut broker = broker_config(&mut random);
@@ -222,7 +350,8 @@ impl Swarm {
         }
         let quota = broker.receive_maximum;
         world.add_broker(broker);
-        let count = random.between(1, 3);
+        let drawn = random.between(1, 3);
+        let count = self.clients.map_or(drawn, u64::from);
         let clients =
             (0..count).map(|n| world.add_client(self.client_options(n, mood, quota, &mut random))).collect();
         Run {
@@ -287,11 +416,37 @@ fn broker_config(random: &mut Random) -> BrokerConfig {
 }
 
 impl Run {
+    /// Plays it; a panic is a failure of this seed.
+    fn outcome(&mut self, swarm: &Swarm, seed: u64) -> Result<Report, Box<Failure>> {
+        let played = catch_unwind(AssertUnwindSafe(|| self.play(swarm, seed))).unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message");
+            Err(Halt::Panicked(text.to_owned()))
+        });
+        match played {
+            Ok(()) => Ok(self.report(seed)),
+            Err(halt) => Err(Box::new(Failure {
+                seed,
+                mood: self.mood,
+                swarm: swarm.clone(),
+                halt,
+                phase: self.phase,
+                waiting: self.waiting(),
+                injected: self.world.injected().clone(),
+            })),
+        }
+    }
+
     fn play(&mut self, swarm: &Swarm, seed: u64) -> Result<(), Halt> {
         self.peace()?;
         self.phase = "faults";
-        self.world.set_faults(self.mood.faults(seed));
-        self.load(swarm.duration)?;
+        let drawn = self.mood.faults(seed);
+        let faults = swarm.rates.iter().fold(drawn, |faults, (fault, rate)| faults.with(*fault, *rate));
+        self.world.set_faults(faults);
+        match swarm.every {
+            Some(pause) => self.steady_load(pause, swarm.duration)?,
+            None => self.load(swarm.duration)?,
+        }
         self.phase = "healing";
         self.world.heal();
         let clients = self.clients.clone();
@@ -370,9 +525,26 @@ impl Run {
         Ok(())
     }
 
+    /// Messages of every client at the same pace.
+    fn steady_load(&mut self, pause: Duration, duration: Duration) -> Result<(), Halt> {
+        let end = self.world.now().after(duration);
+        while self.world.now() < end {
+            self.world.run_for(pause)?;
+            for client in self.clients.clone() {
+                self.publish_from(client);
+            }
+        }
+        Ok(())
+    }
+
     fn publish(&mut self) {
         let index = self.random.size_below(self.clients.len());
-        let Some(client) = self.clients.get(index).copied() else { return };
+        if let Some(client) = self.clients.get(index).copied() {
+            self.publish_from(client);
+        }
+    }
+
+    fn publish_from(&mut self, client: ClientId) {
         let topic = format!("topic/{}", self.random.below(3));
         let Ok(name) = TopicName::new(&topic) else { return };
         let qos = match self.random.below(4) {
@@ -417,6 +589,7 @@ impl Run {
             refused: self.refused,
             ghosts: self.ghosts,
             broker,
+            checked: self.world.checked(),
             injected: self.world.injected().clone(),
         }
     }

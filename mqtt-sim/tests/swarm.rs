@@ -1,7 +1,9 @@
 //! Seeds with faults, on both storages, with every check watching.
 
-use mqtt_sim::swarm::Swarm;
-use mqtt_sim::world::{Fault, StorageKind};
+use core::time::Duration;
+
+use mqtt_sim::swarm::{Mood, Swarm};
+use mqtt_sim::world::{Fault, Rate, StorageKind, Strike};
 
 const SEEDS: u64 = 400;
 
@@ -61,4 +63,48 @@ fn seeds_differ() {
     let digests: std::collections::BTreeSet<u64> =
         (0..50).filter_map(|seed| swarm.run(seed).ok()).map(|report| report.digest).collect();
     assert_eq!(digests.len(), 50);
+}
+
+#[test]
+fn a_run_with_only_the_faults_it_had_is_the_same_run() {
+    for (mood, seeds) in Mood::ALL.into_iter().zip([10, 5, 5, 5, 5]) {
+        let swarm = Swarm { mood: Some(mood), ..Swarm::default() };
+        for seed in 0..seeds {
+            let (first, _) = swarm.record(seed);
+            let only: Vec<Strike> = first.strikes().map(|(_, strike)| strike).collect();
+            let (again, _) = Swarm { only: Some(only), ..swarm.clone() }.record(seed);
+            assert_eq!(first.trace().digest(), again.trace().digest(), "{mood:?} seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn faults_that_are_left_out_do_not_strike_and_the_others_do() {
+    for seed in 0..20 {
+        let (first, _) = Swarm::default().record(seed);
+        // These come with time, whatever else happens.
+        let stalls: Vec<Strike> =
+            first.strikes().map(|(_, strike)| strike).filter(|strike| strike.fault == Fault::Stall).collect();
+        let (again, outcome) = Swarm { only: Some(stalls.clone()), ..Swarm::default() }.record(seed);
+        assert!(outcome.is_ok(), "{outcome:?}");
+        assert_eq!(again.strikes().map(|(_, strike)| strike).collect::<Vec<_>>(), stalls);
+    }
+}
+
+#[test]
+fn rates_and_numbers_of_clients_can_be_given() {
+    let swarm = Swarm {
+        clients: Some(5),
+        every: Some(Duration::from_secs(1)),
+        duration: Duration::from_secs(60),
+        rates: Fault::ALL
+            .into_iter()
+            .map(|fault| (fault, Rate::NEVER))
+            .chain([(Fault::Delay, Rate::ALWAYS)])
+            .collect(),
+        ..Swarm::default()
+    };
+    let report = swarm.run(1).unwrap_or_else(|failure| panic!("{failure}"));
+    assert_eq!((report.clients, report.accepted), (5, 5 * 60));
+    assert_eq!(report.injected.keys().collect::<Vec<_>>(), [&Fault::Delay]);
 }

@@ -4,4 +4,5 @@ mod bad_input;
 mod demo;
 mod interop;
 mod run;
+mod sim;
 mod usage;

@@ -7,6 +7,7 @@ use mqtt_proto::{Peer, Version};
 use mqtt_session::{Closed, Instant};
 
 use crate::broker::ConnId;
+use crate::random::Random;
 
 use super::chance::Draw;
 use super::tap::Tap;
@@ -182,17 +183,27 @@ impl Link {
         }
     }
 
-    /// Draws how fast it is and what is to go wrong with it.
-    pub(super) fn plan(&mut self, world: &World) {
-        let (occasion, faults) = (self.occasion(), world.faults());
-        let mut random = world.chance(Draw::Latency, occasion);
+    /// Draws how fast it is.
+    pub(super) fn draw_latency(&mut self, world: &World) {
+        let mut random = world.chance(Draw::Latency, self.occasion());
         self.latency = random.span(Duration::from_micros(200), Duration::from_millis(40));
+    }
+
+    /// Draws what is to go wrong with it from now on.
+    pub(super) fn plan(&mut self, world: &World) {
+        if self.broken || self.reset || self.black_hole || self.untold.is_some() {
+            return;
+        }
+        let (occasion, faults) = (self.occasion(), world.faults());
+        let (up, down) = (self.up.written, self.down.written);
+        let within =
+            |random: &mut Random, from: u64| Some(from.saturating_add(random.skewed(PLANNED_WITHIN)));
         if let Some(mut random) = world.threatens(Fault::Reset, faults.reset, occasion) {
             self.reset = true;
             match random.below(5) {
                 0 => self.breaks_at = Some(world.now().after(random.span(Duration::ZERO, BREAKS_WITHIN))),
-                1 | 2 => self.up.break_at = Some(random.skewed(PLANNED_WITHIN)),
-                _ => self.down.break_at = Some(random.skewed(PLANNED_WITHIN)),
+                1 | 2 => self.up.break_at = within(&mut random, up),
+                _ => self.down.break_at = within(&mut random, down),
             }
         }
         if let Some(mut random) = world.threatens(Fault::HalfOpen, faults.half_open, occasion) {
@@ -200,11 +211,12 @@ impl Link {
         }
         if let Some(mut random) = world.threatens(Fault::BlackHole, faults.black_hole, occasion) {
             self.black_hole = true;
-            let at = Some(random.skewed(PLANNED_WITHIN));
-            match random.below(3) {
-                0 => self.up.swallow_at = at,
-                1 => self.down.swallow_at = at,
-                _ => (self.up.swallow_at, self.down.swallow_at) = (at, at),
+            let which = random.below(3);
+            if which != 1 {
+                self.up.swallow_at = within(&mut random, up);
+            }
+            if which != 0 {
+                self.down.swallow_at = within(&mut random, down);
             }
         }
     }

@@ -114,6 +114,8 @@ pub enum Halt {
     Livelock(Instant),
     /// What was waited for did not come about in its time.
     TimedOut(Instant),
+    /// The code under test panicked, with this message.
+    Panicked(String),
 }
 
 impl fmt::Display for Halt {
@@ -122,6 +124,7 @@ impl fmt::Display for Halt {
             Self::Violated(violation) => violation.fmt(f),
             Self::Livelock(at) => write!(f, "no progress at {} µs: going round in circles", at.as_micros()),
             Self::TimedOut(at) => write!(f, "still waiting at {} µs", at.as_micros()),
+            Self::Panicked(message) => write!(f, "panicked: {message}"),
         }
     }
 }
@@ -161,6 +164,7 @@ pub struct World {
     injected: BTreeMap<Fault, u64>,
     steps: u64,
     steps_at_once: u64,
+    checked: u64,
 }
 
 impl fmt::Debug for World {
@@ -197,15 +201,17 @@ impl World {
             injected: BTreeMap::new(),
             steps: 0,
             steps_at_once: 0,
+            checked: 0,
         }
     }
 
-    /// From now on things go wrong this often. Connections that are up keep what was planned for them.
+    /// From now on things go wrong this often. Connections for which nothing was planned so far get their plans, too.
     pub fn set_faults(&mut self, faults: Faults) {
         let ticking = self.faults.has_ticks();
         self.faults = faults;
         self.lawless |= faults.breaks_protocol();
         self.tempt_brokers();
+        self.plan_links();
         if faults.has_ticks() && !ticking {
             self.plan_after(Duration::from_secs(1), Planned::Second);
         }
@@ -260,6 +266,11 @@ impl World {
     /// Steps taken so far.
     pub fn steps(&self) -> u64 {
         self.steps
+    }
+
+    /// How often a check looked at something that happened.
+    pub fn checked(&self) -> u64 {
+        self.checked
     }
 
     /// How often each kind of fault was injected.
@@ -354,10 +365,23 @@ impl World {
     /// Shows something to every check; the first violation is kept.
     fn observe(&mut self, observation: &Observation<'_>) {
         for check in &mut self.checks {
+            self.checked += 1;
             if let Err(violation) = check.observe(self.now, observation) {
                 self.violation.get_or_insert(violation);
             }
         }
+    }
+
+    /// Plans what is to go wrong with the connections there are.
+    fn plan_links(&mut self) {
+        let mut links = core::mem::take(&mut self.links);
+        for (id, link) in &mut links {
+            link.plan(self);
+            if let Some(at) = link.breaks_at {
+                self.agenda.plan(at, Planned::Break { link: *id });
+            }
+        }
+        self.links = links;
     }
 
     /// Has the brokers misbehave as the faults say.

@@ -65,6 +65,7 @@ impl World {
         client.next_connection += 1;
         let planned_cut = client.planned_cut.take();
         let mut link = Link::new(id, broker, conn, number);
+        link.draw_latency(self);
         link.plan(self);
         if let Some((direction, bytes)) = planned_cut {
             link.unplan();

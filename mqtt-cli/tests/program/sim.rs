@@ -1,0 +1,80 @@
+//! The simulator: seeds, a summary, one seed in full, Ctrl-C.
+
+use crate::interop::interrupt;
+use crate::run::{Running, mqtt, run};
+
+#[test]
+fn seeds_are_run_and_summed_up_the_same_on_one_thread_and_on_several() {
+    let runs = ["1", "2", "3"].map(|jobs| {
+        let ended = run(&mut mqtt(&["sim", "--seeds", "0..30", "--jobs", jobs]));
+        assert_eq!(ended.status, Some(0), "{ended:?}");
+        let table: Vec<String> = ended
+            .output
+            .lines()
+            .take_while(|line| !line.contains("seeds a second"))
+            .map(str::to_owned)
+            .collect();
+        table
+    });
+    assert_eq!(runs[0], runs[1]);
+    assert_eq!(runs[0], runs[2]);
+    let all = runs[0].join("\n");
+    for word in [
+        "split-read",
+        "broker-restart",
+        "messages in",
+        "resumed sessions",
+        "invariants checked",
+        "client-hours",
+    ] {
+        assert!(all.contains(word), "{word} is missing: {all}");
+    }
+}
+
+#[test]
+fn one_seed_is_shown_in_full_and_again_with_only_some_of_its_faults() {
+    let seed = ["sim", "--seed", "7", "--scenario", "faithful", "--fault", "stall=1%", "--trace"];
+    let first = run(&mut mqtt(&seed));
+    assert_eq!(first.status, Some(0), "{first:?}");
+    let again = run(&mut mqtt(&seed));
+    assert!(first.output == again.output, "the same seed and options give the same run");
+    let stall =
+        first.output.lines().find_map(|line| line.split("Fault stall@").nth(1)).expect("a stall strikes");
+    let only = format!("stall@{stall}");
+    let alone = run(mqtt(&seed).args(["--only", &only]));
+    let faults: Vec<&str> = alone.output.lines().filter_map(|line| line.split("Fault ").nth(1)).collect();
+    assert_eq!(faults, [only]);
+}
+
+#[test]
+fn what_cannot_be_run_is_a_usage_error() {
+    for (arguments, word) in [
+        (&["--seeds", "9..9"][..], "no seed"),
+        (&["--seeds", "nine"], "as 0..1000"),
+        (&["--scenario", "doom"], "faithful"),
+        (&["--fault", "doom=1"], "no fault"),
+        (&["--fault", "reset"], "reset=20%"),
+        (&["--fault", "reset=2"], "part of one"),
+        (&["--scenario", "faithful", "--fault", "lost-ack=0.1"], "bad-luck"),
+        (&["--only", "reset@c0.1"], "--seed"),
+        (&["--seed", "1", "--only", "reset@c0.x"], "no occasion"),
+        (&["--duration", "0"], "more than 0"),
+        (&["--trace"], "--seed"),
+        (&["--jobs", "0"], "0"),
+    ] {
+        let ended = run(mqtt(&["sim"]).args(arguments));
+        assert_eq!(ended.status, Some(2), "{arguments:?}: {ended:?}");
+        assert!(ended.errors.contains(word), "{arguments:?}: {}", ended.errors);
+    }
+}
+
+#[test]
+fn ctrl_c_stops_with_the_summary_so_far() {
+    let running = Running::start(&mut mqtt(&["sim", "--seeds", "0..1000000000"]));
+    running.says("Ctrl-C");
+    interrupt(&running);
+    let ended = running.ended();
+    assert_eq!(ended.status, Some(130), "{ended:?}");
+    assert!(ended.output.contains("client-hours"), "{ended:?}");
+    assert!(ended.errors.contains("seeds were not run"), "{ended:?}");
+}
