@@ -521,6 +521,23 @@ mod tests {
     }
 
     #[test]
+    fn identifiers_of_one_bucket_go_in_any_order() {
+        for gone in [[1, 5, 9], [9, 5, 1], [5, 1, 9], [5, 9, 1]] {
+            let mut table = vec![Exchange::EMPTY; 4];
+            let mut open = Exchanges::new();
+            for value in [1, 5, 9] {
+                open.add(&mut table, id(value), Phase::Received).unwrap();
+            }
+            for (count, value) in gone.into_iter().enumerate() {
+                let (index, _) = open.find(&table, id(value)).unwrap();
+                open.remove(&mut table, index);
+                let left = [1, 5, 9].iter().filter(|value| open.find(&table, id(**value)).is_some()).count();
+                assert_eq!(left, 2 - count, "{value} of {gone:?}");
+            }
+        }
+    }
+
+    #[test]
     fn acknowledgements_wait_for_those_before_them() {
         let mut table = vec![Exchange::EMPTY; 4];
         let mut open = Exchanges::new();

@@ -159,4 +159,127 @@ mod tests {
         let _ = buffer.read_from(&mut source, 268_435_460);
         assert!(buffer.bytes.len() <= 2 * READ, "{}", buffer.bytes.len());
     }
+
+    /// What comes next of each read or write: so many bytes, or an error. Behind its end it takes everything.
+    struct Script(Vec<io::Result<usize>>, Vec<u8>);
+
+    impl Script {
+        fn of<const N: usize>(steps: [io::Result<usize>; N]) -> Self {
+            Self(steps.into_iter().rev().collect(), Vec::new())
+        }
+
+        fn next(&mut self, most: usize) -> io::Result<usize> {
+            self.0.pop().unwrap_or(Ok(most)).map(|count| count.min(most))
+        }
+    }
+
+    impl Read for Script {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.next(buffer.len())
+        }
+    }
+
+    impl Write for Script {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let count = self.next(bytes.len())?;
+            self.1.extend_from_slice(&bytes[..count]);
+            Ok(count)
+        }
+
+        fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+            let all: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
+            self.write(&all)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn fails<T>(kind: ErrorKind) -> io::Result<T> {
+        Err(kind.into())
+    }
+
+    /// A connected session, and the bytes of CONNECT.
+    fn connected() -> (crate::HeapSession, Vec<u8>) {
+        let options = crate::ConnectOptions::new("tester");
+        let mut session = crate::HeapSession::new(crate::Config::new(1));
+        session.start(&options).unwrap();
+        while session.poll_event().is_some() {}
+        let _ = session.poll_command();
+        session.opened(&options, Instant::ZERO);
+        let mut transport = Script::of([]);
+        assert!(!write_to(&mut session, &mut transport, Instant::ZERO).unwrap());
+        assert!(session.receive(&mut &b"\x20\x03\x00\x00\x00"[..], Instant::ZERO).is_some());
+        (session, transport.1)
+    }
+
+    fn publish(session: &mut crate::HeapSession, payload: &[u8]) {
+        let message = crate::Message::new(mqtt_proto::TopicName::new("a").unwrap());
+        session.publish(&message, payload.into()).map_err(|refused| refused.reason).unwrap();
+    }
+
+    #[test]
+    fn everything_is_written_in_order_whatever_the_transport_takes_at_a_time() {
+        let (mut session, connect) = connected();
+        assert_eq!(connect[0], 0x10);
+        publish(&mut session, b"first");
+        publish(&mut session, &[7; 10_000]); // lent, not copied
+        publish(&mut session, b"last");
+        let mut transport = Script::of([
+            fails(ErrorKind::Interrupted),
+            Ok(3),
+            Ok(5_000),
+            fails(ErrorKind::Interrupted),
+            fails(ErrorKind::WouldBlock),
+        ]);
+        assert!(write_to(&mut session, &mut transport, Instant::ZERO).unwrap(), "more is waiting");
+        assert_eq!(transport.1.len(), 5_003);
+        assert!(!write_to(&mut session, &mut transport, Instant::ZERO).unwrap());
+        let mut rest = &transport.1[..];
+        for payload in [&b"first"[..], &[7; 10_000], b"last"] {
+            let len = mqtt_proto::frame_len(rest, usize::MAX).unwrap().unwrap();
+            assert!(rest[..len].ends_with(payload));
+            rest = &rest[len..];
+        }
+        assert!(rest.is_empty());
+    }
+
+    #[test]
+    fn a_transport_that_takes_nothing_or_fails_is_told() {
+        for (step, kind) in
+            [(Ok(0), ErrorKind::WriteZero), (fails(ErrorKind::BrokenPipe), ErrorKind::BrokenPipe)]
+        {
+            let (mut session, _) = connected();
+            publish(&mut session, b"x");
+            let result = write_to(&mut session, &mut Script::of([step]), Instant::ZERO);
+            assert_eq!(result.unwrap_err().kind(), kind);
+        }
+    }
+
+    #[test]
+    fn an_interrupted_read_is_tried_again_and_every_other_error_is_told() {
+        let mut buffer = ReadBuffer::new();
+        let mut source =
+            Script::of([fails(ErrorKind::Interrupted), Ok(5), fails(ErrorKind::ConnectionReset), Ok(0)]);
+        assert_eq!(buffer.read_from(&mut source, 0).unwrap(), 5);
+        assert_eq!(buffer.read_from(&mut source, 0).unwrap_err().kind(), ErrorKind::ConnectionReset);
+        assert_eq!(buffer.read_from(&mut source, 0).unwrap(), 0, "the peer has closed");
+        assert_eq!(buffer.unread().len(), 5);
+    }
+
+    #[test]
+    fn memory_that_is_there_is_used_again_before_more_is_taken() {
+        let mut buffer = ReadBuffer::new();
+        let mut source = Script::of([Ok(READ), Ok(READ - 4_096), Ok(7)]);
+        buffer.read_from(&mut source, 0).unwrap();
+        buffer.read_from(&mut source, 0).unwrap();
+        assert_eq!(buffer.bytes.len(), 2 * READ);
+        buffer.consume(2 * READ - 8_192);
+        assert_eq!(buffer.unread().len(), 4_096);
+        buffer.read_from(&mut source, 0).unwrap();
+        assert_eq!((buffer.bytes.len(), buffer.unread().len()), (2 * READ, 4_103));
+        buffer.shrink();
+        assert_eq!(buffer.unread().len(), 4_103, "what was not consumed stays");
+    }
 }
