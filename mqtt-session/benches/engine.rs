@@ -12,8 +12,8 @@ use mqtt_session::proto::{
 };
 use mqtt_session::{Config, ConnectOptions, FixedSession, HeapSession, Instant, Message, Session, Storage};
 
-/// A name, messages in one run, and the run.
-type Case = (String, u16, Box<dyn FnMut()>);
+/// A name, messages in one run, and what makes the run.
+type Case = (String, u16, Box<dyn FnOnce() -> Box<dyn FnMut()>>);
 
 /// Messages handed out before they are answered, unless a case says otherwise: what one write carries.
 const BATCH: u16 = 100;
@@ -59,32 +59,41 @@ fn take<S: Storage>(session: &mut Session<S>) -> usize {
     taken
 }
 
+/// Every event is fetched, and looked at where it is.
 fn give<S: Storage>(session: &mut Session<S>, mut input: &[u8]) -> u32 {
     let mut events = 0;
     while let Some(event) = session.receive(&mut input, Instant::ZERO) {
-        black_box(event);
+        black_box(&event);
         events += 1;
     }
     events
 }
 
-/// The acknowledgements of all identifiers, one after another, as the server sends them.
-fn answers<P: Encode>(version: Version, window: u16, answer: impl Fn(PacketId) -> P) -> Vec<Vec<u8>> {
-    (1..=config(window).max_in_flight)
-        .map(|id| {
-            let mut bytes = vec![0; 8];
-            let len = answer(PacketId::new(id).unwrap()).encode(version, &mut bytes).unwrap();
-            bytes.truncate(len);
-            bytes
-        })
-        .collect()
+/// The acknowledgements of all identifiers in turn as the server sends them, twice over, so that those of any window
+/// lie one after another; and how many identifiers there are.
+struct Answers {
+    bytes: Vec<u8>,
+    ids: usize,
 }
 
-/// The answers to the `window` identifiers that follow `from` in turn.
-fn turn(all: &[Vec<u8>], from: usize, window: u16, out: &mut Vec<u8>) {
-    out.clear();
-    for step in 0..usize::from(window) {
-        out.extend_from_slice(&all[(from + step) % all.len()]);
+impl Answers {
+    const LEN: usize = 4;
+
+    fn new<P: Encode>(version: Version, window: u16, answer: impl Fn(PacketId) -> P) -> Self {
+        let ids = config(window).max_in_flight;
+        let mut bytes = Vec::new();
+        for id in (1..=ids).chain(1..=ids) {
+            let mut one = [0; Self::LEN];
+            assert_eq!(answer(PacketId::new(id).unwrap()).encode(version, &mut one), Ok(Self::LEN));
+            bytes.extend_from_slice(&one);
+        }
+        Self { bytes, ids: ids.into() }
+    }
+
+    /// The answers to the `window` messages behind the first `from`.
+    fn turn(&self, from: usize, window: u16) -> &[u8] {
+        let first = from % self.ids;
+        &self.bytes[Self::LEN * first..Self::LEN * (first + usize::from(window))]
     }
 }
 
@@ -96,10 +105,10 @@ fn outgoing<S: Storage + 'static>(
 ) -> Box<dyn FnMut()> {
     let mut session = connected(session, version);
     let payload = [7u8; 64];
-    let pubacks = answers(version, window, Puback::new);
-    let pubrecs = answers(version, window, Pubrec::new);
-    let pubcomps = answers(version, window, Pubcomp::new);
-    let (mut next, mut input) = (0, Vec::with_capacity(4 * usize::from(window)));
+    let pubacks = Answers::new(version, window, Puback::new);
+    let pubrecs = Answers::new(version, window, Pubrec::new);
+    let pubcomps = Answers::new(version, window, Pubcomp::new);
+    let mut next = 0;
     Box::new(move || {
         let message = Message::new(TopicName::new("bench/device/state").unwrap()).qos(qos);
         for _ in 0..window {
@@ -109,15 +118,12 @@ fn outgoing<S: Storage + 'static>(
         match qos {
             Qos::AtMostOnce => {}
             Qos::AtLeastOnce => {
-                turn(&pubacks, next, window, &mut input);
-                assert_eq!(give(&mut session, &input), u32::from(window));
+                assert_eq!(give(&mut session, pubacks.turn(next, window)), u32::from(window));
             }
             Qos::ExactlyOnce => {
-                turn(&pubrecs, next, window, &mut input);
-                give(&mut session, &input);
+                assert_eq!(give(&mut session, pubrecs.turn(next, window)), 0);
                 take(&mut session);
-                turn(&pubcomps, next, window, &mut input);
-                assert_eq!(give(&mut session, &input), u32::from(window));
+                assert_eq!(give(&mut session, pubcomps.turn(next, window)), u32::from(window));
             }
         }
         next += usize::from(window);
@@ -142,57 +148,86 @@ fn incoming<S: Storage + 'static>(session: Session<S>, qos: Qos, version: Versio
         assert_eq!(give(&mut session, &messages), u32::from(BATCH));
         take(&mut session);
         if qos == Qos::ExactlyOnce {
-            give(&mut session, &releases);
+            assert_eq!(give(&mut session, &releases), 0);
             take(&mut session);
         }
     })
 }
 
+fn fixed<const OUT: usize, const IN: usize>(window: u16) -> FixedSession<Box<[u8]>, OUT, IN> {
+    let config = config(window);
+    FixedSession::new(vec![0; config.queue_bytes + config.wire_bytes].into(), config)
+}
+
+/// One case; what it works on is made when it is run.
+fn case(name: String, messages: u16, make: impl FnOnce() -> Box<dyn FnMut()> + 'static) -> Case {
+    (name, messages, Box::new(make))
+}
+
 fn cases() -> Vec<Case> {
     let mut all: Vec<Case> = Vec::new();
-    let heap = || HeapSession::new(config(BATCH));
-    let fixed = || FixedSession::<Box<[u8]>, 128, 128>::new(vec![0; 64 * 1024].into(), config(BATCH));
+    let heap = |window| HeapSession::new(config(window));
     for version in [Version::V5, Version::V3_1_1] {
         for qos in [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce] {
             let name = |way: &str, storage: &str| format!("{way} QoS {} {version:?} {storage}", qos as u8);
-            all.push((name("outgoing", "heap"), BATCH, outgoing(heap(), qos, version, BATCH)));
-            all.push((name("outgoing", "fixed"), BATCH, outgoing(fixed(), qos, version, BATCH)));
-            all.push((name("incoming", "heap"), BATCH, incoming(heap(), qos, version)));
-            all.push((name("incoming", "fixed"), BATCH, incoming(fixed(), qos, version)));
+            all.push(case(name("outgoing", "heap"), BATCH, move || {
+                outgoing(heap(BATCH), qos, version, BATCH)
+            }));
+            all.push(case(name("outgoing", "fixed"), BATCH, move || {
+                outgoing(fixed::<128, 128>(BATCH), qos, version, BATCH)
+            }));
+            all.push(case(name("incoming", "heap"), BATCH, move || incoming(heap(BATCH), qos, version)));
+            all.push(case(name("incoming", "fixed"), BATCH, move || {
+                incoming(fixed::<128, 128>(BATCH), qos, version)
+            }));
         }
     }
     for window in [10, 1_000, 60_000] {
         for qos in [Qos::AtLeastOnce, Qos::ExactlyOnce] {
-            let name = format!("outgoing QoS {} V5 heap, {window} in flight", qos as u8);
-            let session = HeapSession::new(config(window));
-            all.push((name, window, outgoing(session, qos, Version::V5, window)));
+            let name = |storage| format!("outgoing QoS {} V5 {storage}, {window} in flight", qos as u8);
+            all.push(case(name("heap"), window, move || outgoing(heap(window), qos, Version::V5, window)));
+            all.push(case(name("fixed"), window, move || match window {
+                10 => outgoing(fixed::<16, 4>(window), qos, Version::V5, window),
+                1_000 => outgoing(fixed::<1_024, 4>(window), qos, Version::V5, window),
+                _ => outgoing(fixed::<65_535, 4>(window), qos, Version::V5, window),
+            }));
         }
     }
     all
 }
 
+/// A session that holds 65,535 operations inside it is made on the stack.
+const STACK: usize = 256 << 20;
+
 fn main() {
+    std::thread::Builder::new().stack_size(STACK).spawn(run).unwrap().join().unwrap();
+}
+
+fn run() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    let mut cases = cases();
+    let cases = cases();
     match &arguments[..] {
         [argument] if argument == "--list" => {
             cases.iter().for_each(|(name, messages, _)| println!("{messages} {name}"))
         }
         [case, times] => {
-            let (_, _, run) = &mut cases[case.parse::<usize>().expect("the number of a case")];
+            let case = case.parse().expect("the number of a case");
+            let (_, _, make) = cases.into_iter().nth(case).expect("there is such a case");
+            let mut run = make();
             for _ in 0..times.parse().expect("a number of times") {
                 run();
             }
         }
-        _ => time(&mut cases),
+        _ => time(cases),
     }
 }
 
 /// Interleaved, so that a change of the machine's speed meets every case.
-fn time(cases: &mut [Case]) {
+fn time(cases: Vec<Case>) {
     const ROUNDS: usize = 51;
     const MESSAGES: u32 = 10_000;
     let mut times = vec![Vec::with_capacity(ROUNDS); cases.len()];
+    let mut cases: Vec<_> = cases.into_iter().map(|(name, window, make)| (name, window, make())).collect();
     for _ in 0..ROUNDS {
         for ((_, window, run), times) in cases.iter_mut().zip(&mut times) {
             let turns = (MESSAGES / u32::from(*window)).max(1);
