@@ -8,7 +8,7 @@ use crate::properties::{EncodedProperties, section_len};
 use crate::property::PropertyId;
 use crate::publish::{first_byte, id_len};
 use crate::types::{PacketId, Qos, Version};
-use crate::wire::{packet_len, varint_len, write_packet};
+use crate::wire::{Writer, packet_len, varint_len, write_packet};
 
 /// A PUBLISH whose topic, properties and payload were checked before, and lie somewhere as plain bytes.
 ///
@@ -79,8 +79,12 @@ impl<'a> StoredPublish<'a> {
     /// than a packet can be, or `out` is too short; nothing was written then.
     #[inline]
     pub fn encode(&self, version: Version, payload_len: usize, out: &mut [u8]) -> Result<usize, EncodeError> {
-        let topic = u16::try_from(self.topic.len()).map_err(|_| EncodeError::StringTooLong)?;
         let stored = self.properties.as_bytes();
+        let bare = self.topic_alias.is_none() && self.message_expiry_interval.is_none() && stored.is_empty();
+        if bare && payload_len <= self.payload.len() {
+            return self.encode_bare(version, out);
+        }
+        let topic = u16::try_from(self.topic.len()).map_err(|_| EncodeError::StringTooLong)?;
         let alias = self.topic_alias.map_or(0, |_| 3usize);
         let expiry = self.message_expiry_interval.map_or(0, |_| 5usize);
         // Lengths of slices: their sum does not overflow.
@@ -118,6 +122,61 @@ impl<'a> StoredPublish<'a> {
             }
             Some(())
         })
+    }
+
+    /// As [`encode`](Self::encode), for a message whose topic is named, whose payload is all here, and that has no
+    /// properties: those, and the alias, are not looked at. To be inlined where messages are mostly such.
+    ///
+    /// ```
+    /// use mqtt_proto::{PacketId, Qos, StoredPublish, Version};
+    ///
+    /// let id = PacketId::new(10);
+    /// let message = StoredPublish { qos: Qos::AtLeastOnce, packet_id: id, ..StoredPublish::new(b"a/b", b"hello") };
+    /// let mut buffer = [0; 64];
+    /// let len = message.encode_bare(Version::V5, &mut buffer)?;
+    /// assert_eq!(&buffer[..len], b"\x32\x0D\x00\x03a/b\x00\x0A\x00hello");
+    /// # Ok::<(), mqtt_proto::EncodeError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`encode`](Self::encode).
+    #[inline(always)]
+    pub fn encode_bare(&self, version: Version, out: &mut [u8]) -> Result<usize, EncodeError> {
+        if self.topic.is_empty() {
+            return Err(EncodeError::MissingTopic);
+        }
+        let topic = u16::try_from(self.topic.len()).map_err(|_| EncodeError::StringTooLong)?;
+        let id = id_len(self.dup, self.qos, self.packet_id)?;
+        // The length of no properties.
+        let none = usize::from(version.has_properties());
+        // Lengths of slices: their sum does not overflow.
+        let head = id.wrapping_add(none).wrapping_add(usize::from(topic)).wrapping_add(2);
+        let remaining = head.wrapping_add(self.payload.len());
+        let whole = packet_len(remaining)?;
+        let full = EncodeError::BufferTooSmall { needed: whole };
+        let mut writer = Writer::new(out.get_mut(..whole).ok_or(full)?);
+        let first = first_byte(self.dup, self.qos, self.retain);
+        let [high, low] = topic.to_be_bytes();
+        // What stands before the name, in one piece.
+        let begun = if remaining < 0x80 {
+            writer.array([first, remaining as u8, high, low])
+        } else if remaining < 0x4000 {
+            writer.array([first, remaining as u8 | 0x80, (remaining >> 7) as u8, high, low])
+        } else {
+            writer.u8(first).and_then(|()| writer.varint(remaining)).and_then(|()| writer.u16(topic))
+        };
+        begun.ok_or(full)?;
+        writer.short(self.topic).ok_or(full)?;
+        let id = self.packet_id.map(|id| id.get().to_be_bytes());
+        match (id, none) {
+            (Some([high, low]), 0) => writer.array([high, low]),
+            (Some([high, low]), _) => writer.array([high, low, 0]),
+            (None, 0) => Some(()),
+            (None, _) => writer.u8(0),
+        }
+        .ok_or(full)?;
+        writer.put(self.payload).ok_or(full)?;
+        Ok(whole)
     }
 }
 

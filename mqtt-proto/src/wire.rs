@@ -433,7 +433,7 @@ impl<'o> Writer<'o> {
 
     /// As [`put`](Self::put), for what mostly is short.
     #[inline(always)]
-    fn short(&mut self, bytes: &[u8]) -> Option<()> {
+    pub(crate) fn short(&mut self, bytes: &[u8]) -> Option<()> {
         let (head, tail) = self.lend().split_at_mut_checked(bytes.len())?;
         copy(head, bytes);
         self.0 = tail;

@@ -61,9 +61,12 @@ impl Arena {
     pub(crate) fn add(&mut self, slice: &mut [u8], owner: u32, len: usize) -> Option<u32> {
         let length = u32::try_from(len).ok()?;
         let at = u32::try_from(self.tail.wrapping_add(HEADER)).ok()?;
-        let entry = slice.get_mut(self.tail..)?.get_mut(..cost(len))?;
-        write_header(entry, owner, length);
-        self.tail = self.tail.wrapping_add(cost(len));
+        let end = self.tail.wrapping_add(cost(len));
+        if end > slice.len() {
+            return None;
+        }
+        *header_mut(slice, at as usize)? = header(owner, length);
+        self.tail = end;
         self.live = self.live.wrapping_add(cost(len));
         Some(at)
     }
@@ -72,17 +75,17 @@ impl Arena {
     #[inline]
     pub(crate) fn entry(slice: &[u8], at: u32) -> &[u8] {
         let at = at as usize;
-        let header = slice.get(at.saturating_sub(HEADER)..at).and_then(read_header);
-        let len = header.map_or(0, |(_, length)| length as usize);
+        let len = read_header(slice, at).map_or(0, |(_, length)| length as usize);
         slice.get(at..).and_then(|bytes| bytes.get(..len)).unwrap_or_default()
     }
 
     /// Gives the entry at `at` to another owner.
     pub(crate) fn give(slice: &mut [u8], at: u32, owner: u32) {
         let at = at as usize;
-        let Some(header) = slice.get_mut(at.saturating_sub(HEADER)..at) else { return };
-        if let Some((_, length)) = read_header(header) {
-            write_header(header, owner, length);
+        if let Some((_, length)) = read_header(slice, at)
+            && let Some(place) = header_mut(slice, at)
+        {
+            *place = header(owner, length);
         }
     }
 
@@ -90,18 +93,17 @@ impl Arena {
     #[inline]
     pub(crate) fn free(&mut self, slice: &mut [u8], at: u32) {
         let at = at as usize;
-        let start = at.saturating_sub(HEADER);
-        let Some(header) = slice.get_mut(start..at) else { return };
-        let Some((owner, length)) = read_header(header) else { return };
+        let Some(place) = header_mut(slice, at) else { return };
+        let (owner, length) = parts(*place);
         if owner == HOLE {
             return;
         }
-        write_header(header, HOLE, length);
-        self.live = self.live.saturating_sub(cost(length as usize));
+        *place = header(HOLE, length);
+        self.live = self.live.wrapping_sub(cost(length as usize));
         if self.live == 0 {
             self.tail = 0;
         } else if at.wrapping_add(length as usize) == self.tail {
-            self.tail = start;
+            self.tail = at.wrapping_sub(HEADER);
         }
     }
 
@@ -111,7 +113,7 @@ impl Arena {
         let mut to = 0;
         while from < self.tail {
             let at = from.saturating_add(HEADER);
-            let Some((owner, length)) = slice.get(from..at).and_then(read_header) else { break };
+            let Some((owner, length)) = read_header(slice, at) else { break };
             let end = at.saturating_add(length as usize);
             if owner != HOLE {
                 if from != to && end <= slice.len() {
@@ -128,19 +130,30 @@ impl Arena {
     }
 }
 
-fn write_header(header: &mut [u8], owner: u32, length: u32) {
-    if let Some((first, second)) = header.split_first_chunk_mut::<4>() {
-        *first = owner.to_le_bytes();
-        if let Some(second) = second.first_chunk_mut::<4>() {
-            *second = length.to_le_bytes();
-        }
-    }
+/// Owner and length, as they are written.
+#[inline(always)]
+const fn header(owner: u32, length: u32) -> [u8; HEADER] {
+    (owner as u64 | (length as u64) << 32).to_le_bytes()
 }
 
-fn read_header(header: &[u8]) -> Option<(u32, u32)> {
-    let (owner, rest) = header.split_first_chunk::<4>()?;
-    let length = rest.first_chunk::<4>()?;
-    Some((u32::from_le_bytes(*owner), u32::from_le_bytes(*length)))
+/// The header before the entry at `at`.
+#[inline(always)]
+fn header_mut(slice: &mut [u8], at: usize) -> Option<&mut [u8; HEADER]> {
+    slice.get_mut(at.wrapping_sub(HEADER)..)?.first_chunk_mut()
+}
+
+/// Owner and length, as they are read.
+#[inline(always)]
+const fn parts(header: [u8; HEADER]) -> (u32, u32) {
+    let both = u64::from_le_bytes(header);
+    // The two halves.
+    (both as u32, (both >> 32) as u32)
+}
+
+/// Owner and length of the entry at `at`.
+#[inline(always)]
+fn read_header(slice: &[u8], at: usize) -> Option<(u32, u32)> {
+    slice.get(at.wrapping_sub(HEADER)..)?.first_chunk().copied().map(parts)
 }
 
 #[cfg(test)]

@@ -55,7 +55,8 @@ impl Ids {
         }
     }
 
-    /// The next identifier; `None`: all are in use.
+    /// The next identifier; `None`: all are in use. The table must be as long as it says.
+    #[inline(always)]
     pub(crate) fn peek(&self, cap: u16) -> Option<PacketId> {
         PacketId::new(if self.fresh < cap { self.fresh.saturating_add(1) } else { self.oldest })
     }
@@ -63,10 +64,23 @@ impl Ids {
     /// Takes the next identifier for `slot`.
     #[inline]
     pub(crate) fn take(&mut self, table: &mut [IdEntry], cap: u16, slot: u32) -> Option<PacketId> {
-        let id = self.peek(cap)?.get();
-        let entry = table.get_mut(usize::from(id).checked_sub(1)?)?;
+        let id = self.peek(cap)?;
+        self.take_peeked(table, cap, id, slot)?;
+        Some(id)
+    }
+
+    /// Takes the identifier that `peek` has just given.
+    #[inline(always)]
+    pub(crate) fn take_peeked(
+        &mut self,
+        table: &mut [IdEntry],
+        cap: u16,
+        id: PacketId,
+        slot: u32,
+    ) -> Option<()> {
+        let entry = table.get_mut(usize::from(id.get()).wrapping_sub(1))?;
         if self.fresh < cap {
-            self.fresh = id;
+            self.fresh = id.get();
         } else {
             self.oldest = entry.next;
             if self.oldest == 0 {
@@ -74,15 +88,14 @@ impl Ids {
             }
         }
         *entry = IdEntry { slot, next: 0 };
-        self.used = self.used.saturating_add(1);
-        PacketId::new(id)
+        self.used = self.used.wrapping_add(1);
+        Some(())
     }
 
     /// The operation that holds `id`.
     #[inline]
     pub(crate) fn slot(&self, table: &[IdEntry], id: PacketId) -> Option<u32> {
-        let index = usize::from(id.get()).checked_sub(1)?;
-        table.get(index).map(|entry| entry.slot).filter(|slot| *slot != NONE)
+        table.get(usize::from(id.get()).wrapping_sub(1)).map(|entry| entry.slot).filter(|slot| *slot != NONE)
     }
 
     /// Gives `slot` an identifier it had in an earlier run, whoever claimed it before.
@@ -114,21 +127,20 @@ impl Ids {
     }
 
     /// Frees `id`, if it is held.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn give(&mut self, table: &mut [IdEntry], id: PacketId) {
-        let Some(index) = usize::from(id.get()).checked_sub(1) else { return };
-        match table.get_mut(index) {
+        match table.get_mut(usize::from(id.get()).wrapping_sub(1)) {
             Some(entry) if entry.slot != NONE => *entry = IdEntry::FREE,
             _ => return,
         }
-        self.used = self.used.saturating_sub(1);
+        self.used = self.used.wrapping_sub(1);
         self.append(table, id);
     }
 
     /// Puts a free identifier behind those that were freed before it.
+    #[inline(always)]
     fn append(&mut self, table: &mut [IdEntry], id: PacketId) {
-        let newest = usize::from(self.newest).checked_sub(1);
-        match newest.and_then(|index| table.get_mut(index)) {
+        match table.get_mut(usize::from(self.newest).wrapping_sub(1)) {
             Some(last) => last.next = id.get(),
             None => self.oldest = id.get(),
         }

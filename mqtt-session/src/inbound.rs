@@ -445,12 +445,15 @@ impl OwedRing {
         self.unlisted
     }
 
+    #[inline(always)]
     fn place(&self, table: &[Owed], offset: usize) -> usize {
-        let at = self.head.saturating_add(offset);
-        if at >= table.len() { at.saturating_sub(table.len()) } else { at }
+        // Both are below the table's length, or at most that.
+        let at = self.head.wrapping_add(offset);
+        if at >= table.len() { at.wrapping_sub(table.len()) } else { at }
     }
 
     /// Appends one; the caller has made sure that there is room.
+    #[inline]
     pub(crate) fn push(&mut self, table: &mut [Owed], owed: Owed) {
         if self.len >= table.len() {
             return;
@@ -458,24 +461,22 @@ impl OwedRing {
         let at = self.place(table, self.len);
         if let Some(entry) = table.get_mut(at) {
             *entry = owed;
-            self.len = self.len.saturating_add(1);
-            if owed.kind == OwedKind::Puback {
-                self.unlisted = self.unlisted.saturating_add(1);
-            }
+            self.len = self.len.wrapping_add(1);
+            self.unlisted = self.unlisted.wrapping_add(u32::from(owed.kind == OwedKind::Puback));
         }
     }
 
+    #[inline(always)]
     pub(crate) fn front(&self, table: &[Owed]) -> Option<Owed> {
         if self.len == 0 { None } else { table.get(self.head).copied() }
     }
 
+    #[inline(always)]
     pub(crate) fn pop(&mut self, table: &[Owed]) {
         let Some(owed) = self.front(table) else { return };
-        if owed.kind == OwedKind::Puback {
-            self.unlisted = self.unlisted.saturating_sub(1);
-        }
+        self.unlisted = self.unlisted.wrapping_sub(u32::from(owed.kind == OwedKind::Puback));
         self.head = self.place(table, 1);
-        self.len = self.len.saturating_sub(1);
+        self.len = self.len.wrapping_sub(1);
     }
 
     /// Puts the first entry at the start of the table, so that it can grow at its end.

@@ -50,7 +50,7 @@ impl List {
         self.len
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push_back<T: Linked>(&mut self, table: &mut [T], index: u32) {
         match table.get_mut(index as usize) {
             Some(slot) => *slot.links_mut() = Links { next: NONE, prev: self.tail },
@@ -84,7 +84,7 @@ impl List {
         self.len = self.len.wrapping_add(1);
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn unlink<T: Linked>(&mut self, table: &mut [T], index: u32) {
         let Some(slot) = table.get_mut(index as usize) else { return };
         let Links { next, prev } = slot.links();
@@ -205,7 +205,7 @@ impl FreeList {
         Some(if self.head != NONE { self.head } else { self.fresh })
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take<T: Linked>(&mut self, table: &[T]) -> Option<u32> {
         let index = if self.head != NONE {
             let index = self.head;
@@ -228,12 +228,12 @@ impl FreeList {
         self.used = self.fresh;
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn give<T: Linked>(&mut self, table: &mut [T], index: u32) {
         if let Some(slot) = table.get_mut(index as usize) {
             *slot.links_mut() = Links { next: self.head, prev: NONE };
             self.head = index;
-            self.used = self.used.saturating_sub(1);
+            self.used = self.used.wrapping_sub(1);
         }
     }
 }

@@ -406,32 +406,38 @@ impl Operations {
             Stage::Sending => self.sending.unlink(slots, index),
             Stage::Held => self.held.unlink(slots, index),
             Stage::Ended => self.ended.unlink(slots, index),
-            Stage::AwaitPubcomp => {
-                if self.release_cursor == index {
-                    self.release_cursor = crate::list::next(slots, index);
-                }
-                self.release.unlink(slots, index);
-            }
-            _ => {
-                let following = slot.next();
-                if self.cursor == index {
-                    self.cursor = following;
-                }
-                if self.unstamped == index {
-                    self.unstamped = following;
-                }
-                if self.ahead == index {
-                    self.ahead = following;
-                }
-                self.requests = self.requests.saturating_sub(u32::from(slot.is_request()));
-                self.order.unlink(slots, index);
-            }
+            Stage::AwaitPubcomp => self.unlink_released(slots, index),
+            _ => self.unlink_waiting(slots, index),
         }
     }
 
+    /// Takes an operation off the order of PUBRECs.
+    #[inline(always)]
+    pub(crate) fn unlink_released(&mut self, slots: &mut [Slot], index: u32) {
+        if self.release_cursor == index {
+            self.release_cursor = crate::list::next(slots, index);
+        }
+        self.release.unlink(slots, index);
+    }
+
+    /// Takes an operation off the order of acceptance.
+    #[inline(always)]
+    pub(crate) fn unlink_waiting(&mut self, slots: &mut [Slot], index: u32) {
+        let Some(slot) = slots.get(index as usize) else { return };
+        let following = slot.next();
+        for place in [&mut self.cursor, &mut self.unstamped, &mut self.ahead] {
+            if *place == index {
+                *place = following;
+            }
+        }
+        self.requests = self.requests.wrapping_sub(u32::from(slot.is_request()));
+        self.order.unlink(slots, index);
+    }
+
     /// PUBREC came: from the order of acceptance to the order of PUBRECs.
+    #[inline]
     pub(crate) fn released(&mut self, slots: &mut [Slot], index: u32) {
-        self.unlink(slots, index);
+        self.unlink_waiting(slots, index);
         if let Some(slot) = slots.get_mut(index as usize) {
             slot.stage = Stage::AwaitPubcomp;
         }

@@ -108,6 +108,16 @@ pub(crate) const fn answered(stage: Stage, answer: Answer) -> Reaction {
     }
 }
 
+/// What moves a publish on as it should; `None`: it is not one that waits for an answer.
+pub(crate) const fn awaited(stage: Stage) -> Option<Answer> {
+    match stage {
+        Stage::AwaitPuback => Some(Answer::Puback),
+        Stage::AwaitPubrec => Some(Answer::Pubrec),
+        Stage::AwaitPubcomp => Some(Answer::Pubcomp),
+        _ => None,
+    }
+}
+
 /// Where an inbound exchange stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(crate) enum Phase {
@@ -200,6 +210,15 @@ mod tests {
             for (answer, want) in ANSWERS.into_iter().zip(row) {
                 assert_eq!(answered(stage, answer), want, "{stage:?} {answer:?}");
             }
+        }
+    }
+
+    #[test]
+    fn what_a_publish_waits_for_moves_it_on() {
+        for stage in STAGES {
+            let moves = |answer| matches!(answered(stage, answer), Reaction::Complete | Reaction::Release);
+            let publish = [Answer::Puback, Answer::Pubrec, Answer::Pubcomp];
+            assert_eq!(publish.into_iter().find(|answer| moves(*answer)), awaited(stage), "{stage:?}");
         }
     }
 

@@ -5,7 +5,7 @@ use core::time::Duration;
 use mqtt_proto::{Auth, Properties, Qos, ReasonCode, Subscription, TopicFilter};
 
 use crate::config::Config;
-use crate::engine::{Accepted, Body, Core, Filters, Give, Provided};
+use crate::engine::{Accepted, Body, Core, Filters, Give, Provided, Straight};
 use crate::error::{
     AckError, AuthError, ProvideError, PublishError, Refused, RestoreError, StartError, StopError,
     SubscribeError,
@@ -144,9 +144,13 @@ impl<S: Storage> Session<S> {
     /// Accepts a message for delivery, connected or not. It is copied once (a large shared payload is
     /// not copied at all) and waits for the transport, for the server's quota, or for a connection.
     ///
-    /// At QoS 1 and 2 exactly one `Event::Done` follows; at QoS 0 only with `Config::qos0_receipts`. A
-    /// QoS 0 message without receipt lies in the outgoing buffer at once where nothing waits before it:
-    /// a cut before it left loses it.
+    /// At QoS 1 and 2 exactly one `Event::Done` follows; at QoS 0 only with `Config::qos0_receipts`.
+    ///
+    /// Where a message may leave at once (connected, nothing waits before it, the server's quota and the outgoing
+    /// buffer have room) this call hands it out: it lies in the outgoing buffer and can no longer be cancelled or
+    /// give way to another. At QoS 0 a cut before it left loses it; at QoS 1 and 2 it then waits again. A message
+    /// with a `ttl`, a `key` or properties at QoS 1 or 2 always waits for the next `outgoing`.
+    ///
     /// O(length), or O(`Config::queue_bytes`) when the memory has to be squeezed. Allocates only to
     /// grow beyond what was ever in use.
     ///
@@ -366,8 +370,8 @@ impl<S: Storage> Session<S> {
         }
     }
 
-    /// Takes an operation back of which nothing was sent; its `Done` says `Outcome::Cancelled`. False:
-    /// too late, or ended already. O(1).
+    /// Takes an operation back that was not handed out yet (by `publish`, or by `outgoing`); its `Done` says
+    /// `Outcome::Cancelled`. False: too late, or ended already. O(1).
     pub fn cancel(&mut self, token: Token) -> bool {
         self.bind();
         self.core.cancel(&mut self.store.tables(), token)
@@ -406,6 +410,19 @@ impl<S: Storage> Session<S> {
     pub fn receive<'i>(&mut self, input: &mut &'i [u8], now: Instant) -> Option<Event<'i>> {
         self.bind();
         let mut event = None;
+        let mut tables = self.store.tables();
+        self.core.tell(now);
+        loop {
+            let mut taken = self.core.receive_ack(&mut tables, input, &mut event);
+            if taken == Straight::Other {
+                taken = self.core.receive_message(&mut tables, input, &mut event);
+            }
+            match taken {
+                Straight::Told => return event,
+                Straight::Moved => {}
+                Straight::Other => break,
+            }
+        }
         until_roomy!(self, self.core.receive(&mut self.store.tables(), input, now, &mut event));
         event
     }

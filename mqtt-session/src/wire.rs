@@ -40,37 +40,51 @@ impl Wire {
     }
 
     /// Bytes handed out and not taken.
+    #[inline(always)]
     pub(crate) fn pending(&self) -> usize {
-        let lent = self.lent.map_or(0, |lent| lent.len.saturating_sub(lent.taken));
-        self.end.saturating_sub(self.start).saturating_add(lent)
+        // `start` never passes `end`, nor `taken` `len`.
+        let here = self.end.wrapping_sub(self.start);
+        match &self.lent {
+            None => here,
+            Some(lent) => here.wrapping_add(lent.len.wrapping_sub(lent.taken)),
+        }
     }
 
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.start == self.end && self.lent.is_none()
     }
 
     /// Where in this connection's stream the next packet begins.
+    #[inline]
     pub(crate) fn position(&self) -> u64 {
-        self.taken.saturating_add(self.pending() as u64)
+        self.taken.wrapping_add(self.pending() as u64)
     }
 
     /// The free end of the buffer, after moving what is pending to its start where that is needed to
     /// have `want` bytes free.
+    #[inline(always)]
     pub(crate) fn space<'b>(&mut self, buffer: &'b mut [u8], want: usize) -> &'b mut [u8] {
         if self.start != 0 && buffer.len().saturating_sub(self.end) < want && self.end <= buffer.len() {
-            buffer.copy_within(self.start..self.end, 0);
-            if let Some(lent) = &mut self.lent {
-                lent.at = lent.at.saturating_sub(self.start);
-            }
-            self.end = self.end.saturating_sub(self.start);
-            self.start = 0;
+            self.move_to_start(buffer);
         }
         buffer.get_mut(self.end..).unwrap_or_default()
     }
 
+    #[cold]
+    fn move_to_start(&mut self, buffer: &mut [u8]) {
+        buffer.copy_within(self.start..self.end, 0);
+        if let Some(lent) = &mut self.lent {
+            lent.at = lent.at.saturating_sub(self.start);
+        }
+        self.end = self.end.saturating_sub(self.start);
+        self.start = 0;
+    }
+
     /// `len` bytes of packets were written to the free end.
+    #[inline]
     pub(crate) fn written(&mut self, len: usize) {
-        self.end = self.end.saturating_add(len);
+        self.end = self.end.wrapping_add(len);
     }
 
     /// A payload of `len` bytes, kept for `slot`, follows what is in the buffer. Only one at a time.

@@ -116,6 +116,7 @@ scenario!(
         t.publish("out", Qos::AtLeastOnce, &[7; 60]);
         t.session.acknowledge(token, ReasonCode::QuotaExceeded, Properties::List(&WHY)).unwrap();
         t.writable = true;
+        assert_eq!(t.next_frame().expect("the publish was handed out first")[0] >> 4, 3);
         t.expect(Puback::with(id(1), ReasonCode::QuotaExceeded, Properties::EMPTY));
         // Longer than the outgoing buffer can ever hold.
         t.cut();

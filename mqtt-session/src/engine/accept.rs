@@ -154,16 +154,27 @@ impl Core {
         payload: &[u8],
         body: Body,
     ) -> Accepted {
-        if let Some(accepted) = self.publish_short(tables, message, payload) {
+        if let Some(accepted) = self.publish_short(tables, message, payload, body) {
             return accepted;
         }
+        self.publish_long(tables, message, payload, body)
+    }
+
+    #[inline(never)]
+    fn publish_long(
+        &mut self,
+        tables: &mut Tables<'_>,
+        message: &Message<'_>,
+        payload: &[u8],
+        body: Body,
+    ) -> Accepted {
         let plan = match self.plan_publish(tables, message, payload.len(), body) {
             Ok(plan) => plan,
             Err(reason) => return Accepted::Refused(reason),
         };
         // What has given way may have been all that waited: whether the short way is open now must not
         // depend on whether the call is repeated.
-        if let Some(accepted) = self.publish_short(tables, message, payload) {
+        if let Some(accepted) = self.publish_short(tables, message, payload, body) {
             return accepted;
         }
         self.accept_planned(tables, message, payload, &plan)
@@ -175,9 +186,10 @@ impl Core {
         tables: &mut Tables<'_>,
         message: &Message<'_>,
         payload: &[u8],
+        body: Body,
     ) -> Option<Accepted> {
         if message.qos != Qos::AtMostOnce {
-            return None;
+            return self.publish_eagerly(tables, message, payload, body);
         }
         match self.publish_direct(tables, message, payload) {
             Direct::Taken(token) => Some(Accepted::Handed(token)),

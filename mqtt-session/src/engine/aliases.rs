@@ -67,31 +67,33 @@ impl Core {
         let (topic, _) = slot.head(tables.arena);
         let len = topic.len();
         let found = self.connection.aliases_out.find(tables.aliases_out, tables.arena, topic);
-        self.naming(tables, found, len, head, whole)
+        self.naming(tables, found, len, (head, whole), 0)
     }
 
-    /// As `naming_of`, for a topic that is not kept.
+    /// As `naming_of`, for a topic that is not kept, or is to be: `beside` bytes are kept beside a new alias.
     #[inline]
     pub(super) fn naming_of_topic(
         &mut self,
         tables: &mut Tables<'_>,
         topic: &str,
         whole: usize,
+        beside: usize,
     ) -> Result<Naming, Stop> {
         if self.connection.aliases_out.is_off() {
             return Ok(Naming::Name);
         }
         let found = self.connection.aliases_out.find(tables.aliases_out, tables.arena, topic.as_bytes());
-        self.naming(tables, found, topic.len(), whole, whole)
+        self.naming(tables, found, topic.len(), (whole, whole), beside)
     }
 
+    #[inline(never)]
     fn naming(
         &mut self,
         tables: &mut Tables<'_>,
         found: Found,
         len: usize,
-        head: usize,
-        whole: usize,
+        (head, whole): (usize, usize),
+        beside: usize,
     ) -> Result<Naming, Stop> {
         let hash = match found {
             Found::Known(number) => return Ok(Naming::Number(number)),
@@ -101,7 +103,7 @@ impl Core {
         // With a new alias the packet is longer than without.
         let fits = head <= self.bounds.wire
             && whole <= self.limits.maximum_packet_size as usize
-            && self.kept.saturating_add(cost(len)) <= self.bounds.arena;
+            && self.kept.saturating_add(beside).saturating_add(cost(len)) <= self.bounds.arena;
         if !fits {
             return Ok(Naming::Name);
         }
@@ -112,8 +114,8 @@ impl Core {
         if self.connection.aliases_out.next_number().is_none() {
             self.forget_oldest_alias(tables);
         }
-        self.yield_room(tables, cost(len));
-        if let Some((table, len)) = self.room_in_arena(tables, len) {
+        self.yield_room(tables, beside.saturating_add(cost(len)));
+        if let Some((table, len)) = self.room_in_arena(tables, beside.saturating_add(len)) {
             return Err(Stop::Need(table, len));
         }
         let number = self.connection.aliases_out.next_number();

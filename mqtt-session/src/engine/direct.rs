@@ -3,7 +3,7 @@
 //! Nothing answers it and nothing may send it again, so while the connection is up and nothing waits before
 //! it, there is no reason to keep it first. Whatever is out of the ordinary takes the long way.
 
-use mqtt_proto::{Encode, EncodeError, Property, Publish, Qos};
+use mqtt_proto::{Encode, EncodeError, PacketType, Property, Publish, Qos, StoredPublish};
 
 use super::Core;
 use super::aliases::{Naming, WithAlias};
@@ -26,6 +26,20 @@ pub(super) enum Direct {
 }
 
 impl Core {
+    /// Whether a message that is published now would be the next packet that is written.
+    #[inline(always)]
+    pub(super) fn nothing_waits(&self, tables: &Tables<'_>) -> bool {
+        self.link.state == State::Up
+            && !self.link.stopping
+            && self.ops.cursor == NONE
+            && self.ops.release_cursor == NONE
+            && self.owed.is_empty()
+            && !self.connection.ping_owed
+            && !self.is_mid_packet()
+            && !self.exchanges.has_acknowledged(tables.exchanges)
+            && self.wire.pending() < GATHER
+    }
+
     #[inline(never)]
     pub(super) fn publish_direct(
         &mut self,
@@ -38,18 +52,9 @@ impl Core {
             && message.key.is_none()
             && !self.config.qos0_receipts
             && payload.len() <= self.bounds.lend_above;
-        let idle = self.link.state == State::Up
-            && !self.link.stopping
-            && self.ops.cursor == NONE
-            && !self.is_mid_packet()
-            && self.ops.release_cursor == NONE
-            && self.owed.is_empty()
-            && !self.exchanges.has_acknowledged(tables.exchanges)
-            && !self.connection.ping_owed
-            && self.wire.pending() < GATHER;
         let unlimited = self.limits.maximum_packet_size >= LONGEST_PACKET
             && (!message.retain || self.limits.retain_available);
-        if !(plain && idle && unlimited) {
+        if !(plain && unlimited && self.nothing_waits(tables)) {
             return Direct::No;
         }
         let special =
@@ -71,11 +76,19 @@ impl Core {
         let topic = message.topic.as_str();
         let head = topic.len().saturating_add(properties).saturating_add(OWN_HEAD);
         let longest = head.saturating_add(payload.len());
-        let naming = match self.naming_of_topic(tables, topic, longest) {
+        let naming = match self.naming_of_topic(tables, topic, longest, 0) {
             Ok(naming) => naming,
             Err(Stop::Need(table, len)) => return Direct::Need(table, len),
             Err(Stop::Pause) => return Direct::No,
         };
+        let version = self.link.version;
+        let space = self.wire.space(tables.wire, longest);
+        if naming == Naming::Name && message.properties.is_empty() {
+            let publish =
+                StoredPublish { retain: message.retain, ..StoredPublish::new(topic.as_bytes(), payload) };
+            let written = publish.encode_bare(version, space);
+            return self.written_direct(tables.wire.len(), written);
+        }
         let with_alias;
         let publish = Publish {
             dup: false,
@@ -95,18 +108,23 @@ impl Core {
             },
             payload,
         };
-        let space = self.wire.space(tables.wire, longest);
-        match publish.encode(self.link.version, space) {
+        let written = publish.encode(version, space);
+        if written.is_ok() && naming != Naming::Name {
+            self.named_as(tables, naming, topic);
+        }
+        self.written_direct(tables.wire.len(), written)
+    }
+
+    #[inline(always)]
+    fn written_direct(&mut self, wire_len: usize, written: Result<usize, EncodeError>) -> Direct {
+        match written {
             Ok(len) => {
                 self.wire.written(len);
-                self.stats.packets_out.count(space.first().copied().unwrap_or(0));
-                if naming != Naming::Name {
-                    self.named_as(tables, naming, topic);
-                }
+                self.stats.packets_out.count((PacketType::Publish as u8) << 4);
                 // It has ended before it began: the token names nothing that will ever be told.
                 Direct::Taken(Token::new(0, self.ops.next_generation()))
             }
-            Err(EncodeError::BufferTooSmall { needed }) => match self.no_room(tables.wire.len(), needed) {
+            Err(EncodeError::BufferTooSmall { needed }) => match self.no_room(wire_len, needed) {
                 Stop::Need(table, len) => Direct::Need(table, len),
                 Stop::Pause => Direct::No,
             },

@@ -1,6 +1,6 @@
 //! How operations end: what they let go of, and who is told.
 
-use mqtt_proto::{PacketId, Properties};
+use mqtt_proto::Properties;
 
 use super::Core;
 use crate::event::{Event, Outcome};
@@ -37,10 +37,16 @@ impl Core {
         }
     }
 
-    #[inline]
-    fn free_content(&mut self, slot: &mut Slot, index: u32, arena: &mut [u8], shared: &mut Shared<'_>) {
+    #[inline(always)]
+    pub(super) fn free_content(
+        &mut self,
+        slot: &mut Slot,
+        index: u32,
+        arena: &mut [u8],
+        shared: &mut Shared<'_>,
+    ) {
         if slot.at != NONE {
-            self.kept = self.kept.saturating_sub(slot.cost as usize);
+            self.kept = self.kept.wrapping_sub(slot.cost as usize);
             self.arena.free(arena, slot.at);
             slot.at = NONE;
             if core::mem::take(&mut slot.shared) {
@@ -63,8 +69,8 @@ impl Core {
         }
     }
 
-    #[inline]
-    fn free_quota(&mut self, slot: &Slot) {
+    #[inline(always)]
+    pub(super) fn free_quota(&mut self, slot: &Slot) {
         let connection = &mut self.connection;
         if slot.epoch != connection.epoch {
             return;
@@ -72,9 +78,9 @@ impl Core {
         if matches!(slot.stage, Stage::AwaitSuback | Stage::AwaitUnsuback) {
             connection.requests = connection.requests.saturating_sub(1);
         } else if matches!(slot.stage, Stage::AwaitPuback | Stage::AwaitPubrec) {
-            connection.publishing = connection.publishing.saturating_sub(1);
+            connection.publishing = connection.publishing.wrapping_sub(1);
             if slot.stage == Stage::AwaitPubrec {
-                connection.publishing_qos2 = connection.publishing_qos2.saturating_sub(1);
+                connection.publishing_qos2 = connection.publishing_qos2.wrapping_sub(1);
             }
         }
     }
@@ -158,13 +164,6 @@ impl Core {
             return;
         }
         self.ops.free.give(tables.slots, index);
-    }
-
-    /// The operation that holds `id`.
-    #[inline]
-    pub(super) fn holder(&self, tables: &Tables<'_>, id: PacketId) -> Option<(u32, Stage)> {
-        let index = self.ids.slot(tables.ids, id)?;
-        tables.slots.get(index as usize).map(|slot| (index, slot.stage))
     }
 }
 

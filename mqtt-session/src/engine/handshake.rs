@@ -382,6 +382,7 @@ impl Core {
         self.session_expires = Instant::NEVER;
         self.limits = ServerLimits::read(&connack, self.handshake.keep_alive, self.handshake.session_expiry);
         self.begin_aliases();
+        self.connection.straight = !self.records() && self.config.ack_timeout.is_none();
         self.session_kept =
             if version.has_properties() { self.limits.session_expiry != 0 } else { !self.handshake.clean };
         if self.records() {

@@ -4,6 +4,7 @@ use mqtt_proto::PacketId;
 
 use super::Core;
 use crate::storage::Tables;
+use crate::time::Instant;
 
 impl Core {
     /// PINGRESP came.
@@ -20,6 +21,24 @@ impl Core {
         // An identifier that is handed out again was given up without an answer.
         if self.connection.timed.is_none_or(|(timed, _)| timed == id) {
             self.connection.timed = Some((id, self.now));
+        }
+    }
+
+    /// A publish was handed out by a command, which has no time: it is timed from when the time is told next.
+    #[inline(always)]
+    pub(super) fn time_eager(&mut self, id: PacketId) {
+        if self.connection.timed.is_none_or(|(timed, _)| timed == id) {
+            self.connection.timed = Some((id, Instant::NEVER));
+        }
+    }
+
+    /// The time is told before anything leaves.
+    #[inline]
+    pub(super) fn begin_timing(&mut self) {
+        if let Some((_, sent)) = &mut self.connection.timed
+            && *sent == Instant::NEVER
+        {
+            *sent = self.now;
         }
     }
 

@@ -1,10 +1,13 @@
 //! The engine itself: plain code over plain tables. Nothing here knows which storage holds them.
 
 mod accept;
+mod acks;
 mod aliases;
+mod arrivals;
 mod auth;
 mod deliver;
 mod direct;
+mod eager;
 mod ending;
 mod expiry;
 mod farewell;
@@ -29,6 +32,7 @@ use core::time::Duration;
 use mqtt_proto::{PacketId, PacketType, Qos, ReasonCode};
 
 pub(crate) use accept::{Accepted, Body, Filters};
+pub(crate) use acks::Straight;
 pub(crate) use persist::Give;
 pub(crate) use source::Provided;
 
@@ -126,6 +130,9 @@ struct Connection {
     source: Option<source::Source>,
     aliases_out: SentAliases,
     aliases_in: GivenAliases,
+    /// CONNACK accepted it, and nothing is configured that makes a publish depend on more than the server's
+    /// limits: no journal, no `ack_timeout`.
+    straight: bool,
 }
 
 impl Connection {
@@ -154,6 +161,7 @@ impl Connection {
             source: None,
             aliases_out: SentAliases::new(0),
             aliases_in: GivenAliases::new(0),
+            straight: false,
         }
     }
 }
@@ -313,7 +321,7 @@ impl Core {
 
     /// The session is told the time; it never goes back.
     #[inline]
-    fn tell(&mut self, now: Instant) {
+    pub(crate) fn tell(&mut self, now: Instant) {
         self.now = self.now.max(now);
         self.timers.tell(self.now);
     }
@@ -468,6 +476,7 @@ impl Core {
     }
 
     /// Whether one more publish at QoS 1 or 2 may be in flight.
+    #[inline(always)]
     fn has_quota(&self, qos: Qos) -> bool {
         // [MQTT-3.3.4-9], and the own caps.
         let quota = u32::from(self.limits.receive_maximum.min(self.bounds.ids));

@@ -33,10 +33,21 @@ pub(super) enum Stop {
     Pause,
 }
 
+impl Stop {
+    /// The table that may grow.
+    pub(super) const fn need(self) -> Need {
+        match self {
+            Self::Need(table, len) => Some((table, len)),
+            Self::Pause => None,
+        }
+    }
+}
+
 impl Core {
     /// Fills the wire buffer with what is due; `Some`: call again when that table has grown.
     pub(crate) fn pump(&mut self, tables: &mut Tables<'_>, now: Instant) -> Need {
         self.tell(now);
+        self.begin_timing();
         self.ops.stamp(tables.slots, self.now);
         let stop = match self.link.state {
             State::Up => {
@@ -50,13 +61,11 @@ impl Core {
             _ => None,
         }
         .or_else(|| self.pump_farewell(tables).err());
-        match stop {
-            Some(Stop::Need(table, len)) => Some((table, len)),
-            _ => {
-                self.watch_source();
-                None
-            }
+        let need = stop.and_then(Stop::need);
+        if need.is_none() {
+            self.watch_source();
         }
+        need
     }
 
     /// The transport took `count` bytes.
@@ -81,6 +90,7 @@ impl Core {
     }
 
     /// Encodes one packet behind those in the wire buffer.
+    #[inline(always)]
     fn put(
         &mut self,
         tables: &mut Tables<'_>,
@@ -185,10 +195,26 @@ impl Core {
         }
     }
 
+    #[inline(always)]
     pub(super) fn put_owed(&mut self, tables: &mut Tables<'_>, owed: Owed) -> Result<(), Stop> {
         let Some(id) = owed.id() else { return Ok(()) };
         let version = self.link.version;
-        let reason = owed.reason;
+        if owed.reason == ReasonCode::Success {
+            let encode = |out: &mut [u8]| match owed.kind {
+                OwedKind::Puback => Puback::new(id).encode(version, out),
+                OwedKind::Pubrec => Pubrec::new(id).encode(version, out),
+                OwedKind::Pubrel => Pubrel::new(id).encode(version, out),
+                OwedKind::Pubcomp => Pubcomp::new(id).encode(version, out),
+            };
+            return self.put(tables, encode, 5);
+        }
+        self.put_reason(tables, owed, id)
+    }
+
+    /// An acknowledgement that says more than that all went well.
+    #[cold]
+    fn put_reason(&mut self, tables: &mut Tables<'_>, owed: Owed, id: PacketId) -> Result<(), Stop> {
+        let (version, reason) = (self.link.version, owed.reason);
         let encode = |out: &mut [u8]| match owed.kind {
             OwedKind::Puback => Puback::with(id, reason, Properties::EMPTY).encode(version, out),
             OwedKind::Pubrec => Pubrec::with(id, reason, Properties::EMPTY).encode(version, out),

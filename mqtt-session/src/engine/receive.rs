@@ -12,6 +12,7 @@ use crate::event::{Anomaly, Event, Outcome, Received, Why};
 use crate::inbound::{Owed, OwedKind};
 use crate::link::State;
 use crate::list::NONE;
+use crate::operation::Slot;
 use crate::qos::{Answer, Phase, Reaction, Stage, answered};
 use crate::storage::{Table, Tables};
 use crate::time::Instant;
@@ -46,10 +47,10 @@ impl<'i> Step<'i> {
 const CONNACK_MAX: usize = 64 * 1024;
 
 /// The length of a short acknowledgement.
-const SHORT_ACK: usize = 4;
+pub(super) const SHORT_ACK: usize = 4;
 
 /// The high half of the first byte of PUBLISH.
-const PUBLISH: u8 = PacketType::Publish as u8;
+pub(super) const PUBLISH: u8 = PacketType::Publish as u8;
 /// What the server says of its end beside a reason code, if it says anything.
 pub(super) fn closing<'i>(reason_code: ReasonCode, properties: Properties<'i>) -> Option<Event<'i>> {
     (!properties.is_empty()).then_some(Event::ServerClosing { reason_code, properties })
@@ -58,6 +59,7 @@ pub(super) fn closing<'i>(reason_code: ReasonCode, properties: Properties<'i>) -
 impl Core {
     /// Takes packets until one has something to tell, which goes to `event`; `Some`: call again when that table
     /// has grown.
+    #[inline(never)]
     pub(crate) fn receive<'i>(
         &mut self,
         tables: &mut Tables<'_>,
@@ -147,8 +149,8 @@ impl Core {
     }
 
     /// Takes a whole packet off the input.
-    #[inline]
-    fn take<'i>(&mut self, input: &mut &'i [u8], len: usize) -> &'i [u8] {
+    #[inline(always)]
+    pub(super) fn take<'i>(&mut self, input: &mut &'i [u8], len: usize) -> &'i [u8] {
         let (frame, rest) = input.split_at_checked(len).unwrap_or_default();
         *input = rest;
         self.heard();
@@ -439,7 +441,7 @@ impl Core {
         code: ReasonCode,
         properties: Properties<'i>,
     ) -> Option<Event<'i>> {
-        let holder = self.holder(tables, id).filter(|(index, _)| self.has_left(tables, *index));
+        let holder = self.answerable(tables, id);
         let reaction = holder.map_or(Reaction::Unexpected, |(_, stage)| answered(stage, answer));
         let index = holder.map_or(NONE, |(index, _)| index);
         if matches!(reaction, Reaction::Complete | Reaction::Release) {
@@ -502,23 +504,33 @@ impl Core {
     /// Whether the transport took the whole packet: nothing can answer one that the server cannot have,
     /// but a duplicate of an answer to an earlier one of the same identifier.
     #[inline]
-    fn has_left(&self, tables: &Tables<'_>, index: u32) -> bool {
-        tables.slots.get(index as usize).is_some_and(|slot| {
-            slot.stage == Stage::AwaitPubcomp
-                || slot.epoch != self.connection.epoch
-                || slot.end <= self.wire.taken()
-        })
+    pub(super) fn has_left(&self, slot: &Slot) -> bool {
+        slot.stage == Stage::AwaitPubcomp
+            || slot.epoch != self.connection.epoch
+            || slot.end <= self.wire.taken()
+    }
+
+    /// The operation that holds `id`, if an answer to it can have come.
+    #[inline]
+    fn answerable(&self, tables: &Tables<'_>, id: PacketId) -> Option<(u32, Stage)> {
+        let index = self.ids.slot(tables.ids, id)?;
+        let slot = tables.slots.get(index as usize)?;
+        self.has_left(slot).then_some((index, slot.stage))
     }
 
     /// An acknowledgement came: the next one has its time again.
-    #[inline]
-    fn progressed(&mut self) {
+    #[inline(always)]
+    pub(super) fn progressed(&mut self) {
         self.first_unacked = None;
         if self.config.ack_timeout.is_some() {
-            self.timers.clear(Timer::Ack);
-            if self.awaits_ack() {
-                self.await_ack();
-            }
+            self.await_next_ack();
+        }
+    }
+
+    fn await_next_ack(&mut self) {
+        self.timers.clear(Timer::Ack);
+        if self.awaits_ack() {
+            self.await_ack();
         }
     }
 
@@ -532,9 +544,8 @@ impl Core {
         properties: Properties<'i>,
     ) -> Option<Event<'i>> {
         let version = self.link.version;
-        let open = self.holder(tables, id).filter(|(index, stage)| {
-            answered(*stage, answer) == Reaction::Complete && self.has_left(tables, *index)
-        });
+        let open =
+            self.answerable(tables, id).filter(|(_, stage)| answered(*stage, answer) == Reaction::Complete);
         let matches = open.filter(|(index, _)| {
             let filters = tables.slots.get(*index as usize).map_or(0, |slot| usize::from(slot.filters));
             // The UNSUBACK of 3.x has no codes.
