@@ -227,6 +227,20 @@ fn open_if(frame: &[u8], version: Version, fine: impl Fn(u8) -> bool) -> Option<
     Some((first, Reader::new(body, frame.len(), version)))
 }
 
+/// As [`open_publish`], for the packet at the front of `input`, of at most `max` bytes; and its length.
+#[inline(always)]
+pub(crate) fn front_publish(input: &[u8], version: Version, max: usize) -> Option<(u8, Reader<'_>, usize)> {
+    let (remaining, header) = match input {
+        [_, len, ..] if *len < 0x80 => (usize::from(*len), 2),
+        [_, low, high @ 1..=0x7F, ..] => (usize::from(*low & 0x7F) | usize::from(*high) << 7, 3_usize),
+        _ => return None,
+    };
+    let len = header.wrapping_add(remaining);
+    let (first, frame) = (*input.first()?, input.get(..len)?);
+    let fine = len <= max && first >> 4 == 3 && PUBLISH_FLAGS >> (first & 0x0F) & 1 != 0;
+    if fine { Some((first, Reader::new(frame.get(header..)?, len, version), len)) } else { None }
+}
+
 /// Takes a frame apart that must be exactly one packet with a first byte `version` allows.
 #[inline(never)]
 pub(crate) fn open(frame: &[u8], version: Version) -> Result<(u8, Reader<'_>), DecodeError> {

@@ -81,6 +81,25 @@ impl<'a> Publish<'a> {
         Self::read(first, reader, from)
     }
 
+    /// The PUBLISH at the front of `input` and its length, where it is there as a whole, has at most `max` bytes and at
+    /// most two bytes of remaining length, and is right. `None`: anything else; [`frame_len`](crate::frame_len) and
+    /// [`decode`](Self::decode) tell. To be inlined where messages are taken off a stream.
+    ///
+    /// ```
+    /// use mqtt_proto::{Peer, Publish, Version};
+    ///
+    /// let input = b"\x30\x05\x00\x01ahi\x30\x05"; // one PUBLISH, and the beginning of another
+    /// let (publish, len) = Publish::decode_front(input, Version::V3_1_1, Peer::Server, 1024).unwrap();
+    /// assert_eq!((publish.topic.unwrap().as_str(), publish.payload, len), ("a", &b"hi"[..], 7));
+    /// assert!(Publish::decode_front(&input[len..], Version::V3_1_1, Peer::Server, 1024).is_none());
+    /// ```
+    #[must_use]
+    #[inline(always)]
+    pub fn decode_front(input: &'a [u8], version: Version, from: Peer, max: usize) -> Option<(Self, usize)> {
+        let (first, reader, len) = frame::front_publish(input, version, max)?;
+        Some((Self::read(first, reader, from).ok()?, len))
+    }
+
     #[inline(always)]
     pub(crate) fn read(first: u8, mut reader: Reader<'a>, from: Peer) -> Result<Self, DecodeError> {
         // [MQTT-3.3.1-4]

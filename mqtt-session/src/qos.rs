@@ -108,12 +108,12 @@ pub(crate) const fn answered(stage: Stage, answer: Answer) -> Reaction {
     }
 }
 
-/// What moves a publish on as it should; `None`: it is not one that waits for an answer.
-pub(crate) const fn awaited(stage: Stage) -> Option<Answer> {
-    match stage {
-        Stage::AwaitPuback => Some(Answer::Puback),
-        Stage::AwaitPubrec => Some(Answer::Pubrec),
-        Stage::AwaitPubcomp => Some(Answer::Pubcomp),
+/// Where a publish stands that an answer moves on as it should; `None`: it is no answer to a publish, or refuses it.
+pub(crate) const fn awaits(answer: Answer) -> Option<Stage> {
+    match answer {
+        Answer::Puback => Some(Stage::AwaitPuback),
+        Answer::Pubrec => Some(Stage::AwaitPubrec),
+        Answer::Pubcomp => Some(Stage::AwaitPubcomp),
         _ => None,
     }
 }
@@ -214,11 +214,12 @@ mod tests {
     }
 
     #[test]
-    fn what_a_publish_waits_for_moves_it_on() {
-        for stage in STAGES {
-            let moves = |answer| matches!(answered(stage, answer), Reaction::Complete | Reaction::Release);
-            let publish = [Answer::Puback, Answer::Pubrec, Answer::Pubcomp];
-            assert_eq!(publish.into_iter().find(|answer| moves(*answer)), awaited(stage), "{stage:?}");
+    fn an_answer_to_a_publish_moves_on_the_one_stage_that_awaits_it() {
+        for answer in [Answer::Puback, Answer::Pubrec, Answer::Pubcomp] {
+            let moves =
+                |stage: &Stage| matches!(answered(*stage, answer), Reaction::Complete | Reaction::Release);
+            let moved: Vec<Stage> = STAGES.into_iter().filter(moves).collect();
+            assert_eq!(moved, Vec::from_iter(awaits(answer)), "{answer:?}");
         }
     }
 

@@ -413,11 +413,7 @@ impl<S: Storage> Session<S> {
         let mut tables = self.store.tables();
         self.core.tell(now);
         loop {
-            let mut taken = self.core.receive_ack(&mut tables, input, &mut event);
-            if taken == Straight::Other {
-                taken = self.core.receive_message(&mut tables, input, &mut event);
-            }
-            match taken {
+            match self.core.receive_straight(&mut tables, input, &mut event) {
                 Straight::Told => return event,
                 Straight::Moved => {}
                 Straight::Other => break,

@@ -3,11 +3,12 @@
 //! Nothing but a whole PUBLISH without topic aliases, on a connection where nothing else is under way. The rest, and
 //! whatever is wrong, is left to `receive`, which looks at it from the beginning.
 
-use mqtt_proto::{Peer, Publish, Qos, ReasonCode, frame_len};
+use mqtt_proto::{PacketId, Peer, Publish, Qos, ReasonCode};
 
 use super::Core;
 use super::acks::Straight;
 use super::deliver::Admission;
+use super::receive::PUBLISH;
 use crate::event::{Event, Received, Topic};
 use crate::inbound::OwedKind;
 use crate::link::State;
@@ -24,42 +25,42 @@ impl Core {
             && self.owed.len() < usize::from(self.bounds.inbound)
     }
 
-    /// Takes one PUBLISH off the front of the input, if it is an ordinary one.
-    #[inline(never)]
-    pub(crate) fn receive_message<'i>(
+    /// Takes one packet off the front of the input, if it is an ordinary one.
+    #[inline]
+    pub(crate) fn receive_straight<'i>(
         &mut self,
         tables: &mut Tables<'_>,
         input: &mut &'i [u8],
         event: &mut Option<Event<'i>>,
     ) -> Straight {
-        let ordinary = input.first().is_some_and(|first| first >> 4 == super::receive::PUBLISH)
-            && self.takes_straight()
-            && self.connection.aliases_in.is_off()
-            && !self.manual_acks();
+        match input.first() {
+            Some(first) if first >> 4 == PUBLISH => self.receive_message(tables, input, event),
+            _ => self.receive_ack(tables, input, event),
+        }
+    }
+
+    #[inline(never)]
+    fn receive_message<'i>(
+        &mut self,
+        tables: &mut Tables<'_>,
+        input: &mut &'i [u8],
+        event: &mut Option<Event<'i>>,
+    ) -> Straight {
+        let ordinary = self.takes_straight() && self.connection.aliases_in.is_off() && !self.manual_acks();
         if !ordinary || self.room_for_packet(tables).is_some() {
             return Straight::Other;
         }
-        let Ok(Some(len)) = frame_len(input, self.max_packet_in() as usize) else { return Straight::Other };
-        let Some(frame) = input.get(..len) else { return Straight::Other };
-        let Ok(publish) = Publish::decode(frame, self.link.version, Peer::Server) else {
+        let max = self.max_packet_in() as usize;
+        let Some((publish, len)) = Publish::decode_front(input, self.link.version, Peer::Server, max) else {
             return Straight::Other;
         };
         let aliased = !publish.properties.is_empty() && publish.properties.topic_alias().is_some();
         let (Some(topic), false) = (publish.topic, aliased) else { return Straight::Other };
         self.take(input, len);
-        if let Some(id) = publish.packet_id {
-            match self.admit(tables, publish.qos, id) {
-                Admission::Deliver => {
-                    self.delivered(tables, publish.qos, id);
-                }
-                Admission::Duplicate { answered } => {
-                    if answered {
-                        self.owe(tables, OwedKind::Pubrec, id, ReasonCode::Success);
-                    }
-                    return Straight::Moved;
-                }
-                Admission::Refused | Admission::Held => return Straight::Moved,
-            }
+        if let Some(id) = publish.packet_id
+            && !self.accept_straight(tables, publish.qos, id)
+        {
+            return Straight::Moved;
         }
         *event = Some(Event::Message(Received {
             topic: Topic::Name(topic.as_str()),
@@ -73,5 +74,30 @@ impl Core {
             redelivered: publish.dup && publish.qos == Qos::ExactlyOnce && self.journal.earlier,
         }));
         Straight::Told
+    }
+
+    /// Whether a message at QoS 1 or 2 is handed over; what it owes is owed then.
+    #[inline(always)]
+    fn accept_straight(&mut self, tables: &mut Tables<'_>, qos: Qos, id: PacketId) -> bool {
+        if qos == Qos::AtLeastOnce {
+            let within = !self.over_receive_maximum(qos);
+            if within {
+                self.owe(tables, OwedKind::Puback, id, ReasonCode::Success);
+            }
+            return within;
+        }
+        match self.admit(tables, qos, id) {
+            Admission::Deliver => {
+                self.delivered(tables, qos, id);
+                true
+            }
+            Admission::Duplicate { answered } => {
+                if answered {
+                    self.owe(tables, OwedKind::Pubrec, id, ReasonCode::Success);
+                }
+                false
+            }
+            Admission::Refused | Admission::Held => false,
+        }
     }
 }

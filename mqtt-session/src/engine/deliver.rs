@@ -87,10 +87,11 @@ impl Core {
     }
 
     /// Whether one more unacknowledged message is one too many; the connection then ends.
-    fn over_receive_maximum(&mut self, qos: Qos) -> bool {
+    #[inline(always)]
+    pub(super) fn over_receive_maximum(&mut self, qos: Qos) -> bool {
         let mut open = self.exchanges.open_here();
         if self.link.version.has_properties() {
-            open = open.saturating_add(self.owed.pubacks());
+            open = open.wrapping_add(self.owed.pubacks());
         } else if qos == Qos::AtLeastOnce && !self.manual_acks() {
             // A 3.x server was told no limit, and these are answered as fast as they can be sent.
             return false;
@@ -98,6 +99,12 @@ impl Core {
         if open < u32::from(self.bounds.inbound) {
             return false;
         }
+        self.flooded();
+        true
+    }
+
+    #[cold]
+    fn flooded(&mut self) {
         // [MQTT-3.3.4-7]
         let why = if self.link.version.has_properties() {
             Why::Protocol(ReasonCode::ReceiveMaximumExceeded, "MQTT-3.3.4-7")
@@ -105,7 +112,6 @@ impl Core {
             Why::Flooded { limit: self.bounds.inbound }
         };
         self.violated(why, ReasonCode::ReceiveMaximumExceeded);
-        true
     }
 
     /// Whether a message waits in the input until the application has acknowledged another.

@@ -41,15 +41,19 @@ impl Core {
         // Lengths of what is in memory: their sum does not overflow.
         let all = topic.len().wrapping_add(payload.len());
         let longest = all.wrapping_add(OWN_HEAD);
+        let counted = all.wrapping_add(cost(0));
         let pending = self.wire.pending();
-        let fits = self.room_for(cost(all)).is_ok()
-            && longest <= self.limits.maximum_packet_size as usize
-            && longest <= self.bounds.wire.saturating_sub(pending);
-        let (Some(id), true) = (self.ids.peek(self.bounds.ids), fits) else { return None };
+        if self.room_for(counted).is_err()
+            || longest > self.limits.maximum_packet_size as usize
+            || pending.wrapping_add(longest) > self.bounds.wire
+        {
+            return None;
+        }
+        let id = self.ids.peek(self.bounds.ids)?;
         let mut naming = Naming::Name;
         if !self.connection.aliases_out.is_off() {
-            self.yield_room(tables, cost(all));
-            match self.naming_of_topic(tables, message.topic.as_str(), longest, cost(all)) {
+            self.yield_room(tables, counted);
+            match self.naming_of_topic(tables, message.topic.as_str(), longest, counted) {
                 Ok(name) => naming = name,
                 Err(Stop::Need(table, len)) => return Some(Accepted::Need(table, len)),
                 Err(Stop::Pause) => return None,
@@ -87,7 +91,7 @@ impl Core {
             topic_len: topic.len() as u16,
             payload_len: payload.len() as u32,
             packet_id: Some(id),
-            cost: cost(all) as u32,
+            cost: counted as u32,
             generation,
             kind: Kind::Publish,
             stage: if twice { Stage::AwaitPubrec } else { Stage::AwaitPuback },
@@ -110,7 +114,7 @@ impl Core {
             rest.get_mut(..payload.len())?.copy_from_slice(payload);
         }
         self.wire.written(written);
-        self.kept = self.kept.wrapping_add(cost(all));
+        self.kept = self.kept.wrapping_add(counted);
         self.ids.take_peeked(tables.ids, self.bounds.ids, id, index);
         self.ops.order.push_back(tables.slots, index);
         let connection = &mut self.connection;

@@ -43,7 +43,7 @@ impl Core {
     }
 
     /// A publish was answered.
-    #[inline]
+    #[inline(always)]
     pub(super) fn time_answer(&mut self, id: PacketId) {
         if let Some((timed, sent)) = self.connection.timed
             && timed == id

@@ -472,7 +472,7 @@ impl Core {
 
     /// Publishes that hold send quota: handed out on this connection, or past PUBREC.
     fn in_flight(&self) -> u32 {
-        u32::from(self.connection.publishing).saturating_add(self.ops.release.len())
+        u32::from(self.connection.publishing).wrapping_add(self.ops.release.len())
     }
 
     /// Whether one more publish at QoS 1 or 2 may be in flight.

@@ -7,6 +7,7 @@ use mqtt_proto::{
 };
 
 use super::aliases::Naming;
+use super::receive::SHORT_ACK;
 use super::{Core, Need};
 use crate::config::OverQos;
 use crate::inbound::{Owed, OwedKind};
@@ -200,13 +201,19 @@ impl Core {
         let Some(id) = owed.id() else { return Ok(()) };
         let version = self.link.version;
         if owed.reason == ReasonCode::Success {
-            let encode = |out: &mut [u8]| match owed.kind {
-                OwedKind::Puback => Puback::new(id).encode(version, out),
-                OwedKind::Pubrec => Pubrec::new(id).encode(version, out),
-                OwedKind::Pubrel => Pubrel::new(id).encode(version, out),
-                OwedKind::Pubcomp => Pubcomp::new(id).encode(version, out),
+            let mut ack = [0; SHORT_ACK];
+            let written = match owed.kind {
+                OwedKind::Puback => Puback::new(id).encode(version, &mut ack),
+                OwedKind::Pubrec => Pubrec::new(id).encode(version, &mut ack),
+                OwedKind::Pubrel => Pubrel::new(id).encode(version, &mut ack),
+                OwedKind::Pubcomp => Pubcomp::new(id).encode(version, &mut ack),
             };
-            return self.put(tables, encode, 5);
+            let encode = |out: &mut [u8]| {
+                let place = out.first_chunk_mut().ok_or(EncodeError::BufferTooSmall { needed: SHORT_ACK })?;
+                *place = ack;
+                written
+            };
+            return self.put(tables, encode, SHORT_ACK);
         }
         self.put_reason(tables, owed, id)
     }

@@ -405,6 +405,7 @@ impl Core {
         publish.dup && publish.qos == Qos::ExactlyOnce && self.journal.earlier
     }
 
+    #[inline(always)]
     pub(super) fn owe(&mut self, tables: &mut Tables<'_>, kind: OwedKind, id: PacketId, reason: ReasonCode) {
         self.owed.push(tables.owed, Owed::new(kind, id, reason));
     }
@@ -417,8 +418,8 @@ impl Core {
     }
 
     /// PUBREL ends an exchange; for one that is not known, PUBCOMP says so and nothing is lost.
-    #[inline(never)]
-    fn handle_pubrel(&mut self, tables: &mut Tables<'_>, id: PacketId) {
+    #[inline]
+    pub(super) fn handle_pubrel(&mut self, tables: &mut Tables<'_>, id: PacketId) {
         match self.exchanges.find(tables.exchanges, id) {
             Some((index, Phase::Received | Phase::Leaving)) => {
                 if self.exchanges.complete(tables.exchanges, index) {
