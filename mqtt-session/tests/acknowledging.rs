@@ -1,6 +1,6 @@
 //! Acknowledgements the application explains: a reason code, a Reason String, User Properties.
 
-mod common;
+use crate::common;
 
 use common::{Seen, Trace, VERSIONS, id};
 use mqtt_session::proto::{

@@ -1,6 +1,6 @@
 //! Topic aliases (5.0): used by the session as far as both sides allow, resolved where the server uses them.
 
-mod common;
+use crate::common;
 
 use common::{Seen, Trace, id};
 use mqtt_session::proto::{

@@ -1,6 +1,6 @@
 //! Enhanced authentication: AUTH packets before CONNACK and while connected.
 
-mod common;
+use crate::common;
 
 use core::time::Duration;
 

@@ -1,6 +1,6 @@
 //! What a broken or hostile server does, by the name of the class of defect it provokes.
 
-mod common;
+use crate::common;
 
 use common::{Seen, VERSIONS, id};
 use mqtt_session::proto::{

@@ -1,6 +1,6 @@
 //! Inbound messages larger than a buffer, delivered in chunks.
 
-mod common;
+use crate::common;
 
 use core::time::Duration;
 

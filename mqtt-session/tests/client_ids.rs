@@ -1,6 +1,6 @@
 //! Who the client is where its name is empty, or too long for some.
 
-mod common;
+use crate::common;
 
 use core::time::Duration;
 

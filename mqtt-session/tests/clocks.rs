@@ -1,6 +1,6 @@
 //! What runs by the clock: the session's own expiry, deadlines of requests, delays.
 
-mod common;
+use crate::common;
 
 use core::time::Duration;
 

@@ -1,6 +1,6 @@
 //! Calls that come early, late or twice, and what happens at the edges of tables and times.
 
-mod common;
+use crate::common;
 
 use core::num::NonZeroU64;
 use core::time::Duration;

@@ -1,6 +1,6 @@
 //! Where things meet: full buffers, late calls, changed options, versions that cannot say what they mean.
 
-mod common;
+use crate::common;
 
 use core::num::NonZeroU64;
 use core::time::Duration;

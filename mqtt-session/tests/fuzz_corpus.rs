@@ -1,6 +1,6 @@
 //! Replays the corpora of the session's fuzz targets: what once was interesting is looked at in every run.
 
-mod drive;
+use crate::drive;
 
 use std::fs;
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! The life of a connection: dialling, deadlines, trying again, stopping.
 
-mod common;
+use crate::common;
 
 use core::time::Duration;
 

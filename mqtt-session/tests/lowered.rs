@@ -1,6 +1,6 @@
 //! Publishes above the server's Maximum QoS: refused, or lowered where nothing of them was ever sent.
 
-mod common;
+use crate::common;
 
 use common::{Seen, Trace, id};
 use mqtt_session::proto::{Property, Puback, Publish, Qos, ReasonCode, TopicName, Version};

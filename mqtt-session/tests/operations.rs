@@ -1,6 +1,6 @@
 //! Drawn lists of operations: the invariants hold after each, on both storages alike. A failing list shrinks.
 
-mod drive;
+use crate::drive;
 
 use proptest::prelude::*;
 

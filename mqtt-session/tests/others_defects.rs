@@ -1,6 +1,6 @@
 //! Defects that other clients have been shown to have, each by name: what was seen there does not happen here.
 
-mod common;
+use crate::common;
 
 use common::{Seen, Trace, VERSIONS, id};
 use mqtt_session::proto::{

@@ -1,6 +1,6 @@
 //! Outgoing messages whose payload is provided in pieces while they are sent.
 
-mod common;
+use crate::common;
 
 use core::time::Duration;
 

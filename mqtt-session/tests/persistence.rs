@@ -1,6 +1,6 @@
 //! Records for a journal: what waits for them, and what a run makes of those of an earlier one.
 
-mod common;
+use crate::common;
 
 use core::time::Duration;
 

@@ -1,6 +1,6 @@
 //! Outgoing messages: accepted, handed out, acknowledged, resent.
 
-mod common;
+use crate::common;
 
 use common::{Seen, VERSIONS, id};
 use mqtt_session::proto::{

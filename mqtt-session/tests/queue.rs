@@ -1,6 +1,6 @@
 //! What waits: times to live, latest values, and what gives way when there is no room.
 
-mod common;
+use crate::common;
 
 use core::num::NonZeroU64;
 use core::time::Duration;

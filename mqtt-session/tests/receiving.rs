@@ -1,6 +1,6 @@
 //! Inbound messages: delivered once, acknowledged in order, within limits.
 
-mod common;
+use crate::common;
 
 use common::{Seen, Trace, VERSIONS, id};
 use mqtt_session::proto::{

@@ -1,6 +1,6 @@
 //! Server redirection: 0x9C and 0x9D with a Server Reference, by choice and bounded.
 
-mod common;
+use crate::common;
 
 use core::time::Duration;
 

@@ -1,6 +1,6 @@
 //! What is refused at the call, and what only once the server has told its limits.
 
-mod common;
+use crate::common;
 
 use common::{Trace, VERSIONS, id};
 use mqtt_session::proto::{

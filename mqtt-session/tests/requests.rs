@@ -1,6 +1,6 @@
 //! Requests and responses on top of a session.
 
-mod common;
+use crate::common;
 
 use core::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Records that pass their checksum and are not what was stored, or come to a smaller session; and answers of a
 //! journal that come late, twice, or for what was never given.
 
-mod common;
+use crate::common;
 
 use core::time::Duration;
 

@@ -1,7 +1,7 @@
 //! SCRAM-SHA-256 (RFC 7677) as enhanced authentication: the client beside the session, the server played by the test.
 //! Both sides prove that they know the password, and nobody sends it.
 
-mod common;
+use crate::common;
 
 use common::{Seen, Trace};
 use mqtt_session::proto::{

@@ -1,6 +1,6 @@
 //! Memory that is full of holes: what is kept for later moves, and is found again.
 
-mod common;
+use crate::common;
 
 use core::time::Duration;
 

@@ -1,6 +1,6 @@
 //! Statements of the standards about connections: what is sent, what is taken, and when it ends.
 
-mod common;
+use crate::common;
 
 use core::time::Duration;
 

@@ -1,6 +1,6 @@
 //! Statements of the standards about messages, both ways.
 
-mod common;
+use crate::common;
 
 use core::time::Duration;
 

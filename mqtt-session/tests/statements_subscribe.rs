@@ -1,6 +1,6 @@
 //! Statements of the standards about subscriptions, and about filters where the client applies them itself.
 
-mod common;
+use crate::common;
 
 use common::{Seen, Trace, VERSIONS, id};
 use mqtt_session::proto::{

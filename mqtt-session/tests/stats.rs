@@ -1,6 +1,6 @@
 //! Counters and round trips.
 
-mod common;
+use crate::common;
 
 use core::time::Duration;
 

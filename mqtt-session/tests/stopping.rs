@@ -1,6 +1,6 @@
 //! The last packet: DISCONNECT with a reason and properties, and nothing behind it.
 
-mod common;
+use crate::common;
 
 use core::time::Duration;
 

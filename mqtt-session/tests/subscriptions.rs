@@ -1,6 +1,6 @@
 //! Subscriptions are remembered and made again on a new session.
 
-mod common;
+use crate::common;
 
 use common::{Seen, Trace, VERSIONS, id};
 use mqtt_session::proto::{

@@ -1,6 +1,6 @@
 //! Windows and promises: what is taken in at a time, and what can be handed out at once.
 
-mod common;
+use crate::common;
 
 use core::time::Duration;
 
