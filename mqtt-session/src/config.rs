@@ -188,7 +188,7 @@ impl Config {
 /// | | `Async` | `BeforeSend` |
 /// | --- | --- | --- |
 /// | outgoing QoS 1 | at least once, if it was stored | at least once, from `Event::Durable` on |
-/// | outgoing QoS 2 | twice, if the crash came before its mark was stored | exactly once |
+/// | outgoing QoS 2 | at least once, if it was stored; again only if the crash came before its mark, or its deletion, was stored | exactly once |
 /// | incoming QoS 2, `AckMode::Automatic` | as `BeforeSend`, but a message may be lost whose packet identifier is that of a record the crash kept from being deleted | never lost; again, marked `redelivered`, if the crash came before its identifier was stored |
 /// | incoming QoS 2, `AckMode::Manual` | the same | exactly once, where the application commits (message, packet identifier) before it acknowledges |
 ///
@@ -200,7 +200,11 @@ pub enum Durability {
     /// No records. The default.
     #[default]
     Off,
-    /// Records are given to the driver, and nothing waits for them.
+    /// Records are given to the driver, and nothing waits for them, but for one: when the server has lost a session
+    /// in which QoS 2 messages were under way, they go again once that is stored. Where a crash may have taken what
+    /// was not, a later run asks the server for packet identifiers it may hold ([`LocalState::Held`] says how).
+    ///
+    /// [`LocalState::Held`]: crate::LocalState::Held
     Async,
     /// Nothing that depends on a record leaves before `Session::stored`.
     BeforeSend,

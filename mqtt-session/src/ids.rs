@@ -8,10 +8,13 @@ use mqtt_proto::PacketId;
 
 use crate::list::NONE;
 
+/// In place of an operation: the server may hold an exchange of this identifier that nobody here knows of.
+const DOUBTED: u32 = NONE - 1;
+
 /// One packet identifier.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct IdEntry {
-    /// The operation that holds it, or `NONE`.
+    /// The operation that holds it, or `NONE`, or `DOUBTED`.
     slot: u32,
     /// The identifier freed after this one; 0: none.
     next: u16,
@@ -31,11 +34,12 @@ pub(crate) struct Ids {
     /// Freed last.
     newest: u16,
     used: u16,
+    doubted: u16,
 }
 
 impl Ids {
     pub(crate) const fn new() -> Self {
-        Self { fresh: 0, oldest: 0, newest: 0, used: 0 }
+        Self { fresh: 0, oldest: 0, newest: 0, used: 0, doubted: 0 }
     }
 
     /// Identifiers held by operations.
@@ -95,7 +99,10 @@ impl Ids {
     /// The operation that holds `id`.
     #[inline]
     pub(crate) fn slot(&self, table: &[IdEntry], id: PacketId) -> Option<u32> {
-        table.get(usize::from(id.get()).wrapping_sub(1)).map(|entry| entry.slot).filter(|slot| *slot != NONE)
+        table
+            .get(usize::from(id.get()).wrapping_sub(1))
+            .map(|entry| entry.slot)
+            .filter(|slot| *slot < DOUBTED)
     }
 
     /// Gives `slot` an identifier it had in an earlier run, whoever claimed it before.
@@ -130,11 +137,41 @@ impl Ids {
     #[inline(always)]
     pub(crate) fn give(&mut self, table: &mut [IdEntry], id: PacketId) {
         match table.get_mut(usize::from(id.get()).wrapping_sub(1)) {
-            Some(entry) if entry.slot != NONE => *entry = IdEntry::FREE,
+            Some(entry) if entry.slot < DOUBTED => *entry = IdEntry::FREE,
             _ => return,
         }
         self.used = self.used.wrapping_sub(1);
         self.append(table, id);
+    }
+
+    /// Every identifier up to `cap`, for which the table has room, is out of use from now on unless it is held.
+    pub(crate) fn doubt(&mut self, table: &mut [IdEntry], cap: u16) {
+        (self.fresh, self.oldest, self.newest, self.doubted) = (cap, 0, 0, 0);
+        for entry in table.iter_mut().take(cap.into()).filter(|entry| entry.slot >= DOUBTED) {
+            *entry = IdEntry { slot: DOUBTED, next: 0 };
+            self.doubted = self.doubted.saturating_add(1);
+        }
+    }
+
+    /// Identifiers in doubt.
+    pub(crate) const fn doubted(&self) -> u16 {
+        self.doubted
+    }
+
+    /// The first identifier in doubt behind `before` others.
+    pub(crate) fn next_doubted(&self, table: &[IdEntry], before: u16) -> Option<PacketId> {
+        let found = table.iter().skip(before.into()).position(|entry| entry.slot == DOUBTED)?;
+        PacketId::new(u16::try_from(found).ok()?.checked_add(before)?.checked_add(1)?)
+    }
+
+    /// The server holds nothing of `id`: it is free, if it was in doubt.
+    pub(crate) fn trust(&mut self, table: &mut [IdEntry], id: PacketId) -> bool {
+        let entry = usize::from(id.get()).checked_sub(1).and_then(|index| table.get_mut(index));
+        let Some(entry) = entry.filter(|entry| entry.slot == DOUBTED) else { return false };
+        *entry = IdEntry::FREE;
+        self.doubted = self.doubted.saturating_sub(1);
+        self.append(table, id);
+        true
     }
 
     /// Puts a free identifier behind those that were freed before it.
@@ -169,6 +206,29 @@ mod tests {
         }
         let given: Vec<u16> = (0..3).map(|slot| ids.take(&mut table, 4, slot).unwrap().get()).collect();
         assert_eq!(given, [3, 1, 4]);
+    }
+
+    #[test]
+    fn identifiers_in_doubt_are_out_of_use_until_they_are_trusted() {
+        let mut table = vec![IdEntry::FREE; 4];
+        let mut ids = Ids::new();
+        let id = |value| PacketId::new(value).unwrap();
+        assert_eq!([0, 1].map(|slot| ids.take(&mut table, 4, slot).unwrap().get()), [1, 2]);
+        ids.give(&mut table, id(1));
+        ids.doubt(&mut table, 4);
+        assert_eq!((ids.doubted(), ids.needed(4)), (3, None));
+        assert_eq!(ids.next_doubted(&table, 0), Some(id(1)));
+        assert_eq!(ids.next_doubted(&table, 1), Some(id(3)));
+        assert_eq!(ids.next_doubted(&table, 4), None);
+        assert_eq!(ids.slot(&table, id(3)), None);
+        ids.give(&mut table, id(3));
+        assert_eq!(ids.doubted(), 3, "it is not for an operation to give");
+        assert!(ids.trust(&mut table, id(4)) && ids.trust(&mut table, id(1)));
+        assert!(!ids.trust(&mut table, id(4)) && !ids.trust(&mut table, id(2)));
+        ids.give(&mut table, id(2));
+        let given: Vec<u16> = (0..3).map(|slot| ids.take(&mut table, 4, slot).unwrap().get()).collect();
+        assert_eq!(given, [4, 1, 2]);
+        assert_eq!((ids.doubted(), ids.used()), (1, 3));
     }
 
     #[test]

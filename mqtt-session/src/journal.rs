@@ -155,6 +155,8 @@ pub(crate) struct Journal {
     pub(crate) restoring: bool,
     /// Records were restored: they are of this client.
     pub(crate) restored: bool,
+    /// QoS 2 messages of a session that is lost go again, and nothing may leave before that is recorded.
+    pub(crate) moved: bool,
     /// The present session on the server began in an earlier run.
     pub(crate) earlier: bool,
 }
@@ -175,6 +177,7 @@ impl Journal {
             noted_session: 0,
             restoring: false,
             restored: false,
+            moved: false,
             earlier: false,
         }
     }

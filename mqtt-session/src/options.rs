@@ -81,6 +81,11 @@ pub enum LocalState {
     #[default]
     None,
     /// The application knows of the earlier session and wants what the server kept of it.
+    ///
+    /// The server may hold QoS 2 messages of the earlier run under packet identifiers this run knows nothing of, and
+    /// would take a new message for an old one ([MQTT-4.3.3-10]). So before a QoS 2 message takes an identifier, PUBREL is
+    /// sent for it, 32 identifiers at a time, and PUBCOMP awaited; a resumed session whose records were all stored
+    /// (`Durability::BeforeSend`) needs none of that. Programs that publish at QoS 0 and 1 alone see nothing of it.
     Held,
 }
 

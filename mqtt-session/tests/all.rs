@@ -14,6 +14,7 @@ mod chunks;
 mod client_ids;
 mod clocks;
 mod corners;
+mod doubts;
 mod edges;
 mod fuzz_corpus;
 mod link;

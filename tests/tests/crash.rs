@@ -30,6 +30,10 @@ struct Case {
     ack_mode: AckMode,
     /// The server's Receive Maximum: with 1, identifiers are given one after the other.
     window: u16,
+    /// The end of each topic. Its length decides which packet a piece of what is written ends in.
+    topic: &'static str,
+    /// Outgoing topic aliases that may be in use.
+    aliases: u16,
     /// The server loses its sessions while the program is down.
     forgets: bool,
     /// Crash before the action of this number, and after the restart before that one.
@@ -41,8 +45,7 @@ struct Case {
 impl Case {
     fn config(&self) -> Config {
         let mut config = Config::new(7);
-        // Which places there are to crash at is not to depend on which topics were said before.
-        config.max_topic_aliases = 0;
+        config.max_topic_aliases = self.aliases;
         config.durability = self.durability;
         config.ack_mode = self.ack_mode;
         config.max_operations = 8;
@@ -353,8 +356,9 @@ impl World {
 }
 
 fn publish<S: Storage>(world: &mut World, session: &mut Session<S>) -> Result<(), Crash> {
+    let topic = format!("out/{}", world.case.topic);
     for number in 0..MESSAGES {
-        let message = Message::new(TopicName::new("out/of/here").unwrap()).qos(world.case.qos).tag(number);
+        let message = Message::new(TopicName::new(&topic).unwrap()).qos(world.case.qos).tag(number);
         let payload = number.to_le_bytes();
         world.act()?;
         let token = session.publish(&message, payload[..].into()).map_err(|refused| refused.reason).unwrap();
@@ -418,8 +422,9 @@ fn incoming<S: Storage>(case: Case, fresh: impl Fn(Config) -> Session<S>) -> u32
     let mut world = World::new(case);
     // The run that subscribes ends well; messages come while nobody is there.
     assert!(world.run(fresh(case.config()), subscribe).is_ok());
+    let topic = format!("in/{}", case.topic);
     for number in 0..MESSAGES {
-        let message = Message::new(TopicName::new("in/here").unwrap()).qos(case.qos);
+        let message = Message::new(TopicName::new(&topic).unwrap()).qos(case.qos);
         world.watcher.session.publish(&message, number.to_le_bytes()[..].into()).unwrap();
     }
     while world.watcher.go_on(&mut world.broker, world.now) {}
@@ -453,23 +458,42 @@ fn incoming<S: Storage>(case: Case, fresh: impl Fn(Config) -> Session<S>) -> u32
 
 fn everywhere(durability: Durability, ack_mode: AckMode, forgets: bool, run: impl Fn(Case) -> u32) {
     let mut runs = 0;
-    for (version, window) in [(Version::V3_1_1, 9), (Version::V5, 9), (Version::V5, 1)] {
-        for qos in [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce] {
-            let case =
-                Case { durability, qos, version, ack_mode, window, forgets, crash: [u32::MAX; 2], kept: 0 };
-            let actions = run(case);
-            for first in 1..=actions {
-                for kept in [0, 2, 4] {
-                    for second in [u32::MAX, first % 5 + 1, first % 23 + 3] {
-                        run(Case { crash: [first, second], kept, ..case });
-                        runs += 1;
-                    }
-                }
+    for (topic, aliases) in [("a", 0), ("of/here", 0), ("of/here", 2), ("of/here/and/of/there", 0)] {
+        for (version, window) in [(Version::V3_1_1, 9), (Version::V5, 9), (Version::V5, 1)] {
+            for qos in [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce] {
+                let crash = [u32::MAX; 2];
+                let case = Case {
+                    durability,
+                    qos,
+                    version,
+                    ack_mode,
+                    window,
+                    topic,
+                    aliases,
+                    forgets,
+                    crash,
+                    kept: 0,
+                };
+                runs += crash_at_every_place(case, &run);
             }
         }
     }
     println!("{durability:?}, {ack_mode:?}: {runs} crashed runs");
-    assert!(runs > 400, "{runs}");
+    assert!(runs > 1_600, "{runs}");
+}
+
+/// How many runs were crashed.
+fn crash_at_every_place(case: Case, run: &impl Fn(Case) -> u32) -> u32 {
+    let mut runs = 0;
+    for first in 1..=run(case) {
+        for kept in [0, 2, 4] {
+            for second in [u32::MAX, first % 5 + 1, first % 23 + 3] {
+                run(Case { crash: [first, second], kept, ..case });
+                runs += 1;
+            }
+        }
+    }
+    runs
 }
 
 fn heap(config: Config) -> HeapSession {

@@ -34,7 +34,11 @@ impl Core {
             && payload.len() <= self.bounds.lend_above
             && message.qos <= self.limits.maximum_qos
             && (!message.retain || self.limits.retain_available);
-        if !plain || !self.nothing_waits(tables) || !self.has_quota(message.qos) {
+        if !plain
+            || !self.nothing_waits(tables)
+            || !self.has_quota(message.qos)
+            || !self.may_take_id(message.qos)
+        {
             return None;
         }
         let topic = message.topic.as_str().as_bytes();

@@ -2,10 +2,11 @@
 
 use mqtt_proto::{
     Connack, Connect, DecodeErrorKind, Encode, EncodeError, EncodedProperties, PacketType, Peer, Properties,
-    Property, PropertyPlace, ReasonCode, Version,
+    Property, PropertyPlace, Qos, ReasonCode, Version,
 };
 
 use super::auth::Turn;
+use super::doubts::Doubts;
 use super::receive::closing;
 use super::{Connection, Core, Need};
 use crate::aliases::GivenAliases;
@@ -363,6 +364,11 @@ impl Core {
         if !resumed {
             // [MQTT-3.2.2-5]: the session is gone, on this side too.
             self.lose_session(tables, held && self.session_kept && !self.handshake.clean);
+            // One that goes on although nobody here knows of it may have any exchange open. 3.1 cannot tell
+            // whether it does.
+            let told = present || (version == Version::V3_1 && !self.handshake.clean);
+            let unknown = told && self.handshake.local_state == LocalState::Held;
+            self.doubts = if unknown { Doubts::Some } else { Doubts::None };
         }
         if resumed && version == Version::V3_1 {
             self.forget_superseded(tables);
@@ -434,6 +440,7 @@ impl Core {
     pub(super) fn lose_session(&mut self, tables: &mut Tables<'_>, unexpected: bool) {
         self.exchanges.clear(tables.exchanges);
         self.sweep_notes(tables);
+        self.forget_doubts(tables);
         if !self.session_held {
             return;
         }
@@ -467,6 +474,7 @@ impl Core {
                 self.release_id(tables, at);
                 if let Some(slot) = tables.slots.get_mut(at as usize) {
                     slot.stage = Stage::Queued;
+                    self.journal.moved |= slot.qos == Qos::ExactlyOnce;
                 }
                 republished = republished.saturating_add(u32::from(counts));
             } else {

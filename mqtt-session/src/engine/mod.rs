@@ -7,6 +7,7 @@ mod arrivals;
 mod auth;
 mod deliver;
 mod direct;
+mod doubts;
 mod eager;
 mod ending;
 mod expiry;
@@ -216,6 +217,7 @@ pub(crate) struct Core {
     /// A server of this run gave topics that did not fit; none is asked for aliases any more.
     aliases_overflowed: bool,
     handshake: handshake::Asked,
+    doubts: doubts::Doubts,
     journal: Journal,
     /// A message was not taken: its exchange finds no room before records are deleted.
     held_back: bool,
@@ -269,6 +271,7 @@ impl Core {
             alias_marks: 0,
             aliases_overflowed: false,
             handshake: handshake::Asked::new(),
+            doubts: doubts::Doubts::None,
             journal: Journal::new(),
             held_back: false,
             stats: Stats::new(),
@@ -506,6 +509,7 @@ impl Core {
             return None;
         }
         self.exchanges.renew();
+        self.shelve_doubts();
         self.ids = Ids::new();
         self.owed = OwedRing::new();
         let slots = self.ops.in_use() != 0;

@@ -25,6 +25,7 @@ use crate::journal::{
     END, Entry, KEPT, MARK, MARK_GIVEN, MARK_STORED, PUT, PUT_GIVEN, PUT_STORED, RELEASE, RELEASE_GIVEN,
     RELEASED,
 };
+use crate::link::State;
 use crate::list::{NONE, next};
 use crate::operation::{Ending, Kind, Slot};
 use crate::qos::Stage;
@@ -132,6 +133,7 @@ impl Core {
                     return Ok(());
                 }
                 match self.ids.needed(self.bounds.ids) {
+                    _ if !self.may_take_id(slot.qos) => return Ok(()),
                     None => return Ok(()),
                     Some(len) if len > tables.ids.len() => return Err(Stop::Need(Table::Ids, len)),
                     Some(_) => {}
@@ -279,7 +281,19 @@ impl Core {
 
     /// Whether the first record of the session is to be stored before anything is sent.
     pub(super) fn awaits_session(&self) -> bool {
-        self.gates() && (self.journal.session_due || self.journal.session_out != 0)
+        self.gates() && self.session_unstored()
+    }
+
+    fn session_unstored(&self) -> bool {
+        self.journal.session_due || self.journal.session_out != 0
+    }
+
+    /// Whether it is to be stored that a session was lost before anything is sent to the next one, also where
+    /// nothing else waits (`Durability::Async`). A mark of the lost session would else be taken, after a crash, for one of
+    /// the next, where its identifier may be that of another message.
+    #[inline]
+    pub(super) fn awaits_new_session(&self) -> bool {
+        self.journal.moved && self.session_unstored()
     }
 
     // ---- what is given to the driver -----------------------------------------------------------
@@ -442,7 +456,10 @@ impl Core {
 
     fn answered_for(&mut self, tables: &mut Tables<'_>, key: Key, stored: bool) {
         match key.part() {
-            Part::Session => self.journal.session_out = self.journal.session_out.saturating_sub(1),
+            Part::Session => {
+                self.journal.session_out = self.journal.session_out.saturating_sub(1);
+                self.journal.moved &= self.session_unstored() || self.link.state != State::Up;
+            }
             Part::Exchange => {
                 self.exchanges.stored(tables.exchanges, key);
                 self.sweep_notes(tables);

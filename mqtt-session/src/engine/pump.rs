@@ -92,7 +92,7 @@ impl Core {
 
     /// Encodes one packet behind those in the wire buffer.
     #[inline(always)]
-    fn put(
+    pub(super) fn put(
         &mut self,
         tables: &mut Tables<'_>,
         encode: impl FnOnce(&mut [u8]) -> Result<usize, EncodeError>,
@@ -135,16 +135,22 @@ impl Core {
             // The transport may take it much later; another one would not be of use until then.
             self.connection.last_out = self.now;
         }
+        if self.has_doubts() {
+            self.pump_doubts(tables)?;
+        }
         self.pump_releases(tables)?;
         let stop = self.pump_operations(tables);
         // Operations that were refused may have left an exchange to end, whatever stopped the others.
         self.pump_releases(tables)?;
+        if self.has_doubts() {
+            self.pump_doubts(tables)?;
+        }
         stop
     }
 
     fn pump_operations(&mut self, tables: &mut Tables<'_>) -> Result<(), Stop> {
         if !self.gates() {
-            return self.hand_out(tables);
+            return if self.awaits_new_session() { Err(Stop::Pause) } else { self.hand_out(tables) };
         }
         self.reserve_ahead(tables)?;
         let stop = self.hand_out(tables);
@@ -284,6 +290,9 @@ impl Core {
                 return self.overtake(tables);
             }
             if packet_id.is_none() {
+                if !self.may_take_id(qos) {
+                    return Err(Stop::Pause);
+                }
                 packet_id = Some(self.next_id(tables.ids.len())?);
             }
         }

@@ -451,6 +451,10 @@ impl Core {
         }
         match reaction {
             Reaction::Unexpected => {
+                if answer == Answer::Pubcomp && self.answers_doubt(tables, id) {
+                    self.progressed();
+                    return None;
+                }
                 if answer == Answer::Pubrec {
                     // The server waits for PUBREL: it gets one that says the exchange is not known.
                     self.owe(tables, OwedKind::Pubrel, id, ReasonCode::PacketIdentifierNotFound);

@@ -9,7 +9,7 @@ use crate::storage::Tables;
 impl Core {
     /// Whether the server owes an answer to something that was handed out on this connection.
     pub(super) fn awaits_ack(&self) -> bool {
-        self.in_flight() != 0 || self.connection.requests != 0
+        self.in_flight() != 0 || self.connection.requests != 0 || self.awaits_doubts()
     }
 
     /// No acknowledgement came in time. The oldest of what is awaited may not even have left.
@@ -20,7 +20,9 @@ impl Core {
         let epoch = self.connection.epoch;
         let handed_out = |index: u32| tables.slots.get(index as usize).filter(|slot| slot.epoch == epoch);
         let release = handed_out(self.ops.release.head()).map(|slot| slot.position);
-        let oldest = release.or_else(|| handed_out(self.ops.order.head()).map(|slot| slot.end));
+        let oldest = release
+            .or_else(|| handed_out(self.ops.order.head()).map(|slot| slot.end))
+            .or_else(|| self.awaits_doubts().then(|| self.wire.position()));
         match oldest.filter(|end| *end > self.wire.taken()) {
             Some(end) => self.connection.awaited_from = Some(end),
             None => self.close(Why::AckTimeout, None),

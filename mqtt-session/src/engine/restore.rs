@@ -12,11 +12,12 @@ use mqtt_proto::{
     TopicFilters, TopicName,
 };
 
+use super::doubts::Doubts;
 use super::persist::aged;
 use super::pump::OWN_HEAD;
 use super::{Core, Need};
 use crate::arena::cost;
-use crate::config::SessionLost;
+use crate::config::{SessionLost, WhenNotStored};
 use crate::error::RestoreError;
 use crate::journal::{Entry, KEPT, MARK_GIVEN, MARK_STORED, PUT_GIVEN, PUT_STORED, RELEASED};
 use crate::link::State;
@@ -273,6 +274,13 @@ impl Core {
         self.session_made = !self.session_held;
         self.session_kept = self.journal.noted & HELD != 0 || !self.journal.session_known;
         self.journal.earlier = true;
+        if !self.gates() || self.config.when_not_stored == WhenNotStored::Send {
+            // What was sent last may have left no trace.
+            let twice = tables.journal.iter().zip(&*tables.slots).any(|(entry, slot)| {
+                entry.has(KEPT) && slot.kind == Kind::Publish && slot.asked == Qos::ExactlyOnce
+            });
+            self.doubts = if twice { Doubts::Due } else { Doubts::Some };
+        }
     }
 
     /// Judges one operation by the records it has. True: it is open in the session on the server.

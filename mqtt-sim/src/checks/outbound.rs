@@ -1,6 +1,6 @@
 //! Rules for what a client publishes: identifiers, DUP, order, quota, the server's limits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mqtt_proto::{Encode, Packet, PacketId, Peer, Publish, PublishHead, Qos, ReasonCode, Version};
 
@@ -24,6 +24,11 @@ pub(super) struct Outbound {
     clean: bool,
     /// Whether the last connection that was accepted left a session.
     kept: bool,
+    /// Whether a connection was ever accepted.
+    accepted: bool,
+    /// The session began before the client did: it may ask for identifiers by PUBREL, each once on a connection.
+    inherited: bool,
+    asked: BTreeSet<PacketId>,
     limits: Limits,
 }
 
@@ -88,6 +93,7 @@ impl Outbound {
     pub(super) fn opened(&mut self) {
         self.repeated = None;
         self.stray.clear();
+        self.asked.clear();
         self.limits = Limits::default();
     }
 
@@ -315,6 +321,7 @@ impl Outbound {
             None if reason == ReasonCode::PacketIdentifierNotFound => Ok(()),
             // Ends what was given up before its identifier was out.
             None if core::mem::take(&mut self.headless) => Ok(()),
+            None if self.inherited && !self.live.contains_key(&id) && self.asked.insert(id) => Ok(()),
             None => Err(("MQTT-4.3.3-4", format!("PUBREL {id:?} for nothing"))),
         }
     }
@@ -340,6 +347,9 @@ impl Outbound {
                 // 3.1 cannot say whether there was a session: a clean CONNECT neither finds one nor leaves one.
                 let kept = core::mem::replace(&mut self.kept, !self.clean);
                 let resumed = connack.session_present || (version == Version::V3_1 && kept && !self.clean);
+                let first = !core::mem::replace(&mut self.accepted, true);
+                let older = connack.session_present || (version == Version::V3_1 && !self.clean);
+                self.inherited = if first { older } else { self.inherited && resumed };
                 if !resumed {
                     self.live.clear();
                     self.headless = false;

@@ -27,8 +27,13 @@ struct Talk {
 impl Talk {
     /// Up, with a server that allows three messages in flight.
     fn new() -> Self {
+        Self::of(false)
+    }
+
+    /// The same; whether the server had a session before.
+    fn of(session_present: bool) -> Self {
         let mut talk = Self { wire: Wire::new(), link: LinkId::for_tests(0), links: 0 };
-        talk.connect(false);
+        talk.connect(session_present);
         talk
     }
 
@@ -226,6 +231,23 @@ fn a_pubrel_out_of_place_is_found() {
     // For a PUBREC nobody knows it is the answer.
     let unknown = Pubrel::with(id(7), ReasonCode::PacketIdentifierNotFound, Properties::EMPTY);
     talk.sends(&Packet::Pubrel(unknown)).unwrap();
+}
+
+#[test]
+fn a_session_older_than_its_client_may_be_asked_for_identifiers_once_on_each_connection() {
+    let mut talk = Talk::of(true);
+    let ask = |number| Packet::Pubrel(Pubrel::new(id(number)));
+    talk.sends(&ask(1)).unwrap();
+    talk.sends(&ask(2)).unwrap();
+    assert_eq!(talk.sends(&ask(1)), Err("MQTT-4.3.3-4"));
+    talk.sends(&publish(TWO, 1, "a")).unwrap();
+    assert_eq!(talk.sends(&ask(1)), Err("MQTT-4.3.3-4"));
+    talk.cut(&[]);
+    talk.connect(true);
+    talk.sends(&ask(2)).unwrap();
+    talk.cut(&[]);
+    talk.connect(false);
+    assert_eq!(talk.sends(&ask(2)), Err("MQTT-4.3.3-4"));
 }
 
 #[test]
