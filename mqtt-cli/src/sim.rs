@@ -7,13 +7,15 @@ use core::ops::Range;
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::thread;
-use std::time::Instant;
 
 use clap::Args;
 use mqtt_adapter_std::Version;
+use mqtt_sim::Instant;
+use mqtt_sim::chart::Chart;
 use mqtt_sim::swarm::{Failure, Mood, Report, Shrunk, Swarm};
-use mqtt_sim::world::{Fault, Happening, Rate, StorageKind, Strike, World};
+use mqtt_sim::world::{ClientId, Fault, Happening, Rate, StorageKind, Strike, World};
 
 use crate::Ended;
 use crate::args::Protocol;
@@ -50,6 +52,7 @@ Examples:
   mqtt sim --seeds 0..10000 --jobs 2
   mqtt sim --seed 42                                  one seed; if it fails, the faults that matter
   mqtt sim --seed 42 --trace                          everything that happens in it
+  mqtt sim --seed 42 --chart run.svg                  a picture of it
   mqtt sim --scenario bad-luck --fault lost-ack=10%
   mqtt sim --clients 10 --every 1 --duration 3600     ten clients, a message a second each, for an hour
 "
@@ -111,6 +114,34 @@ pub(crate) struct Arguments {
     /// Print everything that happens, with its time in microseconds
     #[arg(long, requires = "seed")]
     trace: bool,
+
+    #[command(flatten)]
+    drawing: Drawing,
+}
+
+/// What to draw of a run.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Chart")]
+struct Drawing {
+    /// Draw the seed, or the first that failed with the faults it needs, as a message sequence chart, in SVG
+    #[arg(long, value_name = "FILE.svg")]
+    chart: Option<PathBuf>,
+
+    /// A line above it [default: the seed and what it is about]
+    #[arg(long, value_name = "TEXT", requires = "chart")]
+    title: Option<String>,
+
+    /// Clients that are drawn, from 0 [default: the first three]
+    #[arg(id = "panels", long = "panel", value_name = "N,..", value_delimiter = ',', requires = "chart")]
+    panels: Vec<usize>,
+
+    /// Draw nothing that happened before, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "0", requires = "chart")]
+    from: f64,
+
+    /// Draw so many things at most: the last ones before a failure, else the first ones
+    #[arg(long, value_name = "N", default_value_t = 200, requires = "chart")]
+    most: usize,
 }
 
 fn seeds(text: &str) -> Result<Range<u64>, String> {
@@ -186,7 +217,7 @@ pub(crate) fn run(arguments: &Arguments) -> Ended {
         return trace(&swarm, seed);
     }
     let jobs = arguments.jobs.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
-    let begin = Instant::now();
+    let begin = std::time::Instant::now();
     // A panic is reported with its seed, once.
     std::panic::set_hook(Box::new(|_| {}));
     let seeds = arguments.seeds();
@@ -211,10 +242,18 @@ pub(crate) fn run(arguments: &Arguments) -> Ended {
     for failure in run.failures.values() {
         print(format_args!("FAILED {failure}"))?;
     }
-    if let Some(first) = run.failures.values().next() {
-        if !arguments.no_shrink {
-            explain(first, &interrupt)?;
-        }
+    let first = run.failures.values().next();
+    let shrunk = match first {
+        Some(failure) if !arguments.no_shrink => explain(failure, &interrupt)?,
+        _ => None,
+    };
+    match (shrunk.as_deref().or(first.map(|first| &**first)), arguments.seed) {
+        (Some(failure), _) => arguments.drawing.draw(&failure.swarm, failure.seed)?,
+        (None, Some(seed)) => arguments.drawing.draw(&swarm, seed)?,
+        (None, None) if arguments.drawing.chart.is_some() => say("no seed failed: nothing was drawn"),
+        (None, None) => {}
+    }
+    if let Some(first) = first {
         return Err(End::Failed(format!(
             "{} of {} seeds failed, the first is {}",
             run.tally.failed, run.tally.runs, first.seed
@@ -227,8 +266,42 @@ pub(crate) fn run(arguments: &Arguments) -> Ended {
     Ok(())
 }
 
-/// Prints the faults that a failing seed needs.
-fn explain(failure: &Failure, interrupt: &Interrupt) -> Ended {
+impl Drawing {
+    /// Writes the chart of a seed, if one is wanted.
+    fn draw(&self, swarm: &Swarm, seed: u64) -> Ended {
+        let Some(path) = &self.chart else { return Ok(()) };
+        let (world, outcome) = swarm.record(seed);
+        let mut chart = Chart::new().most(self.most);
+        if let Ok(from) = Duration::try_from_secs_f64(self.from) {
+            chart = chart.from(Instant::ZERO.after(from));
+        }
+        let clients: Vec<ClientId> = world.clients().collect();
+        for number in &self.panels {
+            match clients.get(*number) {
+                Some(client) => chart = chart.client(*client),
+                None => return Err(End::Usage(format!("--panel {number}: there are {}", clients.len()))),
+            }
+        }
+        match outcome {
+            Ok(report) => chart = chart.title(format!("seed {seed}, {}", report.mood)),
+            Err(failure) => {
+                let at = failure.halt.at().unwrap_or(world.now());
+                chart = chart.title(format!("seed {seed}, {}: {}", failure.mood, failure.phase));
+                chart = chart.failure(at, failure.halt.to_string());
+            }
+        }
+        if let Some(title) = &self.title {
+            chart = chart.title(title);
+        }
+        std::fs::write(path, chart.draw(&world))
+            .map_err(|error| End::Failed(format!("cannot write {}: {error}", path.display())))?;
+        say(format_args!("drawn: {}", path.display()));
+        Ok(())
+    }
+}
+
+/// Prints the faults that a failing seed needs; how it fails with them.
+fn explain(failure: &Failure, interrupt: &Interrupt) -> Result<Option<Box<Failure>>, End> {
     let progress = Progress::spinner();
     let shrunk = failure.swarm.shrink(failure.seed, SHRINKING, |left, runs| {
         progress.say(format!("seed {}: {left} faults left after {runs} runs", failure.seed));
@@ -236,7 +309,8 @@ fn explain(failure: &Failure, interrupt: &Interrupt) -> Ended {
     });
     progress.finish();
     let Some(Shrunk { strikes, failure, before, runs, .. }) = shrunk else {
-        return print(format_args!("seed {} does not fail again: that must not be", failure.seed));
+        print(format_args!("seed {} does not fail again: that must not be", failure.seed))?;
+        return Ok(None);
     };
     print(format_args!(
         "\nseed {}: {} of its {before} faults are enough ({runs} runs)",
@@ -250,7 +324,7 @@ fn explain(failure: &Failure, interrupt: &Interrupt) -> Ended {
     if strikes.len() <= ONE_LINE {
         print(format_args!("with them alone: {}", failure.again()))?;
     }
-    Ok(())
+    Ok(Some(failure))
 }
 
 /// Prints everything that happens in one seed.

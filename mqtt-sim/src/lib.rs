@@ -4,6 +4,7 @@
 //!   all driven by one seed. Use it to test what an application does when the network or the broker fails.
 //! * [`checks`]: independent observers that say when a promise of the protocol was broken.
 //! * [`swarm`]: random worlds under random faults with all checks, one per seed; what this project proves itself with.
+//! * [`chart`]: a run as a message sequence chart.
 //! * [`broker`]: the model broker, sans-IO, for MQTT 3.1, 3.1.1 and 5.0. Use it alone to test a client of any kind.
 //! * `tcp` (feature `tcp`): the same broker behind a listening socket, for demonstrations and development.
 //!
@@ -41,9 +42,12 @@
 //! ```
 
 pub mod broker;
+pub mod chart;
 pub mod checks;
 mod random;
 pub mod swarm;
 #[cfg(feature = "tcp")]
 pub mod tcp;
 pub mod world;
+
+pub use mqtt_session::Instant;

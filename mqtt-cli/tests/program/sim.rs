@@ -1,5 +1,7 @@
 //! The simulator: seeds, a summary, one seed in full, Ctrl-C.
 
+use mqtt_tests::folder::Folder;
+
 use crate::interop::interrupt;
 use crate::run::{Running, mqtt, run};
 
@@ -44,6 +46,31 @@ fn one_seed_is_shown_in_full_and_again_with_only_some_of_its_faults() {
     let alone = run(mqtt(&seed).args(["--only", &only]));
     let faults: Vec<&str> = alone.output.lines().filter_map(|line| line.split("Fault ").nth(1)).collect();
     assert_eq!(faults, [only]);
+}
+
+#[test]
+fn a_seed_is_drawn() {
+    let folder = Folder::new("cli");
+    let path = folder.file("run.svg");
+    let path = path.to_str().expect("the path is text");
+    let ended =
+        run(mqtt(&["sim", "--seed", "7", "--chart", path, "--title", "seven", "--panel", "0", "-V", "5"])
+            .args(["--clients", "2", "--from", "0", "--most", "50"]));
+    assert_eq!(ended.status, Some(0), "{ended:?}");
+    assert!(ended.errors.contains("drawn"), "{ended:?}");
+    let svg = std::fs::read_to_string(path).expect("it was written");
+    for text in ["<svg", ">seven<", "CONNECT 5.0", "client-0", "are not drawn", "</svg>"] {
+        assert!(svg.contains(text), "{text} is missing in {svg}");
+    }
+    assert!(!svg.contains("client-1"));
+
+    let ended = run(&mut mqtt(&["sim", "--seed", "7", "--chart", "/nowhere/run.svg"]));
+    assert_eq!(ended.status, Some(1), "{ended:?}");
+    assert!(ended.errors.contains("cannot write /nowhere/run.svg"), "{ended:?}");
+    let ended = run(&mut mqtt(&["sim", "--seed", "7", "--chart", path, "--panel", "9"]));
+    assert_eq!(ended.status, Some(2), "{ended:?}");
+    let ended = run(&mut mqtt(&["sim", "--seeds", "0..2", "--chart", path]));
+    assert!(ended.status == Some(0) && ended.errors.contains("nothing was drawn"), "{ended:?}");
 }
 
 #[test]

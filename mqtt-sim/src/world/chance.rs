@@ -81,6 +81,20 @@ pub enum Occasion {
     },
 }
 
+impl Occasion {
+    /// The client it is about, if it is about one.
+    pub const fn client(&self) -> Option<ClientId> {
+        match self {
+            Self::Dial { client, .. }
+            | Self::Connection { client, .. }
+            | Self::Bytes { client, .. }
+            | Self::Answer { client, .. }
+            | Self::ClientSecond { client, .. } => Some(*client),
+            Self::BrokerSecond { .. } | Self::Stop { .. } => None,
+        }
+    }
+}
+
 impl fmt::Display for Occasion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -173,6 +173,11 @@ impl World {
         self.client(client).map(|node| core::mem::take(&mut node.events)).unwrap_or_default().into_iter()
     }
 
+    /// The client identifier that a client was added with.
+    pub fn client_name(&self, client: ClientId) -> Option<&str> {
+        self.node(client).map(|node| node.options.client_id.as_str())
+    }
+
     /// Whether the client's session has a connection that its broker accepted.
     pub fn is_connected(&self, client: ClientId) -> bool {
         self.node(client).is_some_and(|node| node.engine.is_connected())

@@ -118,6 +118,17 @@ pub enum Halt {
     Panicked(String),
 }
 
+impl Halt {
+    /// When; none for a panic, which does not say.
+    pub const fn at(&self) -> Option<Instant> {
+        match self {
+            Self::Violated(violation) => Some(violation.at),
+            Self::Livelock(at) | Self::TimedOut(at) => Some(*at),
+            Self::Panicked(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for Halt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -233,7 +244,7 @@ impl World {
         for broker in self.server_ids() {
             self.start_broker(broker);
         }
-        for client in self.client_ids() {
+        for client in self.clients() {
             self.unstall(client);
         }
     }
@@ -396,7 +407,8 @@ impl World {
         self.agenda.plan(self.now.after(span), what);
     }
 
-    fn client_ids(&self) -> impl Iterator<Item = ClientId> + use<> {
+    /// Its clients, in the order in which they were added.
+    pub fn clients(&self) -> impl Iterator<Item = ClientId> + use<> {
         (0..u32::try_from(self.clients.len()).unwrap_or(u32::MAX)).map(ClientId)
     }
 

@@ -320,7 +320,7 @@ impl World {
                 }
             }
         }
-        for client in self.client_ids() {
+        for client in self.clients() {
             let occasion = Occasion::ClientSecond { client, number };
             if let Some(mut random) = self.strike(Fault::ClockStep, faults.clock_step, occasion) {
                 let jump = random.span(Duration::ZERO, CLOCK_JUMP);
