@@ -193,25 +193,19 @@ impl Layout {
 
     fn bursts(&self, story: &Story) -> Vec<f64> {
         let mut runs = vec![0.0; story.items.len()];
-        let mut groups: BTreeMap<(usize, Option<Column>), (f64, Vec<usize>, f64)> = BTreeMap::new();
-        let mut close = |group: &(f64, Vec<usize>, f64)| {
-            for index in group.1.iter().filter(|_| group.1.len() > 1) {
-                if let Some(run) = runs.get_mut(*index) {
-                    *run = (group.2 + BESIDE).min(LANES * 0.7);
-                }
-            }
-        };
+        let mut bursts: BTreeMap<(usize, Option<Column>), Burst> = BTreeMap::new();
         for (index, (item, y)) in story.items.iter().zip(&self.heights).enumerate() {
             let What::Packet { text, .. } = &item.what else { continue };
-            let group = groups.entry((item.panel, column_of(&item.what))).or_default();
-            if y - group.0 > SEND * 2.5 {
-                close(group);
-                *group = (*y, Vec::new(), 0.0);
+            let burst = bursts.entry((item.panel, column_of(&item.what))).or_default();
+            if y - burst.last > SEND * 2.5 {
+                burst.end(&mut runs);
             }
-            (group.0, group.2) = (*y, group.2.max(width(text)));
-            group.1.push(index);
+            (burst.last, burst.widest) = (*y, burst.widest.max(width(text)));
+            burst.packets.push(index);
         }
-        groups.values().for_each(close);
+        for mut burst in bursts.into_values() {
+            burst.end(&mut runs);
+        }
         runs
     }
 
@@ -222,6 +216,27 @@ impl Layout {
         };
         if room {
             self.marks.push(Mark::At(y, at));
+        }
+    }
+}
+
+/// Packets that leave the same end close together.
+#[derive(Default)]
+struct Burst {
+    /// The height of the last one.
+    last: f64,
+    packets: Vec<usize>,
+    widest: f64,
+}
+
+impl Burst {
+    /// The lines of more than one run as far as the longest text; the next one begins.
+    fn end(&mut self, runs: &mut [f64]) {
+        let ended = core::mem::take(self);
+        for index in ended.packets.iter().filter(|_| ended.packets.len() > 1) {
+            if let Some(run) = runs.get_mut(*index) {
+                *run = (ended.widest + BESIDE).min(LANES * 0.7);
+            }
         }
     }
 }
