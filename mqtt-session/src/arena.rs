@@ -53,11 +53,12 @@ impl Arena {
 
     /// Whether an entry of `len` bytes fits behind the last one.
     pub(crate) const fn fits(&self, slice_len: usize, len: usize) -> bool {
-        self.tail.saturating_add(cost(len)) <= slice_len
+        // Neither is longer than memory: the sum does not overflow.
+        self.tail.wrapping_add(cost(len)) <= slice_len
     }
 
     /// Makes an entry and gives its place; its bytes are still to be written.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn add(&mut self, slice: &mut [u8], owner: u32, len: usize) -> Option<u32> {
         let length = u32::try_from(len).ok()?;
         let at = u32::try_from(self.tail.wrapping_add(HEADER)).ok()?;
@@ -90,7 +91,7 @@ impl Arena {
     }
 
     /// Frees the entry at `at`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn free(&mut self, slice: &mut [u8], at: u32) {
         let at = at as usize;
         let Some(place) = header_mut(slice, at) else { return };

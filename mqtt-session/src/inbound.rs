@@ -320,6 +320,7 @@ impl Exchanges {
     }
 
     /// Whether an acknowledgement's turn has come.
+    #[inline(always)]
     pub(crate) fn has_acknowledged(&self, table: &[Exchange]) -> bool {
         let is = |index: u32, phase| table.get(index as usize).is_some_and(|entry| entry.phase == phase);
         is(self.first.head(), Phase::Acked1)
@@ -475,9 +476,9 @@ impl OwedRing {
         if self.len == 0 { None } else { table.get(self.head).copied() }
     }
 
+    /// Takes `owed` off, which is in front.
     #[inline(always)]
-    pub(crate) fn pop(&mut self, table: &[Owed]) {
-        let Some(owed) = self.front(table) else { return };
+    pub(crate) fn pop(&mut self, table: &[Owed], owed: Owed) {
         self.unlisted = self.unlisted.wrapping_sub(u32::from(owed.kind == OwedKind::Puback));
         self.head = self.place(table, 1);
         self.len = self.len.wrapping_sub(1);
@@ -577,8 +578,10 @@ mod tests {
             ring.push(table, Owed::new(OwedKind::Puback, id(value), ReasonCode::Success));
         };
         (1..=3).for_each(|value| push(&mut ring, &mut table, value));
-        ring.pop(&table);
-        ring.pop(&table);
+        for _ in 0..2 {
+            let first = ring.front(&table).unwrap();
+            ring.pop(&table, first);
+        }
         push(&mut ring, &mut table, 4);
         ring.straighten(&mut table);
         table.resize(6, Owed::EMPTY);
@@ -587,7 +590,7 @@ mod tests {
         let mut given = Vec::new();
         while let Some(owed) = ring.front(&table) {
             given.push(owed.id);
-            ring.pop(&table);
+            ring.pop(&table, owed);
         }
         assert_eq!(given, [3, 4, 5]);
     }

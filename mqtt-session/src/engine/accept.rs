@@ -136,11 +136,13 @@ impl Filters<'_> {
 
 impl Core {
     /// Whether an operation that keeps `bytes` (with its overhead) can be accepted now.
+    #[inline(always)]
     pub(super) fn room_for(&self, bytes: usize) -> Result<(), Lack> {
         if self.ops.in_use() >= self.bounds.operations {
             return Err(Lack::Slots);
         }
-        if bytes > self.bounds.arena.saturating_sub(self.kept) {
+        // Bytes that are in memory: their sum does not overflow.
+        if self.kept.wrapping_add(bytes) > self.bounds.arena {
             return Err(Lack::Bytes);
         }
         Ok(())

@@ -3,7 +3,7 @@
 //! Nothing but a whole PUBLISH without topic aliases, on a connection where nothing else is under way. The rest, and
 //! whatever is wrong, is left to `receive`, which looks at it from the beginning.
 
-use mqtt_proto::{PacketId, Peer, Publish, Qos, ReasonCode};
+use mqtt_proto::{PacketId, Peer, Properties, Publish, Qos, ReasonCode};
 
 use super::Core;
 use super::acks::Straight;
@@ -54,7 +54,7 @@ impl Core {
         let Some((publish, len)) = Publish::decode_front(input, self.link.version, Peer::Server, max) else {
             return Straight::Other;
         };
-        let aliased = !publish.properties.is_empty() && publish.properties.topic_alias().is_some();
+        let aliased = !publish.properties.is_empty() && has_alias(publish.properties);
         let (Some(topic), false) = (publish.topic, aliased) else { return Straight::Other };
         self.take(input, len);
         if let Some(id) = publish.packet_id
@@ -100,4 +100,10 @@ impl Core {
             Admission::Refused | Admission::Held => false,
         }
     }
+}
+
+/// Apart, so that the message itself need not lie in memory.
+#[inline(never)]
+fn has_alias(properties: Properties<'_>) -> bool {
+    properties.topic_alias().is_some()
 }

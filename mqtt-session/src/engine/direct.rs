@@ -57,21 +57,31 @@ impl Core {
         if !(plain && unlimited && self.nothing_waits(tables)) {
             return Direct::No;
         }
+        // A message that could not be accepted on the long way is refused there, with the reason.
+        if self.room_for(0).is_err() {
+            return Direct::No;
+        }
+        if !message.properties.is_empty() || !self.connection.aliases_out.is_off() {
+            return self.encode_direct(tables, message, payload);
+        }
+        let topic = message.topic.as_str().as_bytes();
+        let publish = StoredPublish { retain: message.retain, ..StoredPublish::new(topic, payload) };
+        // At least what is needed: whether it fits must not depend on how long the table is now.
+        let longest = topic.len().wrapping_add(payload.len()).wrapping_add(OWN_HEAD);
+        let space = self.wire.space(tables.wire, longest);
+        let written = publish.encode_bare(self.link.version, space);
+        self.written_direct(tables.wire.len(), written)
+    }
+
+    /// The same for a message with properties, or whose topic may be said by an alias.
+    #[inline(never)]
+    fn encode_direct(&mut self, tables: &mut Tables<'_>, message: &Message<'_>, payload: &[u8]) -> Direct {
         let special =
             |property| matches!(property, Property::TopicAlias(_) | Property::MessageExpiryInterval(_));
         if !message.properties.is_empty() && message.properties.iter().any(special) {
             return Direct::No;
         }
-        self.encode_direct(tables, message, payload)
-    }
-
-    #[inline]
-    fn encode_direct(&mut self, tables: &mut Tables<'_>, message: &Message<'_>, payload: &[u8]) -> Direct {
-        // A message that could not be accepted on the long way is refused there, with the reason.
-        if self.room_for(0).is_err() {
-            return Direct::No;
-        }
-        // At least what is needed: whether it fits must not depend on how long the table is now.
+        // At least what is needed, here too.
         let properties = if message.properties.is_empty() { 0 } else { message.properties.body_len() };
         let topic = message.topic.as_str();
         let head = topic.len().saturating_add(properties).saturating_add(OWN_HEAD);
@@ -83,12 +93,6 @@ impl Core {
         };
         let version = self.link.version;
         let space = self.wire.space(tables.wire, longest);
-        if naming == Naming::Name && message.properties.is_empty() {
-            let publish =
-                StoredPublish { retain: message.retain, ..StoredPublish::new(topic.as_bytes(), payload) };
-            let written = publish.encode_bare(version, space);
-            return self.written_direct(tables.wire.len(), written);
-        }
         let with_alias;
         let publish = Publish {
             dup: false,

@@ -5,13 +5,13 @@
 //! the message, the server's quota and the wire buffer have room for it, and nothing of it depends on the time. What is
 //! decided here rests on bounds and lengths alone, never on how long a table is at the moment.
 
-use mqtt_proto::{PacketId, PacketType, Qos, StoredPublish};
+use mqtt_proto::{PacketId, PacketType, Qos, ReasonCode, StoredPublish};
 
 use super::aliases::Naming;
 use super::pump::{OWN_HEAD, Stop};
 use super::{Accepted, Body, Core, Need};
 use crate::arena::cost;
-use crate::operation::{Kind, Slot};
+use crate::operation::{Ending, Kind, Slot};
 use crate::options::Message;
 use crate::qos::Stage;
 use crate::storage::{Table, Tables};
@@ -21,6 +21,33 @@ impl Core {
     /// `None`: it has to wait, or something is out of the ordinary.
     #[inline(always)]
     pub(super) fn publish_eagerly(
+        &mut self,
+        tables: &mut Tables<'_>,
+        message: &Message<'_>,
+        payload: &[u8],
+        body: Body,
+    ) -> Option<Accepted> {
+        if self.connection.aliases_out.is_off() {
+            self.publish_at_once::<false>(tables, message, payload, body)
+        } else {
+            self.publish_named(tables, message, payload, body)
+        }
+    }
+
+    /// The same where the topic may be said by an alias.
+    #[inline(never)]
+    fn publish_named(
+        &mut self,
+        tables: &mut Tables<'_>,
+        message: &Message<'_>,
+        payload: &[u8],
+        body: Body,
+    ) -> Option<Accepted> {
+        self.publish_at_once::<true>(tables, message, payload, body)
+    }
+
+    #[inline(always)]
+    fn publish_at_once<const ALIASES: bool>(
         &mut self,
         tables: &mut Tables<'_>,
         message: &Message<'_>,
@@ -55,7 +82,7 @@ impl Core {
         }
         let id = self.ids.peek(self.bounds.ids)?;
         let mut naming = Naming::Name;
-        if !self.connection.aliases_out.is_off() {
+        if ALIASES {
             self.yield_room(tables, counted);
             match self.naming_of_topic(tables, message.topic.as_str(), longest, counted) {
                 Ok(name) => naming = name,
@@ -67,27 +94,11 @@ impl Core {
         if let Some((table, len)) = self.room_for_eager(tables, id, kept, pending.wrapping_add(longest)) {
             return Some(Accepted::Need(table, len));
         }
-        let publish = StoredPublish {
-            qos: message.qos,
-            retain: message.retain,
-            packet_id: Some(id),
-            ..StoredPublish::new(topic, payload)
-        };
-        let space = self.wire.space(tables.wire, longest);
-        let version = self.link.version;
-        let written = match naming.number() {
-            None => publish.encode_bare(version, space).ok()?,
-            Some(number) => {
-                let topic = if matches!(naming, Naming::Number(_)) { &[] } else { topic };
-                let aliased = StoredPublish { topic, topic_alias: Some(number), ..publish };
-                aliased.encode(version, payload.len(), space).ok()?
-            }
-        };
-        let begins = self.wire.taken().wrapping_add(pending as u64);
         let index = self.ops.free.take(tables.slots)?;
         let slot = tables.slots.get_mut(index as usize)?;
         let at = self.arena.add(tables.arena, index, kept)?;
         let generation = self.ops.next_generation();
+        let begins = self.wire.taken().wrapping_add(pending as u64);
         let twice = message.qos == Qos::ExactlyOnce;
         *slot = Slot {
             at,
@@ -107,25 +118,47 @@ impl Core {
             first_time: true,
             epoch: self.connection.epoch,
             position: begins,
-            end: begins.wrapping_add(written as u64),
             tag: message.tag,
             ..Slot::EMPTY
         };
+        self.kept = self.kept.wrapping_add(counted);
+        self.ops.order.push_back(tables.slots, index);
+        self.ids.take_peeked(tables.ids, self.bounds.ids, id, index);
+        let connection = &mut self.connection;
+        connection.publishing = connection.publishing.wrapping_add(1);
+        connection.publishing_qos2 = connection.publishing_qos2.wrapping_add(u16::from(twice));
+        self.stats.packets_out.count((PacketType::Publish as u8) << 4);
+        self.time_eager(id);
         let place = tables.arena.get_mut(at as usize..)?;
         let (name, rest) = place.split_at_mut_checked(topic.len())?;
         name.copy_from_slice(topic);
         if body == Body::Copied {
             rest.get_mut(..payload.len())?.copy_from_slice(payload);
         }
-        self.wire.written(written);
-        self.kept = self.kept.wrapping_add(counted);
-        self.ids.take_peeked(tables.ids, self.bounds.ids, id, index);
-        self.ops.order.push_back(tables.slots, index);
-        let connection = &mut self.connection;
-        connection.publishing = connection.publishing.wrapping_add(1);
-        connection.publishing_qos2 = connection.publishing_qos2.wrapping_add(u16::from(twice));
-        self.stats.packets_out.count((PacketType::Publish as u8) << 4);
-        self.time_eager(id);
+        let publish = StoredPublish {
+            qos: message.qos,
+            retain: message.retain,
+            packet_id: Some(id),
+            ..StoredPublish::new(topic, payload)
+        };
+        let space = self.wire.space(tables.wire, longest);
+        let version = self.link.version;
+        let written = match naming.number() {
+            None => publish.encode_bare(version, space),
+            Some(number) => {
+                let topic = if matches!(naming, Naming::Number(_)) { &[] } else { topic };
+                let aliased = StoredPublish { topic, topic_alias: Some(number), ..publish };
+                aliased.encode(version, payload.len(), space)
+            }
+        };
+        match (written, tables.slots.get_mut(index as usize)) {
+            (Ok(len), Some(slot)) => {
+                slot.end = begins.wrapping_add(len as u64);
+                self.wire.written(len);
+            }
+            // There is room and everything was checked, as where the queue hands out.
+            _ => self.end(tables, index, Ending::Refused(ReasonCode::ImplementationSpecificError)),
+        }
         if naming != Naming::Name {
             self.named_as(tables, naming, message.topic.as_str());
         }

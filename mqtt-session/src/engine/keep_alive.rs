@@ -60,13 +60,18 @@ impl Core {
     }
 
     /// Something arrived.
-    #[inline]
+    #[inline(always)]
     pub(super) fn heard(&mut self) {
         self.connection.last_in = self.now;
         if self.connection.ping_open {
-            self.connection.ping_open = false;
-            self.timers.clear(Timer::Ping);
+            self.link_lives();
         }
+    }
+
+    #[cold]
+    fn link_lives(&mut self) {
+        self.connection.ping_open = false;
+        self.timers.clear(Timer::Ping);
     }
 
     /// The driver holds input back.

@@ -181,7 +181,7 @@ impl Core {
                 } else {
                     self.put_owed(tables, owed)?;
                 }
-                self.owed.pop(tables.owed);
+                self.owed.pop(tables.owed, owed);
             }
             // What the application acknowledged waits in the exchanges until the ring has room.
             if !self.exchanges.has_acknowledged(tables.exchanges) {
