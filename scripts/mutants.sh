@@ -15,6 +15,7 @@ copy_of() {
     rm -rf "$target/copy"
     mkdir -p "$target/copy/tests"
     cp -r "$1/src" "$target/copy"
+    if [ -d "$1/docs" ]; then cp -r "$1/docs" "$target/copy"; fi
     cat >"$target/copy/Cargo.toml" <<TOML
 [package]
 name = "$1"
@@ -38,7 +39,7 @@ opt-level = 1
 opt-level = 0
 [features]
 default = ["std"]
-alloc = ["dep:bytes"]
+alloc = ["dep:bytes", "mqtt-proto/alloc"]
 std = ["alloc"]
 log = []
 defmt = []

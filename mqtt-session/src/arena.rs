@@ -72,6 +72,20 @@ impl Arena {
         Some(at)
     }
 
+    /// As `add`; `fill` writes what the entry is to hold.
+    pub(crate) fn put(
+        &mut self,
+        slice: &mut [u8],
+        owner: u32,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]),
+    ) -> Option<u32> {
+        let at = self.add(slice, owner, len)?;
+        let start = at as usize;
+        fill(slice.get_mut(start..start.saturating_add(len))?);
+        Some(at)
+    }
+
     /// The bytes of the entry at `at`.
     #[inline]
     pub(crate) fn entry(slice: &[u8], at: u32) -> &[u8] {

@@ -4,7 +4,7 @@ mod records;
 
 use mqtt_proto::{PacketId, ReasonCode};
 
-use crate::list::{FreeList, Linked, Links, List, NONE};
+use crate::list::{FreeList, Linked, Links, List, NONE, change};
 use crate::qos::Phase;
 use crate::token::AckToken;
 
@@ -179,24 +179,18 @@ impl Exchanges {
         let Some(entry) = table.get(index as usize).filter(|entry| entry.phase != Phase::Free) else {
             return;
         };
-        let bucket = self.bucket_of(entry.id) as usize;
-        let first = table.get(bucket).map_or(NONE, |entry| entry.bucket);
-        if let Some(entry) = table.get_mut(index as usize) {
-            entry.chain = first;
-        }
-        if let Some(entry) = table.get_mut(bucket) {
-            entry.bucket = index;
-        }
+        let bucket = self.bucket_of(entry.id);
+        let first = table.get(bucket as usize).map_or(NONE, |entry| entry.bucket);
+        change(table, index, |entry| entry.chain = first);
+        change(table, bucket, |entry| entry.bucket = index);
     }
 
     fn chain_out(&self, table: &mut [Exchange], index: u32) {
         let Some(entry) = table.get(index as usize) else { return };
-        let (bucket, behind) = (self.bucket_of(entry.id) as usize, entry.chain);
-        let mut at = table.get(bucket).map_or(NONE, |entry| entry.bucket);
+        let (bucket, behind) = (self.bucket_of(entry.id), entry.chain);
+        let mut at = table.get(bucket as usize).map_or(NONE, |entry| entry.bucket);
         if at == index {
-            if let Some(entry) = table.get_mut(bucket) {
-                entry.bucket = behind;
-            }
+            change(table, bucket, |entry| entry.bucket = behind);
             return;
         }
         while let Some(entry) = table.get_mut(at as usize) {
@@ -289,9 +283,7 @@ impl Exchanges {
     /// Makes the entry of an exchange that has ended, and is on no list, free.
     fn release(&mut self, table: &mut [Exchange], index: u32) {
         self.chain_out(table, index);
-        if let Some(entry) = table.get_mut(index as usize) {
-            entry.phase = Phase::Free;
-        }
+        change(table, index, |entry| entry.phase = Phase::Free);
         self.free.give(table, index);
         self.open = self.open.saturating_sub(1);
     }
@@ -306,17 +298,14 @@ impl Exchanges {
 
     /// The application acknowledged; false: the token is stale.
     pub(crate) fn acknowledge(&self, table: &mut [Exchange], token: AckToken, reason: ReasonCode) -> bool {
-        let Some(entry) = table.get_mut(usize::from(token.index())) else { return false };
-        if entry.generation != token.generation() {
-            return false;
+        let known = self.is_delivered(table, token);
+        if known {
+            change(table, token.index().into(), |entry| {
+                entry.phase = if entry.phase == Phase::Delivered1 { Phase::Acked1 } else { Phase::Acked2 };
+                entry.reason = reason;
+            });
         }
-        entry.phase = match entry.phase {
-            Phase::Delivered1 => Phase::Acked1,
-            Phase::Delivered2 => Phase::Acked2,
-            _ => return false,
-        };
-        entry.reason = reason;
-        true
+        known
     }
 
     /// Whether an acknowledgement's turn has come.
@@ -356,9 +345,7 @@ impl Exchanges {
                 self.remove(table, head);
             } else {
                 self.second.unlink(table, head);
-                if let Some(entry) = table.get_mut(head as usize) {
-                    entry.phase = Phase::Received;
-                }
+                change(table, head, |entry| entry.phase = Phase::Received);
                 self.record(table, head);
             }
             return Some((owed, head));

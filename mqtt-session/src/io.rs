@@ -24,7 +24,7 @@ pub fn write_to<S: Storage>(
     while !outgoing.is_empty() {
         let [first, lent, last] = outgoing.chunks();
         let result = if lent.is_empty() {
-            transport.write(if first.is_empty() { last } else { first })
+            transport.write(first)
         } else {
             transport.write_vectored(&[IoSlice::new(first), IoSlice::new(lent), IoSlice::new(last)])
         };

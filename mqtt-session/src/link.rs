@@ -228,10 +228,8 @@ impl Notices {
     }
 
     pub(crate) fn pop(&mut self) {
-        if self.len > 0 {
-            self.ring.rotate_left(1);
-            self.len = self.len.saturating_sub(1);
-        }
+        self.ring.rotate_left(1);
+        self.len = self.len.saturating_sub(1);
     }
 }
 

@@ -19,6 +19,15 @@ impl Links {
     }
 }
 
+/// Changes the entry at `index`. Where there is none nothing happens: a link always leads to an entry, but no index is
+/// believed so far that it could make the program stop.
+#[inline]
+pub(crate) fn change<T>(table: &mut [T], index: u32, change: impl FnOnce(&mut T)) {
+    if let Some(entry) = table.get_mut(index as usize) {
+        change(entry);
+    }
+}
+
 /// A slot that can be on a list.
 pub(crate) trait Linked {
     fn links(&self) -> Links;
@@ -74,9 +83,7 @@ impl List {
             Some(slot) => *slot.links_mut() = Links { next: behind, prev: before },
             None => return,
         }
-        if let Some(slot) = table.get_mut(behind as usize) {
-            slot.links_mut().prev = index;
-        }
+        change(table, behind, |slot| slot.links_mut().prev = index);
         match table.get_mut(before as usize) {
             Some(slot) => slot.links_mut().next = index,
             None => self.head = index,
@@ -156,9 +163,7 @@ fn merge<T: Linked>(
             None => head = taken,
         }
         tail = taken;
-        if let Some(last) = table.get_mut(taken as usize) {
-            last.links_mut().next = NONE;
-        }
+        change(table, taken, |last| last.links_mut().next = NONE);
     }
     head
 }

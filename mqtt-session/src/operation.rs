@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use mqtt_proto::{EncodedProperties, PacketId, Qos, ReasonCode};
 
-use crate::list::{FreeList, Linked, Links, List, NONE};
+use crate::list::{FreeList, Linked, Links, List, NONE, change};
 use crate::qos::Stage;
 use crate::soonest::{Due, Falls, Soonest};
 use crate::time::Instant;
@@ -438,9 +438,7 @@ impl Operations {
     #[inline]
     pub(crate) fn released(&mut self, slots: &mut [Slot], index: u32) {
         self.unlink_waiting(slots, index);
-        if let Some(slot) = slots.get_mut(index as usize) {
-            slot.stage = Stage::AwaitPubcomp;
-        }
+        change(slots, index, |slot| slot.stage = Stage::AwaitPubcomp);
         self.release.push_back(slots, index);
         if self.release_cursor == NONE {
             self.release_cursor = index;
@@ -455,13 +453,13 @@ impl Operations {
             behind = crate::list::next(slots, behind);
         }
         while let Some(index) = self.held.pop_front(slots) {
-            if let Some(slot) = slots.get_mut(index as usize) {
+            change(slots, index, |slot| {
                 slot.stage = Stage::Queued;
                 slot.touched = false;
                 slot.told = true;
-                self.told = self.told.saturating_add(1);
-                self.requests = self.requests.saturating_add(1);
-            }
+            });
+            self.told = self.told.saturating_add(1);
+            self.requests = self.requests.saturating_add(1);
             self.order.insert_before(slots, index, behind);
         }
     }

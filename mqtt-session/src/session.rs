@@ -314,7 +314,8 @@ impl<S: Storage> Session<S> {
         if len != 0 {
             until_roomy!(self, self.core.room_for_bytes(&mut self.store.tables(), len));
         }
-        self.core.acknowledge(&mut self.store.tables(), ack, reason, properties, len)
+        self.core.acknowledge(&mut self.store.tables(), ack, reason, properties, len);
+        Ok(())
     }
 
     /// Sends a step of an enhanced authentication (5.0): 0x18 answers an `Event::Auth` that asked for it,

@@ -3,7 +3,7 @@
 //! Putting in is O(1), and so is looking at the first; taking out, from anywhere, is O(log n) amortised. It needs
 //! no memory beside three links in each slot, and nothing recurses.
 
-use crate::list::NONE;
+use crate::list::{NONE, change};
 use crate::time::Instant;
 
 /// The links of one slot.
@@ -69,9 +69,7 @@ impl Soonest {
                     before.next = next;
                 }
             }
-            if let Some(behind) = table.get_mut(next as usize) {
-                behind.links_mut().prev = prev;
-            }
+            change(table, next, |behind| behind.links_mut().prev = prev);
             let below = combine(table, child);
             self.root = meld(table, self.root, below);
         } else {
@@ -86,9 +84,7 @@ fn links<T: Falls>(table: &[T], index: u32) -> Due {
 }
 
 fn set<T: Falls>(table: &mut [T], index: u32, links: Due) {
-    if let Some(slot) = table.get_mut(index as usize) {
-        *slot.links_mut() = links;
-    }
+    change(table, index, |slot| *slot.links_mut() = links);
 }
 
 /// Makes one heap of two, of which either may be none.

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use crate::list::change;
 use crate::time::{Instant, micros};
 
 /// What a deadline is for.
@@ -60,29 +61,21 @@ impl Timers {
     /// Sets a deadline.
     pub(crate) fn set(&mut self, timer: Timer, due: Instant) {
         self.clear(timer);
-        if let Some(slot) = self.due.get_mut(timer as usize) {
-            *slot = due;
-        }
+        change(&mut self.due, timer as u32, |slot| *slot = due);
     }
 
     /// Sets a deadline `span` after the next time the session is told.
     pub(crate) fn set_pending(&mut self, timer: Timer, span: Duration) {
         self.clear(timer);
-        if let Some(slot) = self.pending.get_mut(timer as usize) {
-            // Zero means "not pending"; a deadline of zero length is one of a microsecond.
-            *slot = micros(span).max(1);
-            self.any_pending = true;
-        }
+        // Zero means "not pending"; a deadline of zero length is one of a microsecond.
+        change(&mut self.pending, timer as u32, |slot| *slot = micros(span).max(1));
+        self.any_pending = true;
     }
 
     pub(crate) fn clear(&mut self, timer: Timer) {
-        if let Some(slot) = self.due.get_mut(timer as usize) {
-            *slot = Instant::NEVER;
-        }
+        change(&mut self.due, timer as u32, |slot| *slot = Instant::NEVER);
         if self.any_pending {
-            if let Some(slot) = self.pending.get_mut(timer as usize) {
-                *slot = 0;
-            }
+            change(&mut self.pending, timer as u32, |slot| *slot = 0);
             self.any_pending = self.pending.iter().any(|span| *span != 0);
         }
     }

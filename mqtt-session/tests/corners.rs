@@ -287,27 +287,34 @@ scenario!(what_was_to_go_again_and_did_not_goes_again_with_its_identifier, VERSI
 });
 
 // A server may answer what came before the cut.
-scenario!(an_answer_may_come_before_anything_was_sent_again, [Version::V3_1_1, Version::V5], |t| {
-    t.options.clean_start = false;
-    t.options.session_expiry = if t.version() == Version::V5 { 100 } else { 0 };
-    t.connect();
-    let token = t.publish("a", Qos::AtLeastOnce, b"1");
-    let _ = t.next_frame();
-    t.cut();
-    t.open();
-    t.events();
-    t.writable = false;
-    let mut both = vec![0x20, 2, 1, 0];
-    if t.version() == Version::V5 {
-        both = vec![0x20, 3, 1, 0, 0];
+scenario!(
+    an_answer_may_come_before_anything_was_sent_again,
+    [Version::V3_1_1, Version::V5],
+    |c| { c.ack_timeout = Some(seconds(10)) },
+    |t| {
+        t.options.clean_start = false;
+        t.options.session_expiry = if t.version() == Version::V5 { 100 } else { 0 };
+        t.connect();
+        let token = t.publish("a", Qos::AtLeastOnce, b"1");
+        let _ = t.next_frame();
+        t.cut();
+        t.open();
+        t.events();
+        t.writable = false;
+        let mut both = vec![0x20, 2, 1, 0];
+        if t.version() == Version::V5 {
+            both = vec![0x20, 3, 1, 0, 0];
+        }
+        both.extend([0x40, 2, 0, 1]);
+        t.send_bytes(&both);
+        assert!(matches!(t.event(), Seen::Connected { session_present: true, .. }));
+        t.done(token, "Acked(Success)");
+        t.writable = true;
+        t.expect_silence();
+        t.after(seconds(30));
+        assert!(t.session.is_connected(), "nothing more is awaited");
     }
-    both.extend([0x40, 2, 0, 1]);
-    t.send_bytes(&both);
-    assert!(matches!(t.event(), Seen::Connected { session_present: true, .. }));
-    t.done(token, "Acked(Success)");
-    t.writable = true;
-    t.expect_silence();
-});
+);
 
 // Section 3.1.2.11.2: its CONNECT was on its way in time, so the server decides.
 scenario!(a_session_whose_time_runs_out_during_the_handshake_may_still_be_there, |t| {
@@ -324,6 +331,7 @@ scenario!(a_session_whose_time_runs_out_during_the_handshake_may_still_be_there,
     t.session.opened(&t.options, t.now);
     let _ = t.next_frame();
     t.after(seconds(5));
+    t.session.handle_timeout(t.now);
     t.events();
     t.send(Connack::accepted(true));
     t.see(Seen::Connected { session_present: true, resumed: true });
@@ -479,3 +487,120 @@ fn nothing_kept_is_printed() {
     session.publish(&message, b"canary"[..].into()).map_err(|refused| refused.reason).unwrap();
     assert!(!format!("{session:?}").contains("canary"));
 }
+
+// On 3.x a message one too many waits in the input, at either quality of service.
+scenario!(
+    a_message_at_qos_2_waits_for_one_at_qos_1_to_be_acknowledged,
+    [Version::V3_1, Version::V3_1_1],
+    |c| {
+        c.ack_mode = AckMode::Manual;
+        c.receive_maximum = 1;
+    },
+    |t| {
+        t.connect();
+        let publish = Publish::new(TopicName::new("a").unwrap(), b"x");
+        t.send(Publish { qos: Qos::AtLeastOnce, packet_id: Some(id(1)), ..publish });
+        let Seen::Message { ack: Some(ack), .. } = t.event() else { panic!() };
+        t.send(Publish { qos: Qos::ExactlyOnce, packet_id: Some(id(2)), ..publish });
+        t.see_nothing();
+        assert!(!t.session.wants_read());
+        t.session.acknowledge(ack, ReasonCode::Success, Properties::EMPTY).unwrap();
+        t.expect(Puback::new(id(1)));
+        assert!(matches!(t.event(), Seen::Message { qos: Qos::ExactlyOnce, .. }));
+    }
+);
+
+// Nobody was told its beginning, so nobody is told that it broke off.
+scenario!(
+    a_cut_in_the_middle_of_a_message_that_is_let_pass_is_only_a_cut,
+    [Version::V3_1, Version::V3_1_1],
+    |c| {
+        c.max_packet_in = 64;
+        c.oversize = Oversize::Skip;
+    },
+    |t| {
+        t.connect();
+        let large = [&[0x30, 203, 1, 0, 1, b'a'][..], &[7; 100]].concat();
+        t.send_bytes(&large);
+        t.cut();
+        assert!(!t.events().contains(&Seen::Aborted));
+    }
+);
+
+// [5.0 MQTT-3.3.2-7] Asked for too late, an alias stands for nothing.
+scenario!(
+    an_alias_of_a_connection_that_has_ended_names_nothing,
+    [Version::V5],
+    |c| { c.topic_alias_maximum = 2 },
+    |t| {
+        t.connect();
+        let alias = [Property::TopicAlias(1)];
+        let named = Publish {
+            properties: Properties::List(&alias),
+            ..Publish::new(TopicName::new("a").unwrap(), b"x")
+        };
+        t.send(named);
+        let again = bytes(Publish { topic: None, ..named });
+        let mut input = &again[..];
+        let Some(Event::Message(message)) = t.session.receive(&mut input, t.now) else { panic!() };
+        assert_eq!(t.session.topic(&message), "a");
+        t.session.closed(Closed::Failed, t.now);
+        assert_eq!(t.session.topic(&message), "");
+    }
+);
+
+// [M5]
+scenario!(
+    m05_a_topic_longer_than_the_memory_for_aliases_ends_the_connection,
+    [Version::V5],
+    |c| {
+        c.topic_alias_maximum = 2;
+        c.topic_alias_bytes = 32;
+    },
+    |t| {
+        t.connect();
+        let alias = [Property::TopicAlias(1)];
+        let topic = "a".repeat(100);
+        t.send(Publish {
+            properties: Properties::List(&alias),
+            ..Publish::new(TopicName::new(&topic).unwrap(), b"x")
+        });
+        assert_eq!(t.refuses(ReasonCode::QuotaExceeded), Why::AliasesTooLong);
+    }
+);
+
+// The place is another message's by now.
+scenario!(a_token_of_an_earlier_message_is_stale, VERSIONS, |c| { c.ack_mode = AckMode::Manual }, |t| {
+    t.connect();
+    let publish = Publish {
+        qos: Qos::AtLeastOnce,
+        packet_id: Some(id(1)),
+        ..Publish::new(TopicName::new("a").unwrap(), b"x")
+    };
+    t.send(publish);
+    let Seen::Message { ack: Some(first), .. } = t.event() else { panic!() };
+    t.session.acknowledge(first, ReasonCode::Success, Properties::EMPTY).unwrap();
+    t.expect(Puback::new(id(1)));
+    t.send(publish);
+    let Seen::Message { ack: Some(second), .. } = t.event() else { panic!() };
+    let stale = t.session.acknowledge(first, ReasonCode::Success, Properties::EMPTY);
+    assert_eq!(stale, Err(mqtt_session::AckError::Stale));
+    t.session.acknowledge(second, ReasonCode::Success, Properties::EMPTY).unwrap();
+});
+
+// What is owed stays owed, however long the transport takes nothing.
+scenario!(an_acknowledgement_that_waits_for_the_transport_is_not_forgotten, VERSIONS, |t| {
+    t.options.keep_alive = 0;
+    t.connect();
+    t.drain();
+    t.writable = false;
+    t.send(Publish {
+        qos: Qos::AtLeastOnce,
+        packet_id: Some(id(1)),
+        ..Publish::new(TopicName::new("a").unwrap(), b"x")
+    });
+    t.now = t.now.after(seconds(60));
+    t.session.handle_timeout(t.now);
+    t.writable = true;
+    t.expect(Puback::new(id(1)));
+});

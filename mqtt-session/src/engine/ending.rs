@@ -4,7 +4,7 @@ use mqtt_proto::Properties;
 
 use super::Core;
 use crate::event::{Event, Outcome};
-use crate::list::NONE;
+use crate::list::{NONE, change};
 use crate::operation::{Ending, Slot};
 use crate::qos::Stage;
 use crate::storage::{Shared, Tables};
@@ -157,9 +157,7 @@ impl Core {
     /// Makes a slot that is on no list free.
     #[inline]
     pub(super) fn recycle(&mut self, tables: &mut Tables<'_>, index: u32) {
-        if let Some(slot) = tables.slots.get_mut(index as usize) {
-            slot.stage = Stage::Ended;
-        }
+        change(tables.slots, index, |slot| slot.stage = Stage::Ended);
         if self.records() && self.leave(tables, index) {
             return;
         }

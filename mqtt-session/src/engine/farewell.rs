@@ -60,12 +60,11 @@ impl Core {
 
     /// Keeps planned DISCONNECT properties until they can be sent. The caller has made room.
     pub(crate) fn keep_farewell(&mut self, tables: &mut Tables<'_>, properties: Properties<'_>, len: usize) {
-        let Some(at) = self.arena.add(tables.arena, owner::STOP, len) else { return };
-        let start = at as usize;
-        if let Some(place) = tables.arena.get_mut(start..start.saturating_add(len)) {
-            // Planned on the same properties, so they fit.
+        // Planned on the same properties, so they fit.
+        let put = self.arena.put(tables.arena, owner::STOP, len, |place| {
             let _ = properties.write_body(place);
-        }
+        });
+        let Some(at) = put else { return };
         self.kept = self.kept.saturating_add(cost(len));
         self.farewell = Some((at, len));
     }

@@ -186,7 +186,7 @@ impl Core {
         tables: &mut Tables<'_>,
         options: &ConnectOptions<'_>,
     ) -> Result<(), StartError> {
-        if self.link.state != State::Idle || self.link.stopping || self.notices.has_stopped() {
+        if self.link.state != State::Idle || self.notices.has_stopped() {
             return Err(StartError::AlreadyStarted);
         }
         if options.version == Version::V3_1_1 && options.client_id.is_empty() && !options.clean_start {

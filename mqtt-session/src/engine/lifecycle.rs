@@ -8,7 +8,7 @@ use super::redirect::is_redirect;
 use super::{Connection, Core, Give};
 use crate::event::{Closed, Why};
 use crate::link::{Notice, State, is_fatal};
-use crate::list::{NONE, prev};
+use crate::list::{NONE, change, prev};
 use crate::operation::{Ending, Kind};
 use crate::qos::Stage;
 use crate::storage::Tables;
@@ -37,7 +37,7 @@ impl Core {
 
     /// Begins the attempt that fell due, unless so many notices wait that there is no room for its own.
     pub(super) fn attempt_if_calm(&mut self) {
-        if self.link.attempt_due && self.link.state == State::Backoff && self.notices.is_calm() {
+        if self.link.attempt_due && self.notices.is_calm() {
             self.link.attempt_due = false;
             self.begin_attempt();
         }
@@ -135,8 +135,7 @@ impl Core {
         {
             self.link.ghost = Some(self.now);
         }
-        let silent =
-            was == State::Handshake && self.link.why.is_none() && sent && self.connection.partial.is_none();
+        let silent = was == State::Handshake && sent && self.connection.partial.is_none();
         self.abort_large();
         let stepped = was != State::Up
             && self.config.version_ladder
@@ -239,9 +238,7 @@ impl Core {
                 // The journal has its identifier.
                 let was_touched = slot.was_touched;
                 self.reserve(tables, at, was_touched);
-                if let Some(slot) = tables.slots.get_mut(at as usize) {
-                    slot.stage = Stage::Queued;
-                }
+                change(tables.slots, at, |slot| slot.stage = Stage::Queued);
             } else if slot.first_time {
                 self.release_id(tables, at);
                 if let Some(slot) = tables.slots.get_mut(at as usize) {

@@ -9,7 +9,7 @@ use super::{ANY_ID, Core};
 use crate::arena::{Arena, cost, owner};
 use crate::error::AckError;
 use crate::inbound::{Exchange, Owed, OwedKind};
-use crate::list::NONE;
+use crate::list::{NONE, change};
 use crate::storage::Tables;
 use crate::token::AckToken;
 
@@ -51,27 +51,21 @@ impl Core {
         reason: ReasonCode,
         properties: Properties<'_>,
         len: usize,
-    ) -> Result<(), AckError> {
-        if !self.exchanges.acknowledge(tables.exchanges, ack, reason) {
-            return Err(AckError::Stale);
-        }
+    ) {
+        self.exchanges.acknowledge(tables.exchanges, ack, reason);
         self.exchanges.record_acknowledged(tables.exchanges);
         if len == 0 {
-            return Ok(());
+            return;
         }
         let of = owner::ACK.saturating_add(ack.index().into());
-        let Some(at) = self.arena.add(tables.arena, of, len) else { return Ok(()) };
-        let start = at as usize;
-        if let Some(place) = tables.arena.get_mut(start..start.saturating_add(len)) {
-            // Planned on the same properties, so they fit.
+        // Planned on the same properties, so they fit.
+        let put = self.arena.put(tables.arena, of, len, |place| {
             let _ = properties.write_body(place);
-        }
-        if let Some(entry) = tables.exchanges.get_mut(usize::from(ack.index())) {
-            entry.note = at;
-        }
+        });
+        let Some(at) = put else { return };
+        change(tables.exchanges, ack.index().into(), |entry| entry.note = at);
         self.kept = self.kept.saturating_add(cost(len));
         self.notes = self.notes.saturating_add(1);
-        Ok(())
     }
 
     /// An acknowledgement's turn has come: what is to be said with it no longer hangs on its exchange. False: nothing.

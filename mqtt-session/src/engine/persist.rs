@@ -26,7 +26,7 @@ use crate::journal::{
     RELEASED,
 };
 use crate::link::State;
-use crate::list::{NONE, next};
+use crate::list::{NONE, change, next};
 use crate::operation::{Ending, Kind, Slot};
 use crate::qos::Stage;
 use crate::record::{ACCEPTED, FOR_EVER, HEAD, HELD, Head, Key, Part, RETAIN, RecordKind, SOURCED};
@@ -51,15 +51,11 @@ fn entry(tables: &Tables<'_>, index: u32) -> Entry {
 }
 
 fn set(tables: &mut Tables<'_>, index: u32, bits: u16) {
-    if let Some(entry) = tables.journal.get_mut(index as usize) {
-        entry.bits |= bits;
-    }
+    change(tables.journal, index, |entry| entry.bits |= bits);
 }
 
 fn unset(tables: &mut Tables<'_>, index: u32, bits: u16) {
-    if let Some(entry) = tables.journal.get_mut(index as usize) {
-        entry.bits &= !bits;
-    }
+    change(tables.journal, index, |entry| entry.bits &= !bits);
 }
 
 /// The session on the server is lost, and with it what the mark says.
@@ -87,10 +83,8 @@ impl Core {
     pub(super) fn note_accepted(&mut self, tables: &mut Tables<'_>, index: u32) {
         self.journal.sequence = self.journal.sequence.saturating_add(1);
         let kept = tables.slots.get(index as usize).is_some_and(|slot| !slot.is_qos0());
-        if let Some(entry) = tables.journal.get_mut(index as usize) {
-            let bits = if kept { KEPT | PUT } else { 0 };
-            *entry = Entry { sequence: self.journal.sequence, bits, ..Entry::EMPTY };
-        }
+        let (sequence, bits) = (self.journal.sequence, if kept { KEPT | PUT } else { 0 });
+        change(tables.journal, index, |entry| *entry = Entry { sequence, bits, ..Entry::EMPTY });
         if kept {
             self.journal.commands.add(tables.journal, index);
         }
@@ -99,9 +93,7 @@ impl Core {
     /// What an operation keeps, or how far it came, has changed: its record is put again.
     #[cold]
     pub(super) fn note_changed(&mut self, tables: &mut Tables<'_>, index: u32) {
-        if entry(tables, index).has(KEPT) {
-            self.due(tables, index, PUT);
-        }
+        self.due(tables, index, PUT);
     }
 
     fn due(&mut self, tables: &mut Tables<'_>, index: u32, bits: u16) {
@@ -139,9 +131,7 @@ impl Core {
                     Some(_) => {}
                 }
                 let id = self.ids.take(tables.ids, self.bounds.ids, index);
-                if let Some(slot) = tables.slots.get_mut(index as usize) {
-                    slot.packet_id = id;
-                }
+                change(tables.slots, index, |slot| slot.packet_id = id);
                 self.reserve(tables, index, slot.touched);
                 self.due(tables, index, MARK);
             }
@@ -178,9 +168,7 @@ impl Core {
             return false;
         }
         self.release_id(tables, index);
-        if let Some(slot) = tables.slots.get_mut(index as usize) {
-            slot.touched = slot.was_touched;
-        }
+        change(tables.slots, index, |slot| slot.touched = slot.was_touched);
         true
     }
 
@@ -192,7 +180,7 @@ impl Core {
             slot.reserved = false;
             slot.first_time = true;
             self.journal.reserved = self.journal.reserved.saturating_sub(1);
-        } else if slot.first_time && entry(tables, index).has(KEPT) {
+        } else if slot.first_time {
             self.due(tables, index, MARK);
         }
     }
@@ -200,10 +188,8 @@ impl Core {
     /// PUBREC came: PUBLISH is never sent again, so its record goes.
     #[cold]
     pub(super) fn note_released(&mut self, tables: &mut Tables<'_>, index: u32) {
-        if entry(tables, index).has(KEPT) {
-            unset(tables, index, PUT);
-            self.due(tables, index, RELEASE);
-        }
+        unset(tables, index, PUT);
+        self.due(tables, index, RELEASE);
     }
 
     /// The server accepted a connection.
@@ -242,9 +228,7 @@ impl Core {
         self.journal.told.remove(tables.journal, index);
         if !entry(tables, index).any(PUT_GIVEN | MARK_GIVEN) {
             self.journal.commands.remove(tables.journal, index);
-            if let Some(entry) = tables.journal.get_mut(index as usize) {
-                *entry = Entry::EMPTY;
-            }
+            change(tables.journal, index, |entry| *entry = Entry::EMPTY);
             return false;
         }
         unset(tables, index, PUT | MARK | RELEASE);
@@ -340,9 +324,7 @@ impl Core {
         } else if entry.has(MARK) {
             unset(tables, index, MARK);
             set(tables, index, MARK_GIVEN);
-            if let Some(entry) = tables.journal.get_mut(index as usize) {
-                entry.marks_out = entry.marks_out.saturating_add(1);
-            }
+            change(tables.journal, index, |entry| entry.marks_out = entry.marks_out.saturating_add(1));
             slot.map(|slot| Give::Put(key(Part::Mark), self.mark_head(tables, index, &slot), None))
         } else if entry.has(RELEASE) {
             unset(tables, index, RELEASE);
@@ -381,9 +363,7 @@ impl Core {
         unset(tables, index, bit);
         if !self::entry(tables, index).any(PUT_GIVEN | MARK_GIVEN) {
             self.journal.commands.remove(tables.journal, index);
-            if let Some(entry) = tables.journal.get_mut(index as usize) {
-                *entry = Entry::EMPTY;
-            }
+            change(tables.journal, index, |entry| *entry = Entry::EMPTY);
             self.ops.free.give(tables.slots, index);
         }
         given

@@ -186,9 +186,8 @@ impl Core {
 
     #[cold]
     pub(super) fn not_partial(&mut self) {
-        if self.connection.partial.take().is_some() {
-            self.timers.clear(Timer::Partial);
-        }
+        self.connection.partial = None;
+        self.timers.clear(Timer::Partial);
     }
 
     /// The packet at the front is not whole: its rest must come in time.

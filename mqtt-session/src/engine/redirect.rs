@@ -158,11 +158,8 @@ impl Core {
             self.arena.free(tables.arena, old.at);
         }
         let owner = owner::REDIRECTS.get(kind as usize).copied().unwrap_or(NONE);
-        let Some(at) = self.arena.add(tables.arena, owner, list.len()) else { return };
-        let start = at as usize;
-        if let Some(place) = tables.arena.get_mut(start..start.saturating_add(list.len())) {
-            place.copy_from_slice(list.as_bytes());
-        }
+        let copy = |place: &mut [u8]| place.copy_from_slice(list.as_bytes());
+        let Some(at) = self.arena.put(tables.arena, owner, list.len(), copy) else { return };
         *self.redirects.kept(kind) = Some(Kept { at, len: list.len() });
         debug!("sent to another server: {code}");
         self.redirects.due = Some(kind);

@@ -21,7 +21,7 @@ use crate::config::{SessionLost, WhenNotStored};
 use crate::error::RestoreError;
 use crate::journal::{Entry, KEPT, MARK_GIVEN, MARK_STORED, PUT_GIVEN, PUT_STORED, RELEASED};
 use crate::link::State;
-use crate::list::{List, NONE};
+use crate::list::{List, NONE, change};
 use crate::operation::{Ending, Kind, Slot};
 use crate::qos::Stage;
 use crate::record::{ACCEPTED, HELD, Head, Key, Parsed, RETAIN, RecordKind, SOURCED};
@@ -115,7 +115,7 @@ impl Core {
         let id = PacketId::new(head.packet_id).ok_or(RestoreError::Invalid)?;
         let qos = qos_of(head)?;
         let long = head.topic_len != 0 || head.properties_len != 0 || head.payload_len != 0;
-        if long || qos == Qos::AtMostOnce {
+        if long {
             return Err(RestoreError::Invalid);
         }
         if id.get() > self.bounds.ids {
@@ -154,9 +154,7 @@ impl Core {
         slot.packet_id = Some(id);
         slot.epoch = head.session;
         let bits = entry.bits | KEPT | MARK_GIVEN | MARK_STORED;
-        if let Some(entry) = tables.journal.get_mut(index as usize) {
-            *entry = Entry { sequence: head.sequence, bits, ..*entry };
-        }
+        change(tables.journal, index, |entry| *entry = Entry { sequence: head.sequence, bits, ..*entry });
         self.ops.saw(head.key.generation());
         Ok(None)
     }
@@ -191,15 +189,14 @@ impl Core {
         if let Some(need) = self.room_in_arena(tables, len) {
             return Ok(Some(need));
         }
-        let at = self.arena.add(tables.arena, index, len).ok_or(RestoreError::NoRoom)?;
-        let start = at as usize;
-        if let Some(place) = tables.arena.get_mut(start..start.saturating_add(len)) {
+        let put = self.arena.put(tables.arena, index, len, |place| {
             let (first, second) = place.split_at_mut(content.len());
             first.copy_from_slice(content);
             second.copy_from_slice(payload);
-        }
+        });
+        let at = put.ok_or(RestoreError::NoRoom)?;
         self.kept = self.kept.saturating_add(cost(len));
-        if let Some(slot) = tables.slots.get_mut(index as usize) {
+        change(tables.slots, index, |slot| {
             *slot = Slot {
                 at,
                 topic_len: head.topic_len,
@@ -222,11 +219,11 @@ impl Core {
                 epoch: if marked { before.epoch } else { 0 },
                 ..Slot::EMPTY
             };
-        }
-        if let Some(place) = tables.journal.get_mut(index as usize) {
+        });
+        change(tables.journal, index, |place| {
             let bits = entry.bits | KEPT | PUT_GIVEN | PUT_STORED;
             *place = Entry { sequence: head.sequence, bits, ..entry };
-        }
+        });
         self.ops.saw(head.key.generation());
         Ok(None)
     }
@@ -336,16 +333,12 @@ impl Core {
                 slot.stage = Stage::Queued;
                 slot.told = false;
                 lists.queued.push_back(tables.slots, index);
-                if let Some(entry) = tables.journal.get_mut(index as usize) {
-                    entry.bits &= !MARK_STORED;
-                }
+                change(tables.journal, index, |entry| entry.bits &= !MARK_STORED);
             }
             (false, Qos::ExactlyOnce) => {
                 slot.stage = Stage::AwaitPubcomp;
                 lists.release.push_back(tables.slots, index);
-                if let Some(entry) = tables.journal.get_mut(index as usize) {
-                    entry.bits |= RELEASED;
-                }
+                change(tables.journal, index, |entry| entry.bits |= RELEASED);
             }
             // QoS 1 without its record: its end was told before the record went.
             (false, _) => {
@@ -412,9 +405,8 @@ fn check_content(parsed: &Parsed<'_>) -> Result<Kind, RestoreError> {
     }
     let whole = kept && len == properties.len();
     let mortal = head.expires.min(head.wire_expires) != u64::MAX;
-    let sourced = head.flags & SOURCED != 0;
-    let valid =
-        valid && !(sourced && kind != Kind::Publish) && head.payload_len <= crate::limits::LONGEST_PACKET;
+    // A request whose filters came from elsewhere has none of them here.
+    let valid = valid && head.payload_len <= crate::limits::LONGEST_PACKET;
     if valid && whole && stored.check(place).is_ok() && !(mortal && kind != Kind::Publish) {
         Ok(kind)
     } else {
@@ -429,14 +421,10 @@ fn are_filters<'a>(
     len: usize,
     count: usize,
 ) -> bool {
-    let mut found = (0usize, 0usize);
-    for filter in filters {
-        if TopicFilter::new(filter.as_str()).is_err() {
-            return false;
-        }
-        found =
-            (found.0.saturating_add(1), found.1.saturating_add(filter.as_str().len()).saturating_add(beside));
-    }
+    // Reading stops at the first that is not one.
+    let found = filters.fold((0usize, 0usize), |(count, len), filter| {
+        (count.saturating_add(1), len.saturating_add(filter.as_str().len()).saturating_add(beside))
+    });
     count != 0 && found == (count, len)
 }
 

@@ -10,6 +10,7 @@ use crate::error::{ProvideError, PublishError};
 use crate::event::{Event, Why};
 use crate::limits::LONGEST_PACKET;
 use crate::link::State;
+use crate::list::change;
 use crate::operation::Ending;
 use crate::options::Message;
 use crate::storage::{Table, Tables};
@@ -138,9 +139,7 @@ impl Core {
         self.timers.clear(Timer::Source);
         if source.left() == 0 {
             self.connection.source = None;
-            if let Some(slot) = tables.slots.get_mut(source.slot as usize) {
-                slot.complete = true;
-            }
+            change(tables.slots, source.slot, |slot| slot.complete = true);
         } else {
             self.connection.source = Some(source);
             if self.wanting().is_some() {
@@ -177,7 +176,7 @@ impl Core {
     /// The transport took bytes of a packet that is not complete: a ping that is owed can only follow it,
     /// so its answer has its time from now.
     pub(super) fn put_ping_off(&mut self) {
-        if self.is_mid_packet() && self.connection.ping_open && !self.connection.held {
+        if self.is_mid_packet() && self.connection.ping_open {
             self.timers.set(Timer::Ping, self.now.after(self.ping_timeout()));
         }
     }

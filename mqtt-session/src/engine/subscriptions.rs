@@ -3,11 +3,11 @@
 //! A SUBSCRIBE that ended well stays in its slot, off the queue. What it keeps shrinks as filters are
 //! refused, taken over by a later SUBSCRIBE or taken back by an UNSUBSCRIBE; with the last filter it goes.
 
-use mqtt_proto::{Properties, ReasonCodes, Subscriptions, TopicFilters};
+use mqtt_proto::{Properties, ReasonCodes, Subscriptions};
 
 use super::Core;
 use crate::event::{Event, Outcome};
-use crate::list::{NONE, next};
+use crate::list::{NONE, change, next};
 use crate::operation::{Kind, Slot};
 use crate::qos::Stage;
 use crate::storage::Tables;
@@ -92,12 +92,12 @@ impl Core {
             self.release_id(tables, index);
             self.ops.cannot_expire(tables.slots, index);
             self.ops.unlink(tables.slots, index);
-            if let Some(slot) = tables.slots.get_mut(index as usize) {
+            change(tables.slots, index, |slot| {
                 slot.stage = Stage::Held;
                 slot.told = true;
                 slot.late = false;
                 slot.expires = Instant::NEVER;
-            }
+            });
             self.ops.held.push_back(tables.slots, index);
             if self.records() {
                 self.note_changed(tables, index);
@@ -152,15 +152,11 @@ impl Core {
         }
     }
 
-    /// The number that filter `number` of operation `by` has in operation `index`.
+    /// The number that filter `number` of operation `by` has in the SUBSCRIBE `index`.
     fn find_filter(&self, tables: &Tables<'_>, index: u32, by: u32, number: usize) -> Option<usize> {
         let wanted = text(tables.slots.get(by as usize)?, tables.arena, number)?;
         let slot = tables.slots.get(index as usize)?;
         let body = slot.body(tables.arena);
-        if slot.kind == Kind::Subscribe {
-            Subscriptions::from_stored(body).iter().position(|item| item.filter.as_str().as_bytes() == wanted)
-        } else {
-            TopicFilters::from_stored(body).iter().position(|filter| filter.as_str().as_bytes() == wanted)
-        }
+        Subscriptions::from_stored(body).iter().position(|item| item.filter.as_str().as_bytes() == wanted)
     }
 }

@@ -13,7 +13,7 @@
 use mqtt_proto::PacketId;
 
 use super::{Exchange, Exchanges, Owed, OwedKind};
-use crate::list::{NONE, next};
+use crate::list::{NONE, change, next};
 use crate::qos::Phase;
 use crate::record::{Key, Part};
 
@@ -94,9 +94,7 @@ impl Exchanges {
         if !self.kept.on {
             return;
         }
-        if let Some(entry) = table.get_mut(index as usize) {
-            entry.recorded = Recorded::Due;
-        }
+        change(table, index, |entry| entry.recorded = Recorded::Due);
         self.kept.storing.push_back(table, index);
         if self.kept.put == NONE {
             self.kept.put = index;
@@ -112,9 +110,7 @@ impl Exchanges {
                 _ => return,
             }
             self.second.unlink(table, head);
-            if let Some(entry) = table.get_mut(head as usize) {
-                entry.phase = Phase::Storing;
-            }
+            change(table, head, |entry| entry.phase = Phase::Storing);
             self.record(table, head);
         }
     }
@@ -167,12 +163,10 @@ impl Exchanges {
                 self.kept.storing.unlink(table, index);
             }
             (Phase::Storing, Recorded::Given) => entry.phase = Phase::Stored,
-            (Phase::Leaving, Recorded::Deleted) if entry.answers => {
+            (Phase::Leaving, Recorded::Deleted) => {
                 self.kept.leaving.unlink(table, index);
                 if here {
-                    if let Some(entry) = table.get_mut(index as usize) {
-                        entry.phase = Phase::Gone;
-                    }
+                    change(table, index, |entry| entry.phase = Phase::Gone);
                     self.kept.gone.push_back(table, index);
                 } else {
                     self.release(table, index);
@@ -192,8 +186,8 @@ impl Exchanges {
         }
         let waits = self.kept.gated && entry.recorded == Recorded::Given;
         self.remove(table, index);
-        if waits && let Some(entry) = table.get_mut(index as usize) {
-            entry.answers = true;
+        if waits {
+            change(table, index, |entry| entry.answers = true);
         }
         !waits
     }
@@ -218,8 +212,7 @@ impl Exchanges {
     /// Takes an exchange off the list it is on because of its record.
     pub(super) fn unlist(&mut self, table: &mut [Exchange], index: u32) {
         let Some(entry) = table.get(index as usize) else { return };
-        let waits = matches!(entry.phase, Phase::Storing | Phase::Stored)
-            || (entry.phase == Phase::Received && entry.recorded == Recorded::Due);
+        let waits = matches!(entry.phase, Phase::Storing | Phase::Stored) || entry.recorded == Recorded::Due;
         if waits {
             if self.kept.put == index {
                 self.kept.put = next(table, index);
@@ -251,9 +244,7 @@ impl Exchanges {
             self.remove(table, head);
         } else {
             self.kept.storing.unlink(table, head);
-            if let Some(entry) = table.get_mut(head as usize) {
-                entry.phase = Phase::Received;
-            }
+            change(table, head, |entry| entry.phase = Phase::Received);
         }
         Some((owed, head))
     }

@@ -10,6 +10,7 @@ use crate::aliases::{Given, Sent};
 use crate::ids::IdEntry;
 use crate::inbound::{Exchange, Owed};
 use crate::journal::Entry;
+use crate::list::change;
 use crate::operation::Slot;
 
 /// Memory from the heap. Nothing is allocated before it is needed; in steady state nothing is.
@@ -69,11 +70,9 @@ impl core::fmt::Debug for Heap {
 
 /// Grows by doubling, from a first allocation of a few entries.
 fn grow<T: Clone>(table: &mut Vec<T>, len: usize, empty: &T) {
-    if len > table.len() {
-        let len = len.max(table.len().saturating_mul(2)).max(4);
-        table.reserve_exact(len.saturating_sub(table.len()));
-        table.resize(len, empty.clone());
-    }
+    let len = len.max(table.len().saturating_mul(2)).max(4);
+    table.reserve_exact(len.saturating_sub(table.len()));
+    table.resize(len, empty.clone());
 }
 
 impl Sealed for Heap {}
@@ -144,13 +143,10 @@ impl Storage for Heap {
 
     fn share(&mut self, slot: u32, payload: HeapPayload<'_>) {
         let HeapPayload::Share(bytes) = payload else { return };
-        let index = slot as usize;
-        if index >= self.shared.len() {
+        if slot as usize >= self.shared.len() {
             self.shared.resize(self.slots.len(), None);
         }
-        if let Some(place) = self.shared.get_mut(index) {
-            *place = Some(bytes);
-        }
+        change(&mut self.shared, slot, |place| *place = Some(bytes));
     }
 
     fn shrink(&mut self, arena: usize, slots: bool) {

@@ -14,6 +14,7 @@ use crate::aliases::{Given, Sent};
 use crate::ids::IdEntry;
 use crate::inbound::{Exchange, Owed};
 use crate::journal::Entry;
+use crate::list::change;
 use crate::operation::Slot;
 use crate::record::{HEAD, Record};
 
@@ -140,9 +141,7 @@ impl Shared<'_> {
     )]
     pub(crate) fn drop(&mut self, slot: u32) {
         #[cfg(feature = "alloc")]
-        if let Some(payload) = self.payloads.get_mut(slot as usize) {
-            *payload = None;
-        }
+        change(self.payloads, slot, |payload| *payload = None);
         #[cfg(not(feature = "alloc"))]
         let _ = slot;
     }
