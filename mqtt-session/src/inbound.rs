@@ -1,6 +1,7 @@
 //! Inbound messages at QoS 1 and 2: which exchanges are open, and which acknowledgements are owed.
 
 mod records;
+mod refusals;
 
 use mqtt_proto::{PacketId, ReasonCode};
 
@@ -25,6 +26,8 @@ pub(crate) struct Exchange {
     recorded: records::Recorded,
     /// PUBCOMP is to be sent once its record is deleted.
     answers: bool,
+    /// Where in the outgoing stream the PUBREC ends that refuses it, as far as 32 bits tell.
+    ends: u32,
     /// Where the properties lie that its acknowledgement is to have; `NONE`: it has none.
     pub(crate) note: u32,
 }
@@ -41,6 +44,7 @@ impl Exchange {
         reason: ReasonCode::Success,
         recorded: records::Recorded::Nothing,
         answers: false,
+        ends: 0,
         note: NONE,
     };
 
@@ -78,6 +82,7 @@ pub(crate) struct Exchanges {
     /// The table length the buckets were made for.
     buckets: u32,
     kept: records::Kept,
+    refusals: refusals::Refusals,
 }
 
 impl Exchanges {
@@ -92,6 +97,7 @@ impl Exchanges {
             second: List::new(),
             buckets: 0,
             kept: records::Kept::new(),
+            refusals: refusals::Refusals::new(),
         }
     }
 
@@ -269,13 +275,14 @@ impl Exchanges {
         match phase {
             Phase::Delivered1 | Phase::Acked1 => self.first.unlink(table, index),
             Phase::Delivered2 | Phase::Acked2 => self.second.unlink(table, index),
-            _ if self.kept.is_on() => {
-                self.unlist(table, index);
-                if self.leave(table, index) {
-                    return;
-                }
-            }
+            Phase::Refusing => self.unlist_refusal(table, index),
             _ => {}
+        }
+        if self.kept.is_on() {
+            self.unlist(table, index);
+            if self.leave(table, index) {
+                return;
+            }
         }
         self.release(table, index);
     }
@@ -337,20 +344,20 @@ impl Exchanges {
                 return stored;
             }
         }
-        let head = self.second.head();
-        if let Some(entry) = table.get_mut(head as usize).filter(|entry| entry.phase == Phase::Acked2) {
+        loop {
+            let head = self.second.head();
+            let entry = table.get_mut(head as usize).filter(|entry| entry.phase == Phase::Acked2)?;
             let owed = Owed::new(OwedKind::Pubrec, PacketId::new(entry.id)?, entry.reason);
-            if refusable && entry.reason.is_error() {
-                // A PUBREC of 0x80 or above ends the exchange; no PUBREL follows.
-                self.remove(table, head);
-            } else {
-                self.second.unlink(table, head);
+            let refused = refusable && entry.reason.is_error();
+            self.second.unlink(table, head);
+            if !refused {
                 change(table, head, |entry| entry.phase = Phase::Received);
                 self.record(table, head);
+            } else if !self.refuse(table, head) {
+                continue;
             }
             return Some((owed, head));
         }
-        None
     }
 
     /// The connection was cut: the server sends QoS 1 messages again, so their tokens are stale.
@@ -361,6 +368,7 @@ impl Exchanges {
         if self.kept.is_on() {
             self.cut_stored(table);
         }
+        self.cut_refusals(table);
         self.connection = self.connection.wrapping_add(1);
         self.open_here = 0;
     }

@@ -27,6 +27,10 @@ pub(crate) const RELEASE_GIVEN: u16 = 1 << 10;
 pub(crate) const RELEASED: u16 = 1 << 11;
 /// On the list of what is to be told.
 const TELL: u16 = 1 << 12;
+/// Records of an earlier operation of the slot, which an earlier run could not delete, are to be deleted.
+pub(crate) const OLDER_PUT: u16 = 1 << 13;
+pub(crate) const OLDER_MARK: u16 = 1 << 14;
+pub(crate) const OLDER: u16 = OLDER_PUT | OLDER_MARK;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
@@ -48,10 +52,13 @@ pub(crate) struct Entry {
     pub(crate) bits: u16,
     /// Marks that were given and not answered for.
     pub(crate) marks_out: u8,
+    /// The generation of that earlier operation.
+    pub(crate) older: u32,
 }
 
 impl Entry {
-    pub(crate) const EMPTY: Self = Self { places: [Place::NOWHERE; 2], sequence: 0, bits: 0, marks_out: 0 };
+    pub(crate) const EMPTY: Self =
+        Self { places: [Place::NOWHERE; 2], sequence: 0, bits: 0, marks_out: 0, older: 0 };
 
     pub(crate) const fn has(&self, bits: u16) -> bool {
         self.bits & bits == bits

@@ -22,7 +22,8 @@
 //!                    ← PUBLISH again: nothing     ← PUBLISH again: → PUBREC, no delivery
 //! ```
 //!
-//! With a journal there are steps between: see `inbound/records.rs`.
+//! With a journal there are steps between: see `inbound/records.rs`. A message that is refused ends with PUBREC: see
+//! `inbound/refusals.rs`.
 
 /// Where an operation stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -134,6 +135,10 @@ pub(crate) enum Phase {
     Acked2,
     /// QoS 2, PUBREC owed or sent: PUBREL ends it.
     Received,
+    /// QoS 2, refused (5.0): over once PUBREC has left.
+    Refusing,
+    /// QoS 2, refused, and PUBREC has not left: it is refused again when it comes again.
+    Refused,
     /// QoS 2, its record is on its way into the journal.
     Storing,
     /// QoS 2, recorded: PUBREC waits for its turn.
@@ -158,8 +163,8 @@ pub(crate) enum Arrival {
 /// [MQTT-4.3.3-10]: until PUBREL, a PUBLISH with the same identifier is the same message.
 pub(crate) const fn arrived(phase: Phase) -> Arrival {
     match phase {
-        Phase::Received | Phase::Leaving => Arrival::AnswerAgain,
-        Phase::Delivered2 | Phase::Acked2 | Phase::Storing | Phase::Stored => Arrival::Wait,
+        Phase::Received | Phase::Refused | Phase::Leaving => Arrival::AnswerAgain,
+        Phase::Delivered2 | Phase::Acked2 | Phase::Refusing | Phase::Storing | Phase::Stored => Arrival::Wait,
         Phase::Free | Phase::Delivered1 | Phase::Acked1 | Phase::Gone => Arrival::Deliver,
     }
 }
@@ -225,7 +230,10 @@ mod tests {
 
     #[test]
     fn every_phase_has_its_one_answer_to_a_publish() {
-        use Phase::{Acked1, Acked2, Delivered1, Delivered2, Free, Gone, Leaving, Received, Stored, Storing};
+        use Phase::{
+            Acked1, Acked2, Delivered1, Delivered2, Free, Gone, Leaving, Received, Refused, Refusing, Stored,
+            Storing,
+        };
         for (phase, want) in [
             (Free, Arrival::Deliver),
             (Delivered1, Arrival::Deliver),
@@ -233,6 +241,8 @@ mod tests {
             (Delivered2, Arrival::Wait),
             (Acked2, Arrival::Wait),
             (Received, Arrival::AnswerAgain),
+            (Refusing, Arrival::Wait),
+            (Refused, Arrival::AnswerAgain),
             (Storing, Arrival::Wait),
             (Stored, Arrival::Wait),
             (Leaving, Arrival::AnswerAgain),

@@ -28,6 +28,7 @@ mod queue;
 mod receiving;
 mod redirect;
 mod refusals;
+mod refused_messages;
 mod requests;
 mod restoring;
 mod scram;
@@ -38,6 +39,7 @@ mod statements_subscribe;
 mod stats;
 mod stopping;
 mod subscriptions;
+mod superseded;
 mod windows;
 
 /// A file that is not listed above would not run.

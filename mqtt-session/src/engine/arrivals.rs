@@ -58,7 +58,7 @@ impl Core {
         let (Some(topic), false) = (publish.topic, aliased) else { return Straight::Other };
         self.take(input, len);
         if let Some(id) = publish.packet_id
-            && !self.accept_straight(tables, publish.qos, id)
+            && !self.accept_straight(tables, publish.qos, id, publish.dup)
         {
             return Straight::Moved;
         }
@@ -78,7 +78,7 @@ impl Core {
 
     /// Whether a message at QoS 1 or 2 is handed over; what it owes is owed then.
     #[inline(always)]
-    fn accept_straight(&mut self, tables: &mut Tables<'_>, qos: Qos, id: PacketId) -> bool {
+    fn accept_straight(&mut self, tables: &mut Tables<'_>, qos: Qos, id: PacketId, again: bool) -> bool {
         if qos == Qos::AtLeastOnce {
             let within = !self.over_receive_maximum(qos);
             if within {
@@ -86,14 +86,14 @@ impl Core {
             }
             return within;
         }
-        match self.admit(tables, qos, id) {
+        match self.admit(tables, qos, id, again) {
             Admission::Deliver => {
                 self.delivered(tables, qos, id);
                 true
             }
             Admission::Duplicate { answered } => {
                 if answered {
-                    self.owe(tables, OwedKind::Pubrec, id, ReasonCode::Success);
+                    self.answer_again(tables, id);
                 }
                 false
             }

@@ -24,10 +24,24 @@ pub(super) enum Admission {
 }
 
 impl Core {
-    /// Judges a PUBLISH that has arrived, or begins to.
-    pub(super) fn admit(&mut self, tables: &mut Tables<'_>, qos: Qos, id: PacketId) -> Admission {
+    /// Judges a PUBLISH that has arrived, or begins to. `again`: it has DUP.
+    pub(super) fn admit(
+        &mut self,
+        tables: &mut Tables<'_>,
+        qos: Qos,
+        id: PacketId,
+        again: bool,
+    ) -> Admission {
         if qos == Qos::ExactlyOnce {
-            let found = self.exchanges.find(tables.exchanges, id);
+            let mut found = self.exchanges.find(tables.exchanges, id);
+            if let Some((index, Phase::Refused)) = found
+                && !again
+            {
+                // The server has given up what was refused: this is another message. [MQTT-3.3.1-1]
+                self.exchanges.remove(tables.exchanges, index);
+                self.sweep_notes(tables);
+                found = None;
+            }
             if let Some((index, _)) = found {
                 self.exchanges.came_again(tables.exchanges, index);
             }
@@ -55,6 +69,18 @@ impl Core {
             self.sweep_notes(tables);
         }
         self.exchanges.is_clogged(bound)
+    }
+
+    /// PUBREC for a message that was handed over before.
+    #[cold]
+    pub(super) fn answer_again(&mut self, tables: &mut Tables<'_>, id: PacketId) {
+        let mut reason = ReasonCode::Success;
+        if let Some((index, Phase::Refused)) = self.exchanges.find(tables.exchanges, id) {
+            self.forget_note(tables, index);
+            let refusable = self.link.version.has_properties();
+            reason = self.exchanges.refuse_again(tables.exchanges, index, refusable);
+        }
+        self.owe(tables, OwedKind::Pubrec, id, reason);
     }
 
     /// A message at QoS 1 or 2 is handed over: its exchange opens, and its acknowledgement is owed unless

@@ -10,7 +10,6 @@ use super::receive::Step;
 use super::{Core, Partial};
 use crate::config::Oversize;
 use crate::event::{Event, Received, Why};
-use crate::inbound::OwedKind;
 use crate::limits::LONGEST_PACKET;
 use crate::link::{Notice, State};
 use crate::storage::Tables;
@@ -98,7 +97,7 @@ impl Core {
         let (publish, len) = (head.publish, head.total_len.saturating_sub(head.head_len));
         let topic = self.topic_of(tables, &publish)?;
         let admission = match publish.packet_id {
-            Some(id) => self.admit(tables, publish.qos, id),
+            Some(id) => self.admit(tables, publish.qos, id, publish.dup),
             None => Admission::Deliver,
         };
         let fate = match admission {
@@ -169,7 +168,7 @@ impl Core {
         let told = match (large.fate, large.packet_id) {
             (Fate::Duplicate { answered, told }, Some(id)) => {
                 if answered {
-                    self.owe(tables, OwedKind::Pubrec, id, ReasonCode::Success);
+                    self.answer_again(tables, id);
                 }
                 told
             }

@@ -124,7 +124,7 @@ impl Core {
         self.arena.free(tables.arena, note);
     }
 
-    fn forget_note(&mut self, tables: &mut Tables<'_>, index: u32) {
+    pub(super) fn forget_note(&mut self, tables: &mut Tables<'_>, index: u32) {
         let Some(entry) = tables.exchanges.get_mut(index as usize).filter(|entry| entry.note != NONE) else {
             return;
         };

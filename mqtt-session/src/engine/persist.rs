@@ -22,8 +22,8 @@ use crate::config::{Durability, OverQos, WhenNotStored};
 use crate::error::StartError;
 use crate::event::Event;
 use crate::journal::{
-    END, Entry, KEPT, MARK, MARK_GIVEN, MARK_STORED, PUT, PUT_GIVEN, PUT_STORED, RELEASE, RELEASE_GIVEN,
-    RELEASED,
+    END, Entry, KEPT, MARK, MARK_GIVEN, MARK_STORED, OLDER, OLDER_MARK, OLDER_PUT, PUT, PUT_GIVEN,
+    PUT_STORED, RELEASE, RELEASE_GIVEN, RELEASED,
 };
 use crate::link::State;
 use crate::list::{NONE, change, next};
@@ -226,7 +226,7 @@ impl Core {
     #[cold]
     pub(super) fn leave(&mut self, tables: &mut Tables<'_>, index: u32) -> bool {
         self.journal.told.remove(tables.journal, index);
-        if !entry(tables, index).any(PUT_GIVEN | MARK_GIVEN) {
+        if !entry(tables, index).any(PUT_GIVEN | MARK_GIVEN | OLDER) {
             self.journal.commands.remove(tables.journal, index);
             change(tables.journal, index, |entry| *entry = Entry::EMPTY);
             return false;
@@ -316,7 +316,13 @@ impl Core {
         let slot = tables.slots.get(index as usize).copied();
         let entry = entry(tables, index);
         let key = |part| Key::new(part, index, slot.map_or(0, |slot| slot.generation));
-        let give = if entry.has(PUT) {
+        let give = if entry.any(OLDER) {
+            // The record goes before the mark here too.
+            let (bit, part) =
+                if entry.has(OLDER_PUT) { (OLDER_PUT, Part::Operation) } else { (OLDER_MARK, Part::Mark) };
+            unset(tables, index, bit);
+            Some(Give::Delete(Key::new(part, index, entry.older)))
+        } else if entry.has(PUT) {
             unset(tables, index, PUT);
             set(tables, index, PUT_GIVEN);
             let head = slot.and_then(|slot| self.operation_head(tables, index, &slot));
@@ -343,7 +349,7 @@ impl Core {
         };
         // What else is due comes behind what fell due meanwhile.
         self.journal.commands.remove(tables.journal, index);
-        if self::entry(tables, index).any(PUT | MARK | RELEASE | END) {
+        if self::entry(tables, index).any(PUT | MARK | RELEASE | END | OLDER) {
             self.journal.commands.add(tables.journal, index);
         }
         give

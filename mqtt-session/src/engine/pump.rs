@@ -78,6 +78,9 @@ impl Core {
         if taken != before {
             self.connection.last_out = self.now;
             self.stats.bytes_out = self.stats.bytes_out.wrapping_add(taken.saturating_sub(before));
+            if self.exchanges.refuses() {
+                self.exchanges.refusals_left(tables.exchanges, taken);
+            }
             self.put_ping_off();
             self.watch_source();
             self.may_have_left();
@@ -180,6 +183,9 @@ impl Core {
                     self.put_explained(tables, owed)?;
                 } else {
                     self.put_owed(tables, owed)?;
+                }
+                if owed.kind == OwedKind::Pubrec && owed.reason.is_error() {
+                    self.exchanges.refusal_written(tables.exchanges, self.wire.position());
                 }
                 self.owed.pop(tables.owed, owed);
             }

@@ -372,10 +372,10 @@ impl Core {
         let topic = self.topic_of(tables, publish)?;
         let mut ack = None;
         if let Some(id) = publish.packet_id {
-            match self.admit(tables, publish.qos, id) {
+            match self.admit(tables, publish.qos, id, publish.dup) {
                 Admission::Deliver => ack = self.delivered(tables, publish.qos, id),
                 Admission::Duplicate { answered: true } => {
-                    self.owe(tables, OwedKind::Pubrec, id, ReasonCode::Success);
+                    self.answer_again(tables, id);
                     return None;
                 }
                 Admission::Duplicate { answered: false } | Admission::Refused => return None,

@@ -4,6 +4,7 @@
 //! first command or input follows, everything is put in order at once: lists by sequence, identifiers,
 //! free slots. Nothing a record says is believed beyond its own operation.
 
+use core::cmp::Ordering;
 use core::num::NonZeroU64;
 use core::time::Duration;
 
@@ -19,7 +20,9 @@ use super::{Core, Need};
 use crate::arena::cost;
 use crate::config::{SessionLost, WhenNotStored};
 use crate::error::RestoreError;
-use crate::journal::{Entry, KEPT, MARK_GIVEN, MARK_STORED, PUT_GIVEN, PUT_STORED, RELEASED};
+use crate::journal::{
+    Entry, KEPT, MARK_GIVEN, MARK_STORED, OLDER, OLDER_MARK, OLDER_PUT, PUT_GIVEN, PUT_STORED, RELEASED,
+};
 use crate::link::State;
 use crate::list::{List, NONE, change};
 use crate::operation::{Ending, Kind, Slot};
@@ -96,19 +99,56 @@ impl Core {
         }
     }
 
-    /// The entry an operation's records belong to; `Need`: the table is too short for it yet.
-    fn entry_for(&self, tables: &Tables<'_>, head: &Head, own: u16) -> Result<Option<Entry>, RestoreError> {
+    /// Where the records of an operation belong.
+    ///
+    /// Of two operations in one slot the one that was accepted later counts, whichever comes first: the other has ended,
+    /// and the run that told so could not delete its records. They are to be deleted now.
+    fn place_for(&self, tables: &mut Tables<'_>, head: &Head, own: u16) -> Result<Place, RestoreError> {
         let index = head.key.index();
         if index >= self.bounds.operations {
             return Err(RestoreError::NoRoom);
         }
-        let Some(slot) = tables.slots.get(index as usize) else { return Ok(None) };
-        let entry = tables.journal.get(index as usize).copied().unwrap_or(Entry::EMPTY);
-        let other = entry.has(KEPT) && slot.generation != head.key.generation();
-        if other || entry.has(own) {
-            return Err(RestoreError::Duplicate);
+        let Some(slot) = tables.slots.get(index as usize) else {
+            return Ok(Place::Need(Table::Slots, (index as usize).saturating_add(1)));
+        };
+        let Some(entry) = tables.journal.get_mut(index as usize) else { return Err(RestoreError::NoRoom) };
+        if !entry.has(KEPT) {
+            return Ok(Place::Free(*entry));
         }
-        Ok(Some(entry))
+        if slot.generation == head.key.generation() {
+            return if entry.has(own) { Err(RestoreError::Duplicate) } else { Ok(Place::Free(*entry)) };
+        }
+        match head.sequence.cmp(&entry.sequence) {
+            Ordering::Equal => Err(RestoreError::Duplicate),
+            Ordering::Greater => Ok(Place::Taken),
+            Ordering::Less => {
+                let older = if own == PUT_GIVEN { OLDER_PUT } else { OLDER_MARK };
+                Self::note_older(entry, head.key.generation(), older);
+                Ok(Place::Over)
+            }
+        }
+    }
+
+    /// Records of an operation are to be deleted that had the slot before.
+    fn note_older(entry: &mut Entry, generation: u32, bits: u16) {
+        if entry.older != generation {
+            entry.bits &= !OLDER;
+            entry.older = generation;
+        }
+        entry.bits |= bits;
+    }
+
+    /// Takes an operation out of its slot again, which is of a later one.
+    fn supersede(&mut self, tables: &mut Tables<'_>, index: u32) {
+        self.release_content(tables, index);
+        let Some(slot) = tables.slots.get_mut(index as usize) else { return };
+        let generation = slot.generation;
+        *slot = Slot::EMPTY;
+        let Some(entry) = tables.journal.get_mut(index as usize) else { return };
+        let given = [(PUT_GIVEN, OLDER_PUT), (MARK_GIVEN, OLDER_MARK)];
+        let older = given.into_iter().filter(|(bit, _)| entry.has(*bit)).fold(0, |all, (_, bit)| all | bit);
+        *entry = Entry { bits: entry.bits & OLDER, older: entry.older, ..Entry::EMPTY };
+        Self::note_older(entry, generation, older);
     }
 
     fn restore_mark(&mut self, tables: &mut Tables<'_>, head: &Head) -> Result<Need, RestoreError> {
@@ -122,8 +162,14 @@ impl Core {
             return Err(RestoreError::NoRoom);
         }
         let index = head.key.index();
-        let Some(entry) = self.entry_for(tables, head, MARK_GIVEN)? else {
-            return Ok(Some((Table::Slots, (index as usize).saturating_add(1))));
+        let entry = match self.place_for(tables, head, MARK_GIVEN)? {
+            Place::Need(table, len) => return Ok(Some((table, len))),
+            Place::Over => return Ok(None),
+            Place::Taken => {
+                self.supersede(tables, index);
+                tables.journal.get(index as usize).copied().unwrap_or(Entry::EMPTY)
+            }
+            Place::Free(entry) => entry,
         };
         if tables.ids.len() < usize::from(id.get()) {
             return Ok(Some((Table::Ids, id.get().into())));
@@ -136,13 +182,15 @@ impl Core {
         {
             return Err(RestoreError::Invalid);
         }
-        // Of two marks with one identifier, the one of the later session on the server counts: the other
-        // session is lost.
-        let holder = self.ids.slot(tables.ids, id).and_then(|slot| tables.slots.get(slot as usize));
-        match holder {
-            Some(holder) if holder.epoch == head.session => return Err(RestoreError::Duplicate),
-            Some(holder) if holder.epoch > head.session => {}
-            _ => self.ids.claim(tables.ids, id, index),
+        // Of two marks with one identifier, the one of the later session on the server counts: the other session is
+        // lost. In one session that of the later message: the other has ended, or its identifier had not been free.
+        let holder = self.ids.slot(tables.ids, id).and_then(|slot| {
+            let entry = tables.journal.get(slot as usize)?;
+            let slot = tables.slots.get(slot as usize).filter(|slot| slot.packet_id == Some(id))?;
+            Some((slot.epoch, entry.sequence))
+        });
+        if holder.is_none_or(|holder| holder < (head.session, head.sequence)) {
+            self.ids.claim(tables.ids, id, index);
         }
         let Some(slot) = tables.slots.get_mut(index as usize) else { return Ok(None) };
         if !entry.has(PUT_GIVEN) {
@@ -172,15 +220,26 @@ impl Core {
         let behind = if kind == Kind::Publish { 0 } else { payload.len() };
         let len = content.len().saturating_add(payload.len());
         // What can never be handed out would stand in the way for ever.
-        if content.len().saturating_add(behind).saturating_add(OWN_HEAD) > self.bounds.wire
-            || self.kept.saturating_add(cost(len)) > self.bounds.arena
-        {
+        if content.len().saturating_add(behind).saturating_add(OWN_HEAD) > self.bounds.wire {
             return Err(RestoreError::NoRoom);
         }
         let index = head.key.index();
-        let Some(entry) = self.entry_for(tables, head, PUT_GIVEN)? else {
-            return Ok(Some((Table::Slots, (index as usize).saturating_add(1))));
+        let place = match self.place_for(tables, head, PUT_GIVEN)? {
+            Place::Need(table, len) => return Ok(Some((table, len))),
+            Place::Over => return Ok(None),
+            place => place,
         };
+        let freed = match place {
+            Place::Taken => tables.slots.get(index as usize).map_or(0, |slot| slot.cost as usize),
+            _ => 0,
+        };
+        if self.kept.saturating_sub(freed).saturating_add(cost(len)) > self.bounds.arena {
+            return Err(RestoreError::NoRoom);
+        }
+        if matches!(place, Place::Taken) {
+            self.supersede(tables, index);
+        }
+        let entry = tables.journal.get(index as usize).copied().unwrap_or(Entry::EMPTY);
         let marked = entry.has(MARK_GIVEN);
         let before = tables.slots.get(index as usize).copied().unwrap_or(Slot::EMPTY);
         if marked && (kind != Kind::Publish || before.qos > qos) {
@@ -242,6 +301,9 @@ impl Core {
         for index in (0..u32::try_from(used).unwrap_or(NONE)).rev() {
             let entry = tables.journal.get(index as usize).copied().unwrap_or(Entry::EMPTY);
             if entry.has(KEPT) {
+                if entry.any(OLDER) {
+                    self.journal.commands.add(tables.journal, index);
+                }
                 in_session |= self.put_in_place(tables, index, entry, session, &mut lists);
             } else {
                 self.ops.free.give(tables.slots, index);
@@ -300,6 +362,14 @@ impl Core {
         if !current {
             slot.packet_id = None;
         }
+        let own = slot.packet_id.and_then(|id| self.ids.slot(tables.ids, id)) == Some(index);
+        if current && !own {
+            // A later message has its identifier: it had ended, and that was told.
+            slot.packet_id = None;
+            self.release_content(tables, index);
+            self.recycle(tables, index);
+            return false;
+        }
         let policy = self.config.on_session_lost;
         let over = match (record, mark) {
             (true, true) if !current && policy == SessionLost::Fail => Some(Ending::Lost),
@@ -349,6 +419,18 @@ impl Core {
         }
         current
     }
+}
+
+/// Where a record of an operation belongs.
+enum Place {
+    /// The table is too short for it yet.
+    Need(Table, usize),
+    /// Into the slot it names, beside what this entry says of it.
+    Free(Entry),
+    /// Into that slot, in place of an earlier operation.
+    Taken,
+    /// Nowhere: a later operation has the slot.
+    Over,
 }
 
 struct Lists {

@@ -101,6 +101,13 @@ impl Exchanges {
         }
     }
 
+    /// The record of an exchange is to be put, if none was.
+    pub(super) fn record_unrecorded(&mut self, table: &mut [Exchange], index: u32) {
+        if table.get(index as usize).is_some_and(|entry| entry.recorded == Recorded::Nothing) {
+            self.record(table, index);
+        }
+    }
+
     /// What the application acknowledged in its turn is to be recorded before PUBREC is sent.
     pub(crate) fn record_acknowledged(&mut self, table: &mut [Exchange]) {
         while self.kept.gated {
@@ -159,7 +166,7 @@ impl Exchanges {
         match (entry.phase, entry.recorded) {
             // A PUBLISH of an earlier connection is answered when it comes again.
             (Phase::Storing, Recorded::Given) if !here => {
-                entry.phase = Phase::Received;
+                entry.phase = entry.answered();
                 self.kept.storing.unlink(table, index);
             }
             (Phase::Storing, Recorded::Given) => entry.phase = Phase::Stored,
@@ -237,16 +244,18 @@ impl Exchanges {
             self.release(table, gone);
             return Some((owed, gone));
         }
-        let head = self.kept.storing.head();
-        let entry = table.get(head as usize).filter(|entry| entry.phase == Phase::Stored)?;
-        let owed = Owed::new(OwedKind::Pubrec, PacketId::new(entry.id)?, entry.reason);
-        if refusable && owed.reason.is_error() {
-            self.remove(table, head);
-        } else {
+        loop {
+            let head = self.kept.storing.head();
+            let entry = table.get(head as usize).filter(|entry| entry.phase == Phase::Stored)?;
+            let owed = Owed::new(OwedKind::Pubrec, PacketId::new(entry.id)?, entry.reason);
             self.kept.storing.unlink(table, head);
-            change(table, head, |entry| entry.phase = Phase::Received);
+            if !(refusable && owed.reason.is_error()) {
+                change(table, head, |entry| entry.phase = Phase::Received);
+            } else if !self.refuse(table, head) {
+                continue;
+            }
+            return Some((owed, head));
         }
-        Some((owed, head))
     }
 
     /// The connection was cut: what was to be answered is answered when it comes again.
@@ -255,7 +264,7 @@ impl Exchanges {
         while let Some(entry) = table.get_mut(at as usize) {
             let stored = entry.phase == Phase::Stored;
             if stored {
-                entry.phase = Phase::Received;
+                entry.phase = entry.answered();
             }
             let following = next(table, at);
             if stored {
@@ -268,21 +277,38 @@ impl Exchanges {
         }
     }
 
-    /// Opens an exchange of an earlier run. False: there is one of this identifier.
+    /// Opens an exchange of an earlier run. False: the record was read before.
+    ///
+    /// Of two with one identifier the one that was opened later counts: the other is over, and its record, which could not
+    /// be deleted, is to be deleted now.
     pub(crate) fn restore(&mut self, table: &mut [Exchange], key: Key, session: u32) -> bool {
         let Some(id) = u16::try_from(key.index()).ok().and_then(PacketId::new) else { return false };
-        if self.find_where(table, id, |_| true).is_some() {
+        if self.find_where(table, id, |entry| entry.generation == key.generation()).is_some() {
             return false;
         }
+        let other = self.find_where(table, id, |entry| entry.phase == Phase::Received);
         let Some(token) = self.add(table, id, Phase::Received) else { return false };
-        let Some(entry) = table.get_mut(usize::from(token.index())) else { return false };
+        let index = u32::from(token.index());
+        let Some(entry) = table.get_mut(index as usize) else { return false };
         entry.generation = key.generation();
         entry.recorded = Recorded::Given;
         // Until everything was read: which session on the server it is of.
         entry.connection = session;
         self.open_here = self.open_here.saturating_sub(1);
         self.opened = self.opened.max(key.generation());
+        if let Some(other) = other {
+            let generation = table.get(other as usize).map_or(0, |entry| entry.generation);
+            self.give_up(table, if generation < key.generation() { other } else { index });
+        }
         true
+    }
+
+    /// Ends an exchange of an earlier run.
+    fn give_up(&mut self, table: &mut [Exchange], index: u32) {
+        if let Some(entry) = table.get_mut(index as usize) {
+            entry.connection = self.connection.wrapping_sub(1);
+            self.remove(table, index);
+        }
     }
 
     /// Everything was read: exchanges of earlier sessions on the server are over.
@@ -291,12 +317,20 @@ impl Exchanges {
             let Some(entry) = table.get_mut(index as usize).filter(|entry| entry.phase != Phase::Free) else {
                 continue;
             };
-            let lost = entry.connection != session;
-            entry.connection = self.connection.wrapping_sub(1);
-            if lost {
-                self.remove(table, index);
+            if entry.connection != session {
+                self.give_up(table, index);
+            }
+            if let Some(entry) = table.get_mut(index as usize) {
+                entry.connection = self.connection.wrapping_sub(1);
             }
         }
+    }
+}
+
+impl Exchange {
+    /// Where an exchange stands whose PUBREC is to be sent when the message comes again.
+    const fn answered(&self) -> Phase {
+        if self.reason.is_error() { Phase::Refused } else { Phase::Received }
     }
 }
 

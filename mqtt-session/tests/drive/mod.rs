@@ -253,10 +253,8 @@ struct Driver<S: Storage> {
     /// Records and deletions that were given and not answered, and what survives a crash.
     disk: VecDeque<(Key, Option<Vec<u8>>)>,
     journal: BTreeMap<Key, Vec<u8>>,
-    /// How often a message may come once more: after a crash, and after a refusal.
+    /// How often a message may come once more: after a crash.
     again: u32,
-    /// The disk failed to delete: an older record is there beside its successor.
-    undeleted: bool,
     /// Operations may end that this run knows nothing of: those of an earlier one.
     foreign: bool,
     /// Payloads that are provided, also after a crash; and those asked for.
@@ -295,7 +293,6 @@ impl<S: Storage> Driver<S> {
             disk: VecDeque::new(),
             journal: BTreeMap::new(),
             again: 0,
-            undeleted: false,
             foreign: false,
             sources: BTreeMap::new(),
             wanted: Vec::new(),
@@ -470,7 +467,6 @@ impl<S: Storage> Driver<S> {
             if a & 6 == 6 && b & 7 == 0 && self.setup.slow {
                 self.note(format!("not stored {key}"));
                 self.session.not_stored(key);
-                self.undeleted |= record.is_none();
                 continue;
             }
             self.note(format!("stored {key}"));
@@ -502,12 +498,12 @@ impl<S: Storage> Driver<S> {
         self.acks.clear();
         self.disk.clear();
         self.wanted.clear();
-        self.operations.retain(|_, account| account.durable && !self.undeleted);
+        self.operations.retain(|_, account| account.durable);
         self.session = (self.make)(self.setup.config);
         for (key, record) in self.journal.clone() {
             let result = self.session.restore(key, &record, None);
             self.note(format!("restore {key} {result:?}"));
-            assert!(result.is_ok() || self.undeleted, "the session's own record: {result:?}");
+            assert!(result.is_ok(), "the session's own record: {result:?}");
         }
         self.start();
     }
@@ -537,8 +533,6 @@ impl<S: Storage> Driver<S> {
         let ack = self.acks.swap_remove(usize::from(a) % self.acks.len());
         let reason =
             [ReasonCode::Success, ReasonCode::QuotaExceeded, ReasonCode::Success][usize::from(b) % 3];
-        // A message whose refusal is cut off comes again as a new one.
-        self.again += u32::from(reason.is_error());
         let text = "because".repeat(usize::from(b) % 7);
         let why = [Property::ReasonString(&text), Property::UserProperty("key", "value")];
         let why = &why[..usize::from(b) / 3 % 3];
