@@ -197,7 +197,8 @@ pub struct Connected<'i> {
     pub server: u8,
     /// The client identifier the server assigned on this connection, where the options gave none (5.0). Later
     /// attempts of the run use it by themselves, so that they resume its session, if it has at most 64 bytes;
-    /// `Session::assigned_client_id` tells it at any time. To resume in a later run, give it in the options.
+    /// `Session::assigned_client_id` tells it at any time. A journal keeps it for later runs too
+    /// (`Config::durability`); without one, give it in the options of the run that is to resume.
     pub assigned_client_id: Option<&'i str>,
     /// The whole CONNACK.
     pub connack: Connack<'i>,

@@ -3,6 +3,7 @@
 //! Each operation has an entry beside its slot. Entries with something to give to the driver are on one
 //! list, in the order in which that fell due; entries whose `Event::Durable` is to be told on another.
 
+use crate::engine::Noted;
 use crate::list::NONE;
 
 /// The operation has records.
@@ -151,18 +152,21 @@ pub(crate) struct Journal {
     pub(crate) session: u32,
     /// The record of the session is to be put.
     pub(crate) session_due: bool,
+    /// It is the first one of a run: nothing is sent before it is stored.
+    pub(crate) opening: bool,
     /// Answers for it that are to come.
     pub(crate) session_out: u8,
     /// A record of the session was put or restored.
     pub(crate) session_known: bool,
     /// What that record says, and of which session on the server.
-    pub(crate) noted: u8,
+    pub(crate) noted: Noted,
     pub(crate) noted_session: u32,
     /// Records are being restored: the tables are not in order yet.
     pub(crate) restoring: bool,
     /// Records were restored: they are of this client.
     pub(crate) restored: bool,
-    /// QoS 2 messages of a session that is lost go again, and nothing may leave before that is recorded.
+    /// Nothing may leave before the record of the session is stored: QoS 2 messages of one that is lost go again, or
+    /// the record says that this one ends.
     pub(crate) moved: bool,
     /// The present session on the server began in an earlier run.
     pub(crate) earlier: bool,
@@ -178,9 +182,10 @@ impl Journal {
             client: 0,
             session: 0,
             session_due: false,
+            opening: false,
             session_out: 0,
             session_known: false,
-            noted: 0,
+            noted: Noted::NOTHING,
             noted_session: 0,
             restoring: false,
             restored: false,

@@ -10,6 +10,9 @@
 //! 80  CRC-32 of everything else          84  topic, properties, payload (or filters)
 //! ```
 //!
+//! The record of the session has in place of a topic the client identifier the server assigned; its lifetimes are what is
+//! left of the session, and the Session Expiry Interval.
+//!
 //! Byte 3 is the version of the format. A record is taken whole or refused whole.
 
 #[cfg(feature = "alloc")]
@@ -22,7 +25,7 @@ use crate::error::RestoreError;
 pub(crate) const HEAD: usize = 84;
 const CHECKED: usize = HEAD - 4;
 const MAGIC: [u8; 3] = *b"MQS";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Names a record in the journal: the driver's own key for it.
 ///
@@ -139,8 +142,11 @@ pub(crate) const HELD: u8 = 0b0000_1000;
 pub(crate) const ACCEPTED: u8 = 0b0001_0000;
 /// The payload is not kept: it is provided when it is sent.
 pub(crate) const SOURCED: u8 = 0b0010_0000;
+/// The next connection must begin a new session (`RecordKind::Session`).
+pub(crate) const TORN: u8 = 0b0100_0000;
+/// Something may have been sent in the session that left no trace (`RecordKind::Session`).
+pub(crate) const LOOSE: u8 = 0b1000_0000;
 const QOS: u8 = 0b0000_0011;
-const FLAGS: u8 = QOS | RETAIN | HELD | ACCEPTED | SOURCED;
 
 /// "No end" of a lifetime.
 pub(crate) const FOR_EVER: u64 = u64::MAX;
@@ -276,7 +282,7 @@ impl<'r> Parsed<'r> {
         let content_len = usize::from(head.topic_len).saturating_add(head.properties_len as usize);
         let (content, payload) = behind.split_at_checked(content_len).ok_or(RestoreError::Invalid)?;
         let kept = if head.flags & SOURCED == 0 { head.payload_len as usize } else { 0 };
-        if payload.len() != kept || head.flags & !FLAGS != 0 {
+        if payload.len() != kept {
             return Err(RestoreError::Invalid);
         }
         Ok(Self { head, content, payload })
@@ -305,15 +311,19 @@ pub struct Record<'s> {
     pub(crate) shared: Option<&'s bytes::Bytes>,
 }
 
-impl Record<'_> {
-    pub(crate) const fn of_head(head: [u8; HEAD]) -> Self {
+impl<'s> Record<'s> {
+    pub(crate) const fn of(head: [u8; HEAD], content: &'s [u8]) -> Self {
         Self {
             head,
-            content: &[],
+            content,
             payload: &[],
             #[cfg(feature = "alloc")]
             shared: None,
         }
+    }
+
+    pub(crate) const fn of_head(head: [u8; HEAD]) -> Self {
+        Self::of(head, &[])
     }
 
     /// The record in pieces, in order. The second and third may be empty.

@@ -14,7 +14,7 @@ use crate::event::{Closed, Command, Event, Received};
 use crate::limits::ServerLimits;
 use crate::options::{ConnectOptions, Message, Stop};
 use crate::outgoing::Outgoing;
-use crate::record::Key;
+use crate::record::{Key, Record};
 use crate::stats::Stats;
 use crate::storage::{Fixed, Storage};
 use crate::time::Instant;
@@ -449,7 +449,7 @@ impl<S: Storage> Session<S> {
     }
 
     /// Takes back a record that an earlier run stored, with the time since then; `None`: not known, and
-    /// lifetimes go on where they stood. Before anything else is done with the session, in any order.
+    /// lifetimes, of messages and of the session on the server, go on where they stood. Before anything else is done with the session, in any order.
     ///
     /// What was restored is held: the server's session is resumed, and operations keep their tokens. If the
     /// server has lost the session, `Config::on_session_lost` says what becomes of them. O(length); with the
@@ -517,6 +517,10 @@ impl<S: Storage> Session<S> {
             Give::Open { attempt, server } => Command::Open { attempt, server },
             Give::Close => Command::Close,
             Give::Put(key, head, slot) => Command::Put { key, record: self.store.view().record(head, slot) },
+            Give::PutSession(head) => {
+                let name = self.core.assigned_client_id().unwrap_or_default();
+                Command::Put { key: Key::SESSION, record: Record::of(head, name.as_bytes()) }
+            }
             Give::Delete(key) => Command::Delete { key },
         })
     }
@@ -593,7 +597,8 @@ impl<S: Storage> Session<S> {
     }
 
     /// The client identifier the server of this run assigned, where the options gave none (5.0) and it has at most
-    /// 64 bytes. Give it in the options of a later run that is to go on with the session.
+    /// 64 bytes. A later run with the same journal, whose options give none either, goes on under it
+    /// (`Config::durability`); without a journal, give it in the options of the run that is to resume.
     ///
     /// ```
     /// # use mqtt_session::{Config, ConnectOptions, HeapSession, Instant};

@@ -32,6 +32,7 @@ mod refused_messages;
 mod requests;
 mod restoring;
 mod scram;
+mod session_record;
 mod squeezing;
 mod statements_connect;
 mod statements_publish;

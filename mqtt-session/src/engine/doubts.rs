@@ -36,6 +36,11 @@ pub(super) enum Doubts {
 const AT_ONCE: u16 = 32;
 
 impl Core {
+    /// Whether the server holds nothing under identifiers that are not in use.
+    pub(super) fn is_certain(&self) -> bool {
+        self.doubts == Doubts::None
+    }
+
     /// Whether a message of this QoS may take an identifier. If not, those in doubt are asked for first.
     #[inline]
     pub(super) fn may_take_id(&mut self, qos: Qos) -> bool {

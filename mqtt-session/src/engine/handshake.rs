@@ -193,7 +193,9 @@ impl Core {
             // [MQTT-3.1.3-7] of 3.1.1
             return Err(StartError::Invalid(EncodeError::ClientIdNotValid));
         }
-        self.assigned = ClientId::NONE;
+        if !self.records() || !options.client_id.is_empty() {
+            self.assigned = ClientId::NONE;
+        }
         self.connect_room(options)?;
         if self.records() {
             let named = self.own_client_id(options);
@@ -386,6 +388,7 @@ impl Core {
         self.session_made = false;
         self.session_torn = false;
         self.session_expires = Instant::NEVER;
+        self.session_left = None;
         self.limits = ServerLimits::read(&connack, self.handshake.keep_alive, self.handshake.session_expiry);
         self.begin_aliases();
         self.connection.straight = !self.records() && self.config.ack_timeout.is_none();
@@ -445,6 +448,7 @@ impl Core {
             return;
         }
         self.session_held = false;
+        let gated = self.gates();
         let mut republished = 0u32;
         let mut ended = 0u32;
         let mut at = self.ops.order.head();
@@ -474,7 +478,8 @@ impl Core {
                 self.release_id(tables, at);
                 if let Some(slot) = tables.slots.get_mut(at as usize) {
                     slot.stage = Stage::Queued;
-                    self.journal.moved |= slot.qos == Qos::ExactlyOnce;
+                    // Where everything waits for its mark, that is enough.
+                    self.journal.moved |= slot.qos == Qos::ExactlyOnce && !gated;
                 }
                 republished = republished.saturating_add(u32::from(counts));
             } else {

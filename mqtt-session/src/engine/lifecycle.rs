@@ -176,7 +176,7 @@ impl Core {
         }
         self.notices.push(Notice::Suspect { token });
         if self.config.suspect.end {
-            self.session_torn = true;
+            self.tear_session();
             self.end(tables, index, Ending::Abandoned);
         }
     }

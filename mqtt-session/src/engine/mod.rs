@@ -25,6 +25,7 @@ mod redirect;
 mod requests;
 mod restore;
 mod session_clock;
+mod session_record;
 mod source;
 mod subscriptions;
 
@@ -35,6 +36,7 @@ use mqtt_proto::{PacketId, PacketType, Qos, ReasonCode};
 pub(crate) use accept::{Accepted, Body, Filters};
 pub(crate) use acks::Straight;
 pub(crate) use persist::Give;
+pub(crate) use session_record::Noted;
 pub(crate) use source::Provided;
 
 use crate::aliases::{GivenAliases, SentAliases};
@@ -49,6 +51,7 @@ use crate::limits::ServerLimits;
 use crate::link::{Link, Notice, Notices, State};
 use crate::list::NONE;
 use crate::operation::Operations;
+use crate::record::FOR_EVER;
 use crate::stats::Stats;
 use crate::storage::{Capacity, Table, Tables, View};
 use crate::time::Instant;
@@ -187,6 +190,10 @@ pub(crate) struct Core {
     session_kept: bool,
     /// When the server gives it up unless a connection resumes it.
     session_expires: Instant,
+    /// What was left of that when an earlier run recorded it, until the time is told.
+    session_left: Option<Duration>,
+    /// The Session Expiry Interval in microseconds.
+    session_interval: u64,
     /// The server may have made a session for a CONNECT of this run whose CONNACK never came.
     session_made: bool,
     /// Exchanges were given up in the middle: the next connection must begin a new session.
@@ -251,6 +258,8 @@ impl Core {
             session_client: 0,
             session_kept: false,
             session_expires: Instant::NEVER,
+            session_left: None,
+            session_interval: FOR_EVER,
             session_made: false,
             session_torn: false,
             ops: Operations::new(),

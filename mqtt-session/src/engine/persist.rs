@@ -19,17 +19,15 @@ use mqtt_proto::Qos;
 use super::Core;
 use super::pump::Stop;
 use crate::config::{Durability, OverQos, WhenNotStored};
-use crate::error::StartError;
 use crate::event::Event;
 use crate::journal::{
     END, Entry, KEPT, MARK, MARK_GIVEN, MARK_STORED, OLDER, OLDER_MARK, OLDER_PUT, PUT, PUT_GIVEN,
     PUT_STORED, RELEASE, RELEASE_GIVEN, RELEASED,
 };
-use crate::link::State;
 use crate::list::{NONE, change, next};
 use crate::operation::{Ending, Kind, Slot};
 use crate::qos::Stage;
-use crate::record::{ACCEPTED, FOR_EVER, HEAD, HELD, Head, Key, Part, RETAIN, RecordKind, SOURCED};
+use crate::record::{FOR_EVER, HEAD, HELD, Head, Key, Part, RETAIN, RecordKind, SOURCED};
 use crate::storage::{Table, Tables};
 use crate::time::Instant;
 use crate::token::Token;
@@ -43,6 +41,8 @@ pub(crate) enum Give {
     Close,
     /// The head of the record, and the operation whose content follows.
     Put(Key, [u8; HEAD], Option<u32>),
+    /// The head of the session's own record, whose content is the assigned client identifier.
+    PutSession([u8; HEAD]),
     Delete(Key),
 }
 
@@ -192,35 +192,6 @@ impl Core {
         self.due(tables, index, RELEASE);
     }
 
-    /// The server accepted a connection.
-    #[cold]
-    pub(super) fn note_session(&mut self, resumed: bool, client: u64) {
-        let changed = !resumed || self.session_flags() != self.journal.noted || client != self.journal.client;
-        if !resumed {
-            self.journal.session = self.journal.session.wrapping_add(1);
-        }
-        self.journal.client = client;
-        self.journal.session_due |= changed;
-    }
-
-    /// A run begins: that the server may have a session from now on is recorded before CONNECT.
-    /// Who has no name has another each time, and goes on with what is left of the operations.
-    pub(super) fn start_recorded(&mut self, client: u64, nameless: bool) -> Result<(), StartError> {
-        let other = self.journal.client != 0 && self.journal.client != client;
-        if self.journal.restored && other && !nameless {
-            return Err(StartError::OtherClient);
-        }
-        self.journal.session_due |= !self.journal.session_known || self.journal.client != client;
-        self.journal.session_known = true;
-        self.journal.client = client;
-        Ok(())
-    }
-
-    fn session_flags(&self) -> u8 {
-        let accepted = if self.session_held { ACCEPTED } else { 0 };
-        accepted | if self.session_kept { HELD } else { 0 }
-    }
-
     /// An operation has ended and its slot would be free: not before its records are deleted. False: it
     /// has none.
     #[cold]
@@ -263,35 +234,13 @@ impl Core {
         !self.gates() || entry.has(RELEASED) || !entry.has(KEPT)
     }
 
-    /// Whether the first record of the session is to be stored before anything is sent.
-    pub(super) fn awaits_session(&self) -> bool {
-        self.gates() && self.session_unstored()
-    }
-
-    fn session_unstored(&self) -> bool {
-        self.journal.session_due || self.journal.session_out != 0
-    }
-
-    /// Whether it is to be stored that a session was lost before anything is sent to the next one, also where
-    /// nothing else waits (`Durability::Async`). A mark of the lost session would else be taken, after a crash, for one of
-    /// the next, where its identifier may be that of another message.
-    #[inline]
-    pub(super) fn awaits_new_session(&self) -> bool {
-        self.journal.moved && self.session_unstored()
-    }
-
     // ---- what is given to the driver -----------------------------------------------------------
 
     /// The next record to put or to delete.
     #[cold]
     pub(super) fn next_record(&mut self, tables: &mut Tables<'_>) -> Option<Give> {
         if self.journal.session_due {
-            self.journal.session_due = false;
-            self.journal.session_out = self.journal.session_out.saturating_add(1);
-            self.journal.noted = self.session_flags();
-            let mut head = self.head(RecordKind::Session, Key::SESSION);
-            head.flags = self.journal.noted;
-            return Some(Give::Put(Key::SESSION, head.encode(&[], &[]), None));
+            return Some(self.session_record());
         }
         if let Some(key) = self.exchanges.next_delete(tables.exchanges) {
             return Some(Give::Delete(key));
@@ -375,7 +324,7 @@ impl Core {
         given
     }
 
-    fn head(&self, kind: RecordKind, key: Key) -> Head {
+    pub(super) fn head(&self, kind: RecordKind, key: Key) -> Head {
         Head::new(kind, key, self.journal.client, self.journal.session)
     }
 
@@ -442,10 +391,7 @@ impl Core {
 
     fn answered_for(&mut self, tables: &mut Tables<'_>, key: Key, stored: bool) {
         match key.part() {
-            Part::Session => {
-                self.journal.session_out = self.journal.session_out.saturating_sub(1);
-                self.journal.moved &= self.session_unstored() || self.link.state != State::Up;
-            }
+            Part::Session => self.session_answered(),
             Part::Exchange => {
                 self.exchanges.stored(tables.exchanges, key);
                 self.sweep_notes(tables);

@@ -152,10 +152,15 @@ impl Core {
     }
 
     fn pump_operations(&mut self, tables: &mut Tables<'_>) -> Result<(), Stop> {
-        if !self.gates() {
-            return if self.awaits_new_session() { Err(Stop::Pause) } else { self.hand_out(tables) };
+        if self.gates() {
+            self.reserve_ahead(tables)?;
         }
-        self.reserve_ahead(tables)?;
+        if self.awaits_new_session() {
+            return Err(Stop::Pause);
+        }
+        if !self.gates() {
+            return self.hand_out(tables);
+        }
         let stop = self.hand_out(tables);
         if !matches!(stop, Err(Stop::Need(..))) {
             // What ended on the way has given its identifier back, to be reserved again now, and not only

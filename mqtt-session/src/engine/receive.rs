@@ -497,7 +497,7 @@ impl Core {
                 // message of this identifier for it; a PUBREL may be one more thing it does not know. A new
                 // session settles both.
                 let done = self.complete(tables, index);
-                self.session_torn = true;
+                self.tear_session();
                 let why = Why::Protocol(ReasonCode::ProtocolError, "MQTT-4.3.3-4");
                 self.violated(why, ReasonCode::ProtocolError);
                 done.map(|(token, tag)| Event::Done { token, tag, outcome: Outcome::Violated, properties })

@@ -18,7 +18,7 @@ use super::persist::aged;
 use super::pump::OWN_HEAD;
 use super::{Core, Need};
 use crate::arena::cost;
-use crate::config::{SessionLost, WhenNotStored};
+use crate::config::SessionLost;
 use crate::error::RestoreError;
 use crate::journal::{
     Entry, KEPT, MARK_GIVEN, MARK_STORED, OLDER, OLDER_MARK, OLDER_PUT, PUT_GIVEN, PUT_STORED, RELEASED,
@@ -27,7 +27,7 @@ use crate::link::State;
 use crate::list::{List, NONE, change};
 use crate::operation::{Ending, Kind, Slot};
 use crate::qos::Stage;
-use crate::record::{ACCEPTED, HELD, Head, Key, Parsed, RETAIN, RecordKind, SOURCED};
+use crate::record::{HELD, Head, Key, LOOSE, Parsed, RETAIN, RecordKind, SOURCED};
 use crate::storage::{Table, Tables};
 use crate::time::Instant;
 
@@ -54,7 +54,10 @@ impl Core {
             return Err(RestoreError::OtherClient);
         }
         let need = match head.kind {
-            RecordKind::Session => self.restore_session(head)?,
+            RecordKind::Session => {
+                self.restore_session(&parsed, age)?;
+                None
+            }
             RecordKind::Exchange => self.restore_exchange(tables, head)?,
             RecordKind::Mark => self.restore_mark(tables, head)?,
             _ => self.restore_operation(tables, &parsed, age)?,
@@ -70,16 +73,6 @@ impl Core {
             self.unready();
         }
         Ok(need)
-    }
-
-    fn restore_session(&mut self, head: &Head) -> Result<Need, RestoreError> {
-        if self.journal.session_known {
-            return Err(RestoreError::Duplicate);
-        }
-        self.journal.session_known = true;
-        self.journal.noted = head.flags & (ACCEPTED | HELD);
-        self.journal.noted_session = head.session;
-        Ok(None)
     }
 
     fn restore_exchange(&mut self, tables: &mut Tables<'_>, head: &Head) -> Result<Need, RestoreError> {
@@ -326,14 +319,9 @@ impl Core {
         self.ops.rewind();
         self.ops.unstamp_all();
         self.exchanges.restored(tables.exchanges, session);
-        let accepted = self.journal.noted & ACCEPTED != 0 && self.journal.noted_session == session;
-        // Whose session it is, and what is still open in it.
-        self.session_client = self.journal.client;
-        self.session_held = accepted || in_session;
-        self.session_made = !self.session_held;
-        self.session_kept = self.journal.noted & HELD != 0 || !self.journal.session_known;
-        self.journal.earlier = true;
-        if !self.gates() || self.config.when_not_stored == WhenNotStored::Send {
+        let loose = self.is_loose() || self.journal.noted.flags & LOOSE != 0;
+        self.session_restored(in_session);
+        if loose {
             // What was sent last may have left no trace.
             let twice = tables.journal.iter().zip(&*tables.slots).any(|(entry, slot)| {
                 entry.has(KEPT) && slot.kind == Kind::Publish && slot.asked == Qos::ExactlyOnce

@@ -6,6 +6,9 @@
 //! the next CONNECT begins a new session, so that a server whose clock is behind cannot resume what has no other
 //! half any more. An interval of 0 is left to the next CONNACK: that session has ended with the connection
 //! already, and nothing is gained by saying so earlier.
+//!
+//! A journal keeps the clock: `Session::restore` is told how long no program ran, and it goes on from there. A connection
+//! that was up when the program ended is taken to have ended when the next one begins.
 
 use core::time::Duration;
 
@@ -36,6 +39,7 @@ impl Core {
             // A server that took CONNECT and whose CONNACK was lost counts from here.
             self.session_expires = self.session_expires.max(self.session_end(self.handshake.session_expiry));
         }
+        self.note_session_change();
     }
 
     fn session_end(&self, interval: u32) -> Instant {
@@ -47,16 +51,22 @@ impl Core {
 
     /// When the session is lost for want of a connection.
     pub(super) fn session_due(&self) -> Option<Instant> {
-        matches!(self.link.state, State::Backoff | State::Opening).then_some(self.session_expires)
+        let due = if self.session_left.is_some() { self.now } else { self.session_expires };
+        matches!(self.link.state, State::Backoff | State::Opening).then_some(due)
     }
 
     /// Gives the session up if its time is over and no CONNECT is under way that may still be in time.
     pub(super) fn expire_session(&mut self, tables: &mut Tables<'_>) {
+        if let Some(left) = self.session_left.take() {
+            // What an earlier run had left of it counts from when the time is first told.
+            self.session_expires = self.now.after(left);
+            self.note_session_change();
+        }
         if self.session_expires > self.now || !matches!(self.link.state, State::Backoff | State::Opening) {
             return;
         }
         self.session_expires = Instant::NEVER;
-        self.session_torn = true;
+        self.tear_session();
         self.lose_session(tables, true);
         self.ops.rewind();
     }

@@ -168,7 +168,9 @@ impl Core {
         let known =
             tables.slots.get(source.slot as usize).is_some_and(|slot| !slot.first_time && slot.complete);
         // Sent as a whole before and not acknowledged: the server may hold a half of its exchange.
-        self.session_torn |= known;
+        if known {
+            self.tear_session();
+        }
         self.end(tables, source.slot, Ending::Abandoned);
         self.close(Why::SourceTimeout, None);
     }

@@ -182,7 +182,7 @@ fn mend(record: &mut [u8]) {
     if record.len() < 84 {
         return;
     }
-    record[..4].copy_from_slice(b"MQS\x01");
+    record[..4].copy_from_slice(b"MQS\x02");
     let mut sum = u32::MAX;
     for byte in record[..80].iter().chain(&record[84..]) {
         sum ^= u32::from(*byte);
