@@ -1,6 +1,8 @@
 //! One engine, one transport, and what goes between them. No lock, no thread, no waiting.
 
+use core::task::Waker;
 use core::time::Duration;
+use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 use std::time;
@@ -10,13 +12,14 @@ use mqtt_session::proto::{
     Auth, Properties, Qos, ReasonCode, Subscription, SubscriptionOptions, TopicFilter,
 };
 use mqtt_session::{
-    self as session, AuthError, Closed, Command, HeapPayload, HeapSession, Instant, Stop, StopError,
-    SubscribeError, Token,
+    self as session, AuthError, Closed, Command, Durability, HeapPayload, HeapSession, Instant, Key, Stop,
+    StopError, SubscribeError, Token, WhenNotStored,
 };
 
 use crate::error::{ConnectError, PublishError, RequestError};
 use crate::event::{Cause, Event};
 use crate::input::Input;
+use crate::journal::{self, Change, JournalError, Writer};
 use crate::message::{Message, Payload, Publish, owned};
 use crate::options::Options;
 use crate::transport::{Through, Transport};
@@ -59,6 +62,22 @@ pub struct Driver<T> {
     cause: Option<Cause>,
     stopping: bool,
     stopped: bool,
+    journal: Option<Journalled>,
+    /// What there is to tell before anything else.
+    notices: Vec<Event>,
+    /// Operations of an earlier run.
+    restored: HashSet<Token>,
+}
+
+/// A journal and what is between it and the engine.
+#[derive(Debug)]
+struct Journalled {
+    writer: Writer,
+    changes: Vec<Change>,
+    answers: Vec<(Key, bool)>,
+    news: Vec<Option<JournalError>>,
+    /// [`Event::Stopped`], kept back until the journal is closed.
+    farewell: Option<Event>,
 }
 
 /// What became of something published.
@@ -100,15 +119,18 @@ pub struct Turn<T> {
 }
 
 impl<T: Transport> Driver<T> {
-    /// An engine that begins to connect with the first turn.
+    /// An engine that begins to connect with the first turn. With a journal, everything in it is read now, which
+    /// blocks as long as the disk takes.
     ///
     /// # Errors
-    /// [`ConnectError::Will`], [`ConnectError::Options`] or `ConnectError::Tls`.
+    /// [`ConnectError::Will`], [`ConnectError::Options`], [`ConnectError::Journal`] or `ConnectError::Tls`.
     pub fn new(mut options: Options) -> Result<Self, ConnectError> {
-        let mut session = HeapSession::new(options.config());
+        options.connect(0).map_err(ConnectError::Will)?;
+        options.prepare()?;
+        let (restored, notices) = restore(&options)?;
+        let Restored { mut session, tokens, journal } = restored;
         let connect = options.connect(0).map_err(ConnectError::Will)?;
         session.start(&connect).map_err(ConnectError::Options)?;
-        options.prepare()?;
         Ok(Self {
             session,
             options: Arc::new(options),
@@ -124,7 +146,28 @@ impl<T: Transport> Driver<T> {
             cause: None,
             stopping: false,
             stopped: false,
+            journal,
+            notices,
+            restored: tokens,
         })
+    }
+
+    /// What to wake when the journal has an answer; to be set before the first turn.
+    pub fn set_waker(&self, waker: &Waker) {
+        if let Some(journal) = &self.journal {
+            journal.writer.set_waker(waker);
+        }
+    }
+
+    /// Whether there is a journal, whose thread wakes the waker.
+    #[must_use]
+    pub const fn has_journal(&self) -> bool {
+        self.journal.is_some()
+    }
+
+    /// Operations of an earlier run: nobody here has a receipt for them. It forgets them.
+    pub fn take_restored(&mut self) -> HashSet<Token> {
+        core::mem::take(&mut self.restored)
     }
 
     // Commands
@@ -134,7 +177,7 @@ impl<T: Transport> Driver<T> {
     /// # Errors
     /// [`PublishError`], without the payload: `publish` has it.
     pub fn publish(&mut self, publish: &mut Publish<'_>) -> Result<Token, PublishError> {
-        if self.stopped {
+        if self.is_over() {
             return Err(PublishError::Stopped { payload: None });
         }
         let message = publish.message().map_err(|error| PublishError::Topic { error, payload: None })?;
@@ -167,7 +210,7 @@ impl<T: Transport> Driver<T> {
         filters: &[Subscription<'_>],
         properties: Properties<'_>,
     ) -> Result<Token, RequestError> {
-        if self.stopped {
+        if self.is_over() {
             return Err(RequestError::Stopped);
         }
         self.session.subscribe(filters, properties).map_err(rejected)
@@ -182,7 +225,7 @@ impl<T: Transport> Driver<T> {
         filters: &[TopicFilter<'_>],
         properties: Properties<'_>,
     ) -> Result<Token, RequestError> {
-        if self.stopped {
+        if self.is_over() {
             return Err(RequestError::Stopped);
         }
         self.session.unsubscribe(filters, properties).map_err(rejected)
@@ -210,10 +253,12 @@ impl<T: Transport> Driver<T> {
         Ok(())
     }
 
-    /// Nobody drives it any more: the link is dropped, and commands are refused from now on.
+    /// Nobody drives it any more: the link is dropped, the journal closed, and commands are refused from now on.
     pub fn abandon(&mut self) {
         self.link = None;
         self.stopped = true;
+        // What was given to it is written all the same.
+        self.journal = None;
     }
 
     /// The engine, for everything else.
@@ -262,6 +307,10 @@ impl<T: Transport> Driver<T> {
         let mut open = None;
         let mut abandon = false;
         let mut closed = None;
+        for notice in self.notices.drain(..) {
+            sink.event(notice);
+        }
+        self.answered(sink);
         // Input first: what has arrived in time is not late because this turn is.
         self.feed(input, sink, now);
         if self.session.poll_timeout().is_some_and(|at| at <= now) {
@@ -289,8 +338,15 @@ impl<T: Transport> Driver<T> {
                             }
                         };
                     }
-                    // There is no journal here, and none was asked for.
-                    Command::Put { key, .. } | Command::Delete { key } => self.session.not_stored(key),
+                    Command::Put { key, record } => match &mut self.journal {
+                        Some(journal) => journal.changes.push(Change::put(key, record.keep())),
+                        // None was asked for.
+                        None => self.session.not_stored(key),
+                    },
+                    Command::Delete { key } => match &mut self.journal {
+                        Some(journal) => journal.changes.push(Change::delete(key)),
+                        None => self.session.not_stored(key),
+                    },
                     // And whatever the engine may add: a driver that cannot do it closes.
                     _ => {
                         abandon = self.link.is_none();
@@ -307,6 +363,7 @@ impl<T: Transport> Driver<T> {
         if self.link.is_none() {
             input.clear();
         }
+        self.record(sink);
         let ready = sink.ready();
         // While the application is slow no answer can be seen, so none must be missed.
         self.session.hold_input(!ready);
@@ -460,8 +517,7 @@ impl<T: Transport> Driver<T> {
             let Self { session, options, cause, .. } = self;
             let topic = |received: &session::Received<'_>| Message::copy(session.topic(received), received);
             if let Some(event) = Event::copy(&event, |index| place(session, options, index), cause, topic) {
-                self.stopped |= matches!(event, Event::Stopped { .. });
-                sink.event(event);
+                self.pass_on(event, sink);
             }
         }
         let taken = unread.len() - rest.len();
@@ -473,10 +529,106 @@ impl<T: Transport> Driver<T> {
         let Self { session, options, cause, .. } = self;
         let topic = |received: &session::Received<'_>| Message::copy(session.topic(received), received);
         if let Some(event) = Event::copy(event, |index| place(session, options, index), cause, topic) {
-            self.stopped |= matches!(event, Event::Stopped { .. });
-            sink.event(event);
+            self.pass_on(event, sink);
         }
     }
+
+    fn pass_on(&mut self, event: Event, sink: &mut impl Sink) {
+        if let (Event::Stopped { .. }, Some(journal)) = (&event, &mut self.journal) {
+            journal.farewell = Some(event);
+            return;
+        }
+        self.stopped |= matches!(event, Event::Stopped { .. });
+        sink.event(event);
+    }
+
+    /// Whether the engine's run has ended.
+    fn is_over(&self) -> bool {
+        self.stopped || self.journal.as_ref().is_some_and(|journal| journal.farewell.is_some())
+    }
+
+    /// Passes the journal's answers on.
+    fn answered(&mut self, sink: &mut impl Sink) {
+        let Some(Journalled { writer, answers, news, .. }) = &mut self.journal else { return };
+        writer.answers(answers, news);
+        for (key, stored) in answers.drain(..) {
+            if stored { self.session.stored(key) } else { self.session.not_stored(key) }
+        }
+        for news in news.drain(..) {
+            sink.event(match news {
+                Some(error) => Event::JournalFailed(error),
+                None => Event::JournalRecovered,
+            });
+        }
+    }
+
+    /// Gives the journal what is to be stored. After the end it is closed, and only then the end is told.
+    fn record(&mut self, sink: &mut impl Sink) {
+        let Some(journal) = &mut self.journal else { return };
+        journal.writer.give(&mut journal.changes);
+        if journal.farewell.is_some() {
+            if !journal.writer.is_busy() {
+                journal.writer.close();
+            }
+            if journal.writer.is_closed() {
+                self.stopped = true;
+                journal.farewell.take().into_iter().for_each(|farewell| sink.event(farewell));
+            }
+        }
+    }
+}
+
+/// An engine before its start.
+struct Restored {
+    session: HeapSession,
+    tokens: HashSet<Token>,
+    journal: Option<Journalled>,
+}
+
+/// Makes the engine, with what its journal holds.
+fn restore(options: &Options) -> Result<(Restored, Vec<Event>), ConnectError> {
+    let mut config = options.config();
+    let mut notices = Vec::new();
+    let mut store = None;
+    if let Some(journal) = options.journal() {
+        if !options.has_own_client_id() {
+            return Err(ConnectError::Journal(JournalError::NoClientId));
+        }
+        match journal.open(options.client_id()) {
+            Ok(opened) => store = Some(opened),
+            Err(error @ JournalError::Io { .. }) if config.when_not_stored == WhenNotStored::Send => {
+                config.durability = Durability::Off;
+                notices.push(Event::JournalFailed(error));
+            }
+            Err(error) => return Err(ConnectError::Journal(error)),
+        }
+    }
+    let mut session = HeapSession::new(config);
+    let mut tokens = HashSet::new();
+    let Some(mut store) = store else {
+        return Ok((Restored { session, tokens, journal: None }, notices));
+    };
+    let mut refused = Vec::new();
+    let load = store.load(&mut |key, record, age| match session.restore(key, record, age) {
+        Ok(()) => tokens.extend(key.token()),
+        Err(error) => refused.push((key, error)),
+    });
+    load.map_err(ConnectError::Journal)?;
+    for (key, error) in refused {
+        if !error.is_damage() {
+            return Err(ConnectError::Journal(JournalError::Record { key, error }));
+        }
+        store.set_aside(key, error).map_err(ConnectError::Journal)?;
+        notices.push(Event::RecordSetAside { key, error });
+    }
+    let gather = match config.durability {
+        Durability::Async => journal::GATHER,
+        _ => Duration::ZERO,
+    };
+    let writer = Writer::start(store, gather).map_err(ConnectError::Io)?;
+    let journal =
+        Journalled { writer, changes: Vec::new(), answers: Vec::new(), news: Vec::new(), farewell: None };
+    Ok((Restored { session, tokens, journal: Some(journal) }, notices))
 }
 
 /// The server to dial: the one with this index, or the one it sends its clients to, by the same rules.

@@ -8,6 +8,7 @@ use mqtt_session::proto::{ReasonCode, TopicError};
 use mqtt_session::{self as session, StartError, SubscribeError};
 
 use crate::event::{Disconnected, Failed};
+use crate::journal::JournalError;
 
 /// Why a message was not accepted. An owned payload comes back in it.
 #[derive(Clone, PartialEq, Eq)]
@@ -149,6 +150,8 @@ pub enum ConnectError {
     /// TLS cannot be set up: the platform has no certificate authorities, say.
     #[cfg(feature = "tls")]
     Tls(crate::tls::TlsError),
+    /// There is something wrong with the journal.
+    Journal(JournalError),
     /// The attempt failed.
     Failed(Disconnected),
     /// There was no connection within the time given.
@@ -169,6 +172,7 @@ impl fmt::Display for ConnectError {
             Self::Will(error) => write!(f, "the will's topic cannot be used: {error}"),
             #[cfg(feature = "tls")]
             Self::Tls(error) => error.fmt(f),
+            Self::Journal(error) => error.fmt(f),
             Self::Failed(disconnected) => disconnected.fmt(f),
             Self::TimedOut { last: Some(last) } => write!(f, "no connection in time; last: {last}"),
             Self::TimedOut { last: None } => f.write_str("no connection in time"),
@@ -185,6 +189,7 @@ impl core::error::Error for ConnectError {
             Self::Will(error) => Some(error),
             #[cfg(feature = "tls")]
             Self::Tls(error) => Some(error),
+            Self::Journal(error) => Some(error),
             Self::Failed(disconnected) | Self::TimedOut { last: Some(disconnected) } => Some(disconnected),
             Self::Io(error) => Some(error),
             Self::TimedOut { last: None } | Self::Stopped => None,

@@ -7,8 +7,9 @@ use std::io;
 
 use bytes::Bytes;
 use mqtt_session::proto::{Properties, Property, ReasonCode, Version};
-use mqtt_session::{self as session, AckToken, Anomaly, Token, Why};
+use mqtt_session::{self as session, AckToken, Anomaly, Key, RestoreError, Token, Why};
 
+use crate::journal::JournalError;
 use crate::message::Message;
 use crate::properties::OwnedProperties;
 use crate::url::ServerUrl;
@@ -119,6 +120,19 @@ pub enum Event {
         /// As given when it was accepted.
         token: Token,
     },
+    /// A record of the journal was not what it should be: it was set aside, and what it was of is lost. Told before
+    /// anything else.
+    RecordSetAside {
+        /// The record's name in the journal.
+        key: Key,
+        /// What was wrong with it.
+        error: RestoreError,
+    },
+    /// The journal cannot be written: a disk is full, say. Told once, until the error is another one. What becomes of
+    /// what is published meanwhile, [`Config::when_not_stored`](mqtt_session::Config::when_not_stored) says.
+    JournalFailed(JournalError),
+    /// The journal can be written again.
+    JournalRecovered,
     /// There is room again for an operation that was refused because the queue was full.
     Unblocked,
     /// The server did something odd but harmless; the connection stays up.

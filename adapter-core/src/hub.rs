@@ -7,11 +7,11 @@ mod worker;
 
 use core::sync::atomic::AtomicUsize;
 use core::task::Waker;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mqtt_session::proto::{Qos, ReasonCode};
-use mqtt_session::{Oversize, Why};
+use mqtt_session::{Oversize, Token, Why};
 
 use crate::driver::{Driver, Flush, Sink};
 use crate::error::ConnectError;
@@ -76,6 +76,10 @@ enum Rest {
 #[derive(Debug, Default)]
 struct Tell {
     events: VecDeque<Event>,
+    /// How many are kept.
+    room: usize,
+    /// Operations of an earlier run whose end was not told yet.
+    restored: HashSet<Token>,
     connections: u64,
     failures: usize,
     /// Redirections that may still come without being failures.
@@ -88,6 +92,17 @@ struct Tell {
     unblocked: bool,
     changed: bool,
     dropped: u64,
+}
+
+impl Tell {
+    /// Keeps an event for who asks.
+    fn keep(&mut self, event: Event) {
+        self.changed = true;
+        if self.events.len() >= self.room {
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
+    }
 }
 
 /// Sorts events: outcomes to their waiters, messages to the inbox, the rest to whoever asks.
@@ -119,10 +134,12 @@ impl Sink for Sorter<'_> {
                 self.bytes += message.size();
                 self.messages.push(message);
             }
+            // Nobody here can have a receipt for it.
+            Event::Done { token, .. } if self.tell.restored.remove(&token) => self.tell.keep(event),
             Event::Done { token, outcome, .. } => self.wake.extend(self.waiters.end(token, outcome)),
+            Event::Durable { token } => self.wake.extend(self.waiters.durable(token)),
             Event::Unblocked => self.tell.unblocked = true,
             event => {
-                self.tell.changed = true;
                 match &event {
                     Event::Connected(_) => self.tell.connections += 1,
                     Event::Disconnected(end) => {
@@ -146,10 +163,7 @@ impl Sink for Sorter<'_> {
                     Event::Stopped { left } => self.tell.left = Some(*left),
                     _ => {}
                 }
-                if self.tell.events.len() >= EVENTS {
-                    self.tell.events.pop_front();
-                }
-                self.tell.events.push_back(event);
+                self.tell.keep(event);
             }
         }
     }
@@ -165,13 +179,20 @@ pub fn client<T: Transport>(mut options: Options) -> Result<(Handle<T>, Worker<T
         // Its messages are whole ones.
         engine.oversize = Oversize::Refuse;
     }
-    let driver = Driver::new(options)?;
+    let mut driver = Driver::new(options)?;
     let options = Arc::clone(driver.options());
+    let restored = driver.take_restored();
     let hub = Arc::new(Hub {
         state: Mutex::new(State {
             driver,
             waiters: Waiters::default(),
-            tell: Tell { redirects: options.engine().redirects, ..Tell::default() },
+            tell: Tell {
+                redirects: options.engine().redirects,
+                // Each operation of an earlier run has an end to be told.
+                room: EVENTS.saturating_add(restored.len()),
+                restored,
+                ..Tell::default()
+            },
             room: Wakers::default(),
             changes: Wakers::default(),
             idle: Wakers::default(),
@@ -216,10 +237,12 @@ impl<T: Transport> State<T> {
         let flushed = self.driver.flush_or_gather();
         self.told(wake);
         match flushed {
+            // What is to be stored is given to the journal by the worker's next turn.
+            Flush::Done if self.driver.has_journal() => wake.extend(self.rouse()),
             Flush::Done => self.rearm(wake),
             Flush::Gathered => {
                 self.gathers = self.gathers.saturating_add(1);
-                if self.rest == Rest::Asleep {
+                if self.rest == Rest::Asleep || self.driver.has_journal() {
                     wake.extend(self.rouse());
                 }
             }

@@ -59,6 +59,7 @@ mod event;
 mod hub;
 mod inbox;
 mod input;
+mod journal;
 mod message;
 mod options;
 mod properties;
@@ -80,8 +81,9 @@ pub use mqtt_session::proto::{
     TopicError, TopicFilter, TopicName, Version,
 };
 pub use mqtt_session::{
-    AckError, AckMode, AckToken, Anomaly, AuthError, Backoff, Config, LocalState, OverQos, Oversize,
-    ServerLimits, ServerOrder, SessionLost, Stats, Stop, StopError, Suspect, Token, WhenFull, Why,
+    AckError, AckMode, AckToken, Anomaly, AuthError, Backoff, Config, Durability, Key, LocalState, OverQos,
+    Oversize, RestoreError, ServerLimits, ServerOrder, SessionLost, Stats, Stop, StopError, Suspect, Token,
+    WhenFull, WhenNotStored, Why,
 };
 
 pub use crate::dial::{Addresses, literal, resolve};
@@ -90,6 +92,7 @@ pub use crate::error::{ConnectError, PublishError, RecvError, RequestError};
 pub use crate::event::{Cause, Connected, Disconnected, Event, Failed, Outcome};
 pub use crate::hub::{Handle, Watch, Worker, client};
 pub use crate::input::Input;
+pub use crate::journal::{Change, Journal, JournalError, Store};
 pub use crate::message::{Message, Payload, Publish};
 pub use crate::options::{Options, Will};
 pub use crate::properties::OwnedProperties;

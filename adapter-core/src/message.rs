@@ -206,6 +206,7 @@ pub struct Message {
     qos: Qos,
     retain: bool,
     dup: bool,
+    redelivered: bool,
     packet_id: Option<PacketId>,
     ack: Option<AckToken>,
 }
@@ -233,6 +234,7 @@ impl Message {
             qos: received.qos,
             retain: received.retain,
             dup: received.dup,
+            redelivered: received.redelivered,
             packet_id: received.packet_id,
             ack: received.ack,
         }
@@ -285,6 +287,12 @@ impl Message {
         self.dup
     }
 
+    /// QoS 2, with a journal: an earlier run of the program may have handed this message over before.
+    #[must_use]
+    pub const fn redelivered(&self) -> bool {
+        self.redelivered
+    }
+
     /// PUBLISH properties (5.0).
     #[must_use]
     pub fn properties(&self) -> Properties<'_> {
@@ -327,6 +335,7 @@ impl fmt::Debug for Message {
             .field("qos", &self.qos)
             .field("retain", &self.retain)
             .field("dup", &self.dup)
+            .field("redelivered", &self.redelivered)
             .field("properties", &self.properties())
             .field("packet_id", &self.packet_id)
             .finish_non_exhaustive()

@@ -7,9 +7,10 @@ use std::hash::RandomState;
 
 use bytes::Bytes;
 use mqtt_session::proto::{self, Properties, Qos, TopicError, TopicName, Version};
-use mqtt_session::{Config, ConnectOptions, LocalState};
+use mqtt_session::{Config, ConnectOptions, Durability, LocalState};
 
 use crate::error::ConnectError;
+use crate::journal::Journal;
 use crate::properties::OwnedProperties;
 #[cfg(feature = "tls")]
 use crate::tls::Tls;
@@ -39,6 +40,8 @@ use crate::url::{ServerUrl, UrlError};
 pub struct Options {
     servers: Vec<ServerUrl>,
     client_id: String,
+    /// The client identifier was drawn, not given.
+    drawn: bool,
     version: Version,
     clean_start: bool,
     local_state: Option<LocalState>,
@@ -51,6 +54,7 @@ pub struct Options {
     engine: Config,
     inbox_bytes: usize,
     linger: Duration,
+    journal: Option<Journal>,
     #[cfg(feature = "ws")]
     ws_headers: Vec<(String, String)>,
     #[cfg(feature = "tls")]
@@ -79,6 +83,7 @@ impl Options {
         Self {
             servers: vec![server],
             client_id: random_client_id(),
+            drawn: true,
             version: Version::V5,
             clean_start: true,
             local_state: None,
@@ -91,6 +96,7 @@ impl Options {
             engine: Config::new(random()),
             inbox_bytes: Self::INBOX_BYTES,
             linger: Self::LINGER,
+            journal: None,
             #[cfg(feature = "ws")]
             ws_headers: Vec::new(),
             #[cfg(feature = "tls")]
@@ -114,6 +120,7 @@ impl Options {
     #[must_use]
     pub fn with_client_id(mut self, client_id: impl Into<String>) -> Self {
         self.client_id = client_id.into();
+        self.drawn = false;
         self
     }
 
@@ -216,6 +223,72 @@ impl Options {
     pub const fn with_linger(mut self, linger: Duration) -> Self {
         self.linger = linger;
         self
+    }
+
+    /// Keeps in this journal what is to outlive a crash of the program or of the machine: what was published at QoS 1 and
+    /// 2 and is not finished, subscriptions, which inbound QoS 2 messages were handed over. A client that is made
+    /// with the same journal and client identifier goes on where the earlier one was; how the publishes of the
+    /// earlier one end is told by events. Default none.
+    ///
+    /// It needs a client identifier of one's own. Clean start is turned off, and the server is asked to keep the session for
+    /// ever ([`with_session_expiry`](Self::with_session_expiry)) unless another time was set: without its
+    /// half of the session, messages at QoS 2 may come twice. Both can be set otherwise after this.
+    ///
+    /// Each client with a journal has a thread that writes it; it never keeps the client waiting.
+    ///
+    /// ```
+    /// # #[cfg(feature = "journal")]
+    /// # fn main() -> Result<(), mqtt_adapter_core::UrlError> {
+    /// use mqtt_adapter_core::{Durability, Journal, Options};
+    ///
+    /// let options = Options::new("mqtt://localhost")?
+    ///     .with_client_id("meter-7")
+    ///     .with_journal(Journal::in_folder("/var/lib/meter"));
+    /// assert_eq!(options.durability(), Durability::BeforeSend);
+    /// assert!(!options.clean_start());
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(feature = "journal"))]
+    /// # fn main() {}
+    /// ```
+    #[must_use]
+    pub fn with_journal(mut self, journal: Journal) -> Self {
+        self.journal = Some(journal);
+        self.clean_start = false;
+        if self.session_expiry == 0 {
+            self.session_expiry = u32::MAX;
+        }
+        self
+    }
+
+    /// What waits for the journal. Default [`Durability::BeforeSend`]: nothing leaves before it is stored, so that a
+    /// crash loses nothing that was told as durable and repeats nothing at QoS 2. With [`Durability::Async`] nothing waits, and
+    /// what was published in the last moments before a crash may be lost, or be repeated. Without a journal there is
+    /// none, and with one always: [`Durability::Off`] counts as the default.
+    #[must_use]
+    pub const fn with_durability(mut self, durability: Durability) -> Self {
+        self.engine.durability = durability;
+        self
+    }
+
+    /// The journal.
+    #[must_use]
+    pub const fn journal(&self) -> Option<&Journal> {
+        self.journal.as_ref()
+    }
+
+    /// What waits for the journal; [`Durability::Off`]: there is none.
+    #[must_use]
+    pub const fn durability(&self) -> Durability {
+        match (&self.journal, self.engine.durability) {
+            (None, _) => Durability::Off,
+            (Some(_), Durability::Async) => Durability::Async,
+            (Some(_), _) => Durability::BeforeSend,
+        }
+    }
+
+    pub(crate) const fn has_own_client_id(&self) -> bool {
+        !self.drawn && !self.client_id.is_empty()
     }
 
     /// How to encrypt, for servers of `mqtts://`. Default: [`Tls::platform`], made when the client starts.
@@ -365,11 +438,10 @@ impl Options {
         Ok(())
     }
 
-    /// The engine's configuration with the number of servers filled in, and without durability: there is
-    /// no journal.
+    /// The engine's configuration with the number of servers filled in, and durability only with a journal.
     pub(crate) fn config(&self) -> Config {
         let mut config = self.engine;
-        config.durability = mqtt_session::Durability::Off;
+        config.durability = self.durability();
         config.servers = u8::try_from(self.servers.len()).unwrap_or(u8::MAX);
         config
     }
@@ -420,6 +492,7 @@ impl fmt::Debug for Options {
             .field("engine", &self.engine)
             .field("inbox_bytes", &self.inbox_bytes)
             .field("linger", &self.linger)
+            .field("journal", &self.journal)
             .finish_non_exhaustive()
     }
 }

@@ -26,14 +26,14 @@ pub(crate) struct Waiters {
 #[derive(Debug)]
 enum Place {
     Free,
-    Open { token: Token, waker: Option<Waker> },
+    Open { token: Token, waker: Option<Waker>, durable: bool },
     Ended(Outcome),
 }
 
 impl Waiters {
     /// Begins to watch an operation that was accepted just now.
     pub(crate) fn watch(&mut self, token: Token) -> WaiterId {
-        let place = Place::Open { token, waker: None };
+        let place = Place::Open { token, waker: None, durable: false };
         let at = match self.free.pop() {
             Some(at) => {
                 self.places[at as usize] = place;
@@ -58,7 +58,7 @@ impl Waiters {
         let entry = self.by_token.get_mut(token.index() as usize)?;
         let place = self.places.get_mut(*entry as usize)?;
         match place {
-            Place::Open { token: watched, waker } if *watched == token => {
+            Place::Open { token: watched, waker, .. } if *watched == token => {
                 let waker = waker.take();
                 self.watched -= usize::from(waker.is_some());
                 *place = Place::Ended(outcome);
@@ -66,6 +66,34 @@ impl Waiters {
                 waker
             }
             _ => None,
+        }
+    }
+
+    /// The operation is in the journal; the waker of who waits for it.
+    pub(crate) fn durable(&mut self, token: Token) -> Option<Waker> {
+        let place = *self.by_token.get(token.index() as usize)?;
+        match self.places.get_mut(place as usize)? {
+            Place::Open { token: watched, waker, durable } if *watched == token => {
+                *durable = true;
+                let waker = waker.take();
+                self.watched -= usize::from(waker.is_some());
+                waker
+            }
+            _ => None,
+        }
+    }
+
+    /// Ready when the operation is in the journal, or has ended: how, in that case. The outcome stays.
+    pub(crate) fn poll_durable(
+        &mut self,
+        id: &WaiterId,
+        waker: &Waker,
+    ) -> Result<Option<Outcome>, Option<Waker>> {
+        match &self.places[id.0 as usize] {
+            Place::Open { durable: true, .. } => Ok(None),
+            Place::Ended(outcome) => Ok(Some(outcome.clone())),
+            Place::Free => Ok(Some(Outcome::Unknown)),
+            Place::Open { .. } => Err(self.keep(id, waker)),
         }
     }
 
@@ -85,15 +113,7 @@ impl Waiters {
     /// back, to be dropped once no lock is held.
     pub(crate) fn poll(&mut self, id: &WaiterId, waker: &Waker) -> Result<Outcome, Option<Waker>> {
         match &mut self.places[id.0 as usize] {
-            Place::Open { waker: kept, .. } => match kept {
-                Some(kept) if kept.will_wake(waker) => Err(None),
-                Some(kept) => Err(Some(core::mem::replace(kept, waker.clone()))),
-                None => {
-                    *kept = Some(waker.clone());
-                    self.watched += 1;
-                    Err(None)
-                }
-            },
+            Place::Open { .. } => Err(self.keep(id, waker)),
             Place::Ended(_) | Place::Free => {
                 match core::mem::replace(&mut self.places[id.0 as usize], Place::Free) {
                     Place::Ended(outcome) => {
@@ -103,6 +123,20 @@ impl Waiters {
                     // An identifier is used up when it is ready, so nobody has one of a free place.
                     _ => Ok(Outcome::Unknown),
                 }
+            }
+        }
+    }
+
+    /// Keeps `waker` with what is open; the one kept before comes back.
+    fn keep(&mut self, id: &WaiterId, waker: &Waker) -> Option<Waker> {
+        let Place::Open { waker: kept, .. } = &mut self.places[id.0 as usize] else { return None };
+        match kept {
+            Some(kept) if kept.will_wake(waker) => None,
+            Some(kept) => Some(core::mem::replace(kept, waker.clone())),
+            None => {
+                *kept = Some(waker.clone());
+                self.watched += 1;
+                None
             }
         }
     }

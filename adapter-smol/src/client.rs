@@ -25,8 +25,10 @@ use crate::connection::{Connection, Link};
 /// # }
 /// ```
 ///
+/// With a [`Journal`](crate::Journal) it reads what that holds, which blocks as long as the disk takes.
+///
 /// # Errors
-/// [`ConnectError::Options`] or [`ConnectError::Will`]; whether the server can be reached is told by
+/// [`ConnectError::Options`], [`ConnectError::Will`] or [`ConnectError::Journal`]; whether the server can be reached is told by
 /// [`Client::connected`].
 pub fn connect(options: Options) -> Result<(Client, Connection), ConnectError> {
     let (handle, worker) = client(options)?;
@@ -376,6 +378,15 @@ impl Receipt {
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.0.is_done()
+    }
+
+    /// Waits until the message is in the journal, so that a crash does not lose it. What has ended well counts too: then
+    /// the server has it. Without a journal, and at QoS 0, that is what it waits for.
+    ///
+    /// # Errors
+    /// [`Failed`]: it has ended, and did not do what it was for.
+    pub async fn durable(&mut self) -> Result<(), Failed> {
+        poll_fn(|context| self.0.poll_durable(context)).await
     }
 }
 

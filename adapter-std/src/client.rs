@@ -412,6 +412,24 @@ impl Receipt {
         block(|context| self.0.poll_outcome(context)).into_result()
     }
 
+    /// Waits until the message is in the journal, so that a crash does not lose it. What has ended well counts too: then
+    /// the server has it. Without a journal, and at QoS 0, that is what it waits for.
+    ///
+    /// # Errors
+    /// [`Failed`]: it has ended, and did not do what it was for.
+    pub fn durable(&mut self) -> Result<(), Failed> {
+        let result = block(|context| self.0.poll_durable(context));
+        self.0.rest();
+        result
+    }
+
+    /// As [`durable`](Self::durable), at most this long; `None`: not yet.
+    pub fn durable_timeout(&mut self, timeout: Duration) -> Option<Result<(), Failed>> {
+        let result = block_for(timeout, |context| self.0.poll_durable(context));
+        self.0.rest();
+        result.ok()
+    }
+
     /// Waits for the end at most this long; `None`: not yet. May be asked again, also after the end.
     pub fn wait_timeout(&mut self, timeout: Duration) -> Option<Result<Outcome, Failed>> {
         match block_for(timeout, |context| self.0.poll_outcome(context)) {

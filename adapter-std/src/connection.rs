@@ -1,6 +1,7 @@
 //! A connection driven by the caller's thread.
 
 use core::fmt;
+use core::task::Waker;
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::io;
@@ -20,7 +21,7 @@ use crate::net::{Dialled, Link, Net};
 const ABSENCE: Duration = Duration::from_millis(10);
 
 /// A client that lives on the caller's thread: nothing happens outside of its methods, and there is no other
-/// thread.
+/// thread, but for the one that writes a [`Journal`](crate::Journal).
 ///
 /// [`poll`](Self::poll) does all the work and returns one event at a time; it must be called again and again, or pings
 /// and reconnects do not happen. Names of hosts are resolved in it, which blocks as long as the
@@ -98,10 +99,15 @@ impl Connection {
     /// wait for sockets.
     pub fn new(options: Options) -> Result<Self, ConnectError> {
         let limit = options.inbox_bytes();
+        let driver = Driver::new(options)?;
+        let mut net = Net::new().map_err(ConnectError::Io)?;
+        if driver.has_journal() {
+            driver.set_waker(&Waker::from(net.waker().map_err(ConnectError::Io)?));
+        }
         Ok(Self {
-            driver: Driver::new(options)?,
+            driver,
             input: Input::new(),
-            net: Net::new().map_err(ConnectError::Io)?,
+            net,
             events: Queue { limit, ..Queue::default() },
             turned: Instant::now(),
             deadline: None,
@@ -217,7 +223,8 @@ impl Connection {
             Ok(token) => {
                 // What is gathered leaves with the next poll.
                 let flushed = self.driver.flush_or_gather();
-                self.touched |= flushed == Flush::Gathered || self.driver.is_due_earlier();
+                self.touched |=
+                    flushed == Flush::Gathered || self.driver.is_due_earlier() || self.driver.has_journal();
                 Ok(token)
             }
             Err(error) => Err(with_payload(error, publish)),

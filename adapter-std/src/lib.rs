@@ -46,12 +46,13 @@ mod socket;
 mod wait;
 
 pub use mqtt_adapter_core::{
-    AckError, AckMode, AckToken, Anomaly, AuthError, Backoff, Bytes, Cause, Config, ConnectError, Connected,
-    Disconnected, Event, Failed, LocalState, Message, Options, Outcome, OverQos, Oversize, OwnedProperties,
-    PacketId, Payload, Properties, Property, Publish, PublishError, Qos, ReasonCode, RecvError, RequestError,
-    RetainHandling, Scheme, ServerLimits, ServerOrder, ServerUrl, SessionLost, Stats, Stop, StopError,
-    Subscription, SubscriptionOptions, Suspect, Token, TopicError, TopicFilter, TopicName, UrlError, Version,
-    WhenFull, Why, Will, proto, session,
+    AckError, AckMode, AckToken, Anomaly, AuthError, Backoff, Bytes, Cause, Change, Config, ConnectError,
+    Connected, Disconnected, Durability, Event, Failed, Journal, JournalError, Key, LocalState, Message,
+    Options, Outcome, OverQos, Oversize, OwnedProperties, PacketId, Payload, Properties, Property, Publish,
+    PublishError, Qos, ReasonCode, RecvError, RequestError, RestoreError, RetainHandling, Scheme,
+    ServerLimits, ServerOrder, ServerUrl, SessionLost, Stats, Stop, StopError, Store, Subscription,
+    SubscriptionOptions, Suspect, Token, TopicError, TopicFilter, TopicName, UrlError, Version, WhenFull,
+    WhenNotStored, Why, Will, proto, session,
 };
 
 #[cfg(feature = "tls")]

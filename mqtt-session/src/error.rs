@@ -295,6 +295,18 @@ pub enum RestoreError {
     Invalid,
 }
 
+impl RestoreError {
+    /// Whether the record itself is at fault, so that no session could take it: it is to be set aside. What is left
+    /// fails for what the session is, or was told: its limits, its client identifier, its version.
+    #[must_use]
+    pub const fn is_damage(self) -> bool {
+        match self {
+            Self::Foreign | Self::Damaged | Self::WrongKey | Self::Duplicate | Self::Invalid => true,
+            Self::Off | Self::Started | Self::Version(_) | Self::OtherClient | Self::NoRoom => false,
+        }
+    }
+}
+
 impl fmt::Display for RestoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

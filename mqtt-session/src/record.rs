@@ -20,6 +20,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::error::RestoreError;
+use crate::token::Token;
 
 /// Bytes of a record before what the operation keeps.
 pub(crate) const HEAD: usize = 84;
@@ -86,6 +87,24 @@ impl Key {
 
     pub(crate) const fn generation(self) -> u32 {
         (self.0 >> 32) as u32
+    }
+}
+
+impl Key {
+    /// The operation the record is of, by which its `Event::Done` names it; `None`: it is of an inbound exchange, or of
+    /// the session. So a driver knows which outcomes are of an earlier run.
+    ///
+    /// ```
+    /// use mqtt_session::{Key, Token};
+    ///
+    /// assert_eq!(Key::from(0x0000_0007_0000_0003).token(), Some(Token::from(0x0000_0007_0000_0003)));
+    /// ```
+    #[must_use]
+    pub const fn token(self) -> Option<Token> {
+        match self.part() {
+            Part::Operation | Part::Mark => Some(Token::new(self.index(), self.generation())),
+            Part::Exchange | Part::Session => None,
+        }
     }
 }
 

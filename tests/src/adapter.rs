@@ -1,15 +1,15 @@
 //! One face over every way of driving a client, so that each test is written once and runs over all of them.
 
 use core::time::Duration;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::thread;
 use std::time::Instant;
 
 use async_io::Timer;
 use futures_lite::future::{self, block_on};
 use mqtt_adapter_std::{
-    ConnectError, Event, Message, Options, Outcome, Publish, PublishError, Qos, ReasonCode, RequestError,
-    Token,
+    ConnectError, Event, Message, Options, Outcome, Properties, Publish, PublishError, Qos, ReasonCode,
+    RequestError, Token,
 };
 use {mqtt_adapter_smol as smol, mqtt_adapter_std as blocking};
 
@@ -48,6 +48,19 @@ pub trait Adapter: Sized {
     ///
     /// When it does not end within [`CAP`].
     fn outcome(&mut self, receipt: Self::Receipt) -> Outcome;
+
+    /// Waits until one is in the journal, or has ended well; false: it has failed.
+    ///
+    /// # Panics
+    ///
+    /// When that does not come within [`CAP`].
+    fn durable(&mut self, receipt: &mut Self::Receipt) -> bool;
+
+    /// Acknowledges a message as taken.
+    fn acknowledge(&mut self, message: &Message);
+
+    /// Operations accepted and not ended.
+    fn pending(&self) -> u32;
 
     /// Subscribes and waits for the answer.
     ///
@@ -95,6 +108,20 @@ impl Adapter for Threads {
         }
     }
 
+    fn durable(&mut self, receipt: &mut Self::Receipt) -> bool {
+        receipt.durable_timeout(CAP).expect("it is stored in time").is_ok()
+    }
+
+    fn acknowledge(&mut self, message: &Message) {
+        let ack = message.ack().expect("messages are acknowledged by the test");
+        // One of an earlier connection comes again.
+        let _ = self.0.acknowledge(ack, ReasonCode::Success, Properties::EMPTY);
+    }
+
+    fn pending(&self) -> u32 {
+        self.0.pending()
+    }
+
     fn subscribe(&mut self, filter: &str, qos: Qos) -> Result<ReasonCode, RequestError> {
         self.0.subscribe(filter, qos)
     }
@@ -118,6 +145,7 @@ pub struct Driven {
     messages: VecDeque<Message>,
     events: VecDeque<Event>,
     ended: HashMap<Token, Outcome>,
+    durable: HashSet<Token>,
     stopped: bool,
 }
 
@@ -139,8 +167,13 @@ impl Driven {
             }
             match self.connection.poll(Some(left)) {
                 Ok(Some(Event::Message(message))) => self.messages.push_back(message),
-                Ok(Some(Event::Done { token, outcome, .. })) => {
-                    self.ended.insert(token, outcome);
+                Ok(Some(Event::Done { token, tag, outcome, properties })) => {
+                    self.ended.insert(token, outcome.clone());
+                    // Of an earlier run, should nobody here ask for it.
+                    self.events.push_back(Event::Done { token, tag, outcome, properties });
+                }
+                Ok(Some(Event::Durable { token })) => {
+                    self.durable.insert(token);
                 }
                 Ok(Some(event)) => {
                     self.stopped = matches!(event, Event::Stopped { .. });
@@ -182,6 +215,7 @@ impl Adapter for Driven {
             messages: VecDeque::new(),
             events: VecDeque::new(),
             ended: HashMap::new(),
+            durable: HashSet::new(),
             stopped: false,
         })
     }
@@ -195,6 +229,26 @@ impl Adapter for Driven {
 
     fn outcome(&mut self, receipt: Self::Receipt) -> Outcome {
         self.poll_until(CAP, |driven| driven.ended.remove(&receipt)).expect("an operation ends")
+    }
+
+    fn durable(&mut self, receipt: &mut Self::Receipt) -> bool {
+        self.poll_until(CAP, |driven| {
+            if driven.durable.remove(receipt) {
+                return Some(true);
+            }
+            driven.ended.get(receipt).map(Outcome::is_success)
+        })
+        .expect("it is stored in time")
+    }
+
+    fn acknowledge(&mut self, message: &Message) {
+        let ack = message.ack().expect("messages are acknowledged by the test");
+        // One of an earlier connection comes again.
+        let _ = self.connection.acknowledge(ack, ReasonCode::Success, Properties::EMPTY);
+    }
+
+    fn pending(&self) -> u32 {
+        self.connection.pending()
     }
 
     fn subscribe(&mut self, filter: &str, qos: Qos) -> Result<ReasonCode, RequestError> {
@@ -262,6 +316,20 @@ impl Adapter for Smol {
             Some(Err(failed)) => failed.0,
             None => panic!("an operation did not end"),
         }
+    }
+
+    fn durable(&mut self, receipt: &mut Self::Receipt) -> bool {
+        Self::within(CAP, receipt.durable()).expect("it is stored in time").is_ok()
+    }
+
+    fn acknowledge(&mut self, message: &Message) {
+        let ack = message.ack().expect("messages are acknowledged by the test");
+        // One of an earlier connection comes again.
+        let _ = self.0.acknowledge(ack, ReasonCode::Success, Properties::EMPTY);
+    }
+
+    fn pending(&self) -> u32 {
+        self.0.pending()
     }
 
     fn subscribe(&mut self, filter: &str, qos: Qos) -> Result<ReasonCode, RequestError> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use mqtt_session::Token;
 
 use super::Hub;
-use crate::event::Outcome;
+use crate::event::{Failed, Outcome};
 use crate::transport::Transport;
 use crate::waiters::WaiterId;
 
@@ -67,6 +67,31 @@ impl<T: Transport> Watch<T> {
         // The waiter is used up; the link to it must not be dropped as an open one.
         self.0 = Watched::Ended { token: Some(token), outcome: outcome.clone() };
         Poll::Ready(outcome)
+    }
+
+    /// Ready when the message is in the journal, or has ended. Without a journal, and at QoS 0, that is its end.
+    ///
+    /// # Errors
+    /// [`Failed`]: it has ended, and did not do what it was for.
+    pub fn poll_durable(&mut self, context: &Context<'_>) -> Poll<Result<(), Failed>> {
+        let ended = match &self.0 {
+            Watched::Ended { outcome, .. } => Some(outcome.clone()),
+            Watched::Open { hub, id, .. } => {
+                let mut state = hub.lock();
+                match state.waiters.poll_durable(id, context.waker()) {
+                    Ok(ended) => ended,
+                    Err(replaced) => {
+                        let mut wake = Vec::new();
+                        state.hurry(&mut wake);
+                        drop(state);
+                        drop(replaced);
+                        wake.into_iter().for_each(Waker::wake);
+                        return Poll::Pending;
+                    }
+                }
+            }
+        };
+        Poll::Ready(ended.map_or(Ok(()), |outcome| outcome.into_result().map(drop)))
     }
 
     /// Nobody waits for the outcome right now.

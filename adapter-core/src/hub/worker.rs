@@ -34,6 +34,7 @@ impl<T: Transport> Worker<T> {
     /// What wakes the worker's thread or task; to be set before the first turn.
     pub fn set_waker(&self, waker: &Waker) {
         let mut state = self.hub.lock();
+        state.driver.set_waker(waker);
         match &mut state.worker {
             Some(kept) => kept.clone_from(waker),
             None => state.worker = Some(waker.clone()),

@@ -1,0 +1,74 @@
+//! Journals in files: one client each, disks that are full or cannot be written.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::process::{Command, Stdio};
+
+use mqtt_adapter_std::{ConnectError, Journal, JournalError, Options, Publish, Qos};
+use mqtt_tests::adapter::Adapter;
+use mqtt_tests::folder::Folder;
+use mqtt_tests::mosquitto::{Mosquitto, free_address};
+
+drivers!(a_file_belongs_to_one_client, a_folder_that_cannot_be_made_is_an_error, a_full_disk_is_told);
+
+fn options(url: &str, folder: &Folder) -> Options {
+    Options::new(url).unwrap().with_client_id("Meter/7").with_journal(Journal::in_folder(folder.path()))
+}
+
+fn a_file_belongs_to_one_client<A: Adapter>(driver: &str) {
+    let (broker, folder) = (Mosquitto::start(), Folder::new("journal"));
+    let mut first = A::connect(options(&broker.url(), &folder)).unwrap();
+    let Err(ConnectError::Journal(error)) = A::start(options(&broker.url(), &folder)).map(drop) else {
+        panic!("it is in use")
+    };
+    let path = folder.file("client-%4deter%2f7.journal");
+    assert_eq!(error, JournalError::Locked { path });
+    // By another process too, whose panic says so.
+    let mut sender = A::start(options(&broker.url(), &folder).with_client_id("sender")).unwrap();
+    let second = Command::new(env!("CARGO_BIN_EXE_journal_client"))
+        .args([driver, "finish", &broker.url()])
+        .arg(folder.path())
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(said.contains("Locked") && !second.status.success(), "{said}");
+    sender.stop();
+    assert_eq!(first.stop(), 0);
+    // After a stop, the next client can have it at once.
+    let mut next = A::connect(options(&broker.url(), &folder)).unwrap();
+    let receipt = next.publish(Publish::new("t", "x").qos(Qos::ExactlyOnce)).unwrap();
+    assert!(next.outcome(receipt).is_success());
+    next.stop();
+}
+
+fn a_folder_that_cannot_be_made_is_an_error<A: Adapter>(_: &str) {
+    let folder = Folder::new("journal");
+    fs::write(folder.file("file"), "in the way").unwrap();
+    let options = Options::new("mqtt://127.0.0.1:1")
+        .unwrap()
+        .with_client_id("me")
+        .with_journal(Journal::in_folder(folder.file("file")));
+    let Err(ConnectError::Journal(JournalError::Io { path, kind, .. })) = A::start(options).map(drop) else {
+        panic!("there is no folder")
+    };
+    assert_eq!((path, kind), (Some(folder.file("file")), ErrorKind::AlreadyExists));
+}
+
+/// A process that may not write more than so much to a file is told by its client, and ends no other way.
+fn a_full_disk_is_told<A: Adapter>(driver: &str) {
+    let folder = Folder::new("journal");
+    let nobody = format!("mqtt://{}", free_address());
+    // The signal is ignored, so that writing fails as on a full disk. In blocks of 512 bytes.
+    let script = "trap '' XFSZ; ulimit -f 4096; exec \"$0\" \"$@\"";
+    let child = Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_journal_client"), driver, "fill", &nobody])
+        .arg(folder.path())
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&child.stdout).into_owned();
+    assert!(child.status.success(), "{said}\n{}", String::from_utf8_lossy(&child.stderr));
+    assert!(said.contains("full"), "{said}");
+    assert!(said.contains("went on"), "{said}");
+}
