@@ -57,6 +57,9 @@ impl Change {
     }
 }
 
+/// What a store gives its records to: their key, what was stored, and the time since then (`None`: not known).
+pub type Take<'t> = dyn FnMut(Key, &[u8], Option<Duration>) + 't;
+
 /// Something that keeps records: a file, a database of the application's own.
 ///
 /// It is called by one thread at a time, never while the client is held up by it, and may take its time: what is
@@ -65,17 +68,16 @@ impl Change {
 /// ```
 /// use std::collections::BTreeMap;
 /// use std::sync::{Arc, Mutex};
-/// use core::time::Duration;
 ///
 /// use mqtt_adapter_core::session::{Key, RestoreError};
-/// use mqtt_adapter_core::{Change, Journal, JournalError, Options, Store};
+/// use mqtt_adapter_core::{Change, Journal, JournalError, Options, Store, Take};
 ///
 /// /// Outlives the client, though not the process.
 /// #[derive(Clone, Default)]
 /// struct Memory(Arc<Mutex<BTreeMap<Key, Vec<u8>>>>);
 ///
 /// impl Store for Memory {
-///     fn load(&mut self, take: &mut dyn FnMut(Key, &[u8], Option<Duration>)) -> Result<(), JournalError> {
+///     fn load(&mut self, take: &mut Take<'_>) -> Result<(), JournalError> {
 ///         self.0.lock().unwrap().iter().for_each(|(key, record)| take(*key, record, None));
 ///         Ok(())
 ///     }
@@ -111,7 +113,7 @@ pub trait Store: Send {
     ///
     /// # Errors
     /// [`JournalError`]: there is no client then.
-    fn load(&mut self, take: &mut dyn FnMut(Key, &[u8], Option<Duration>)) -> Result<(), JournalError>;
+    fn load(&mut self, take: &mut Take<'_>) -> Result<(), JournalError>;
 
     /// Carries out the changes in their order, and comes back when a crash cannot undo them. What a crash in
     /// the middle leaves must be the effect of the first so many of all changes ever given; best, all of one call or

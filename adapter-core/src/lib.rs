@@ -92,7 +92,7 @@ pub use crate::error::{ConnectError, PublishError, RecvError, RequestError};
 pub use crate::event::{Cause, Connected, Disconnected, Event, Failed, Outcome};
 pub use crate::hub::{Handle, Watch, Worker, client};
 pub use crate::input::Input;
-pub use crate::journal::{Change, Journal, JournalError, Store};
+pub use crate::journal::{Change, Journal, JournalError, Store, Take};
 pub use crate::message::{Message, Payload, Publish};
 pub use crate::options::{Options, Will};
 pub use crate::properties::OwnedProperties;

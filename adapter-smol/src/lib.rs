@@ -50,8 +50,8 @@ pub use mqtt_adapter_core::{
     Options, Outcome, OverQos, Oversize, OwnedProperties, PacketId, Payload, Properties, Property, Publish,
     PublishError, Qos, ReasonCode, RecvError, RequestError, RestoreError, RetainHandling, Scheme,
     ServerLimits, ServerOrder, ServerUrl, SessionLost, Stats, Stop, StopError, Store, Subscription,
-    SubscriptionOptions, Suspect, Token, TopicError, TopicFilter, TopicName, UrlError, Version, WhenFull,
-    WhenNotStored, Why, Will, proto, session,
+    SubscriptionOptions, Suspect, Take, Token, TopicError, TopicFilter, TopicName, UrlError, Version,
+    WhenFull, WhenNotStored, Why, Will, proto, session,
 };
 
 #[cfg(feature = "tls")]

@@ -13,7 +13,7 @@ use redb::{
     TableError, TransactionError,
 };
 
-use super::{Change, JournalError, Store};
+use super::{Change, JournalError, Store, Take};
 
 /// By key: when it was stored, in microseconds since 1970, and the record.
 const RECORDS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("records");
@@ -145,7 +145,7 @@ impl Disk {
 }
 
 impl Store for Disk {
-    fn load(&mut self, take: &mut dyn FnMut(Key, &[u8], Option<Duration>)) -> Result<(), JournalError> {
+    fn load(&mut self, take: &mut Take<'_>) -> Result<(), JournalError> {
         let now = now();
         self.with(|disk, database| {
             let read = database.begin_read().map_err(|error| disk.error(error))?;

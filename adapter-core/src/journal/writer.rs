@@ -1,11 +1,12 @@
 //! The thread that writes a journal, and what goes between it and the engine's owner.
 
 use core::mem;
+use core::panic::AssertUnwindSafe;
 use core::task::Waker;
 use core::time::Duration;
 use std::collections::BTreeSet;
 use std::io;
-use std::panic::{self, AssertUnwindSafe};
+use std::panic;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
@@ -220,6 +221,7 @@ fn attempt(store: &mut dyn Store, changes: &[Change]) -> Result<(), JournalError
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::Take;
     use mqtt_session::RestoreError;
 
     /// Refuses every write until it is told otherwise.
@@ -227,7 +229,7 @@ mod tests {
     struct Moody(Arc<Mutex<(bool, Vec<Vec<(Key, bool)>>)>>);
 
     impl Store for Moody {
-        fn load(&mut self, _: &mut dyn FnMut(Key, &[u8], Option<Duration>)) -> Result<(), JournalError> {
+        fn load(&mut self, _: &mut Take<'_>) -> Result<(), JournalError> {
             Ok(())
         }
 
@@ -296,7 +298,7 @@ mod tests {
     fn a_store_that_panics_leaves_nobody_waiting() {
         struct Panics;
         impl Store for Panics {
-            fn load(&mut self, _: &mut dyn FnMut(Key, &[u8], Option<Duration>)) -> Result<(), JournalError> {
+            fn load(&mut self, _: &mut Take<'_>) -> Result<(), JournalError> {
                 Ok(())
             }
             fn write(&mut self, _: &[Change]) -> Result<(), JournalError> {

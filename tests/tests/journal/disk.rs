@@ -9,7 +9,24 @@ use mqtt_tests::adapter::Adapter;
 use mqtt_tests::folder::Folder;
 use mqtt_tests::mosquitto::{Mosquitto, free_address};
 
-drivers!(a_file_belongs_to_one_client, a_folder_that_cannot_be_made_is_an_error, a_full_disk_is_told);
+drivers!(a_file_belongs_to_one_client, a_folder_that_cannot_be_made_is_an_error);
+
+mod a_full_disk_is_told {
+    #[test]
+    fn by_threads() {
+        super::a_full_disk_is_told("threads");
+    }
+
+    #[test]
+    fn by_driven() {
+        super::a_full_disk_is_told("driven");
+    }
+
+    #[test]
+    fn by_smol() {
+        super::a_full_disk_is_told("smol");
+    }
+}
 
 fn options(url: &str, folder: &Folder) -> Options {
     Options::new(url).unwrap().with_client_id("Meter/7").with_journal(Journal::in_folder(folder.path()))
@@ -56,7 +73,7 @@ fn a_folder_that_cannot_be_made_is_an_error<A: Adapter>(_: &str) {
 }
 
 /// A process that may not write more than so much to a file is told by its client, and ends no other way.
-fn a_full_disk_is_told<A: Adapter>(driver: &str) {
+fn a_full_disk_is_told(driver: &str) {
     let folder = Folder::new("journal");
     let nobody = format!("mqtt://{}", free_address());
     // The signal is ignored, so that writing fails as on a full disk. In blocks of 512 bytes.

@@ -6,10 +6,11 @@
 //! MQTT_KILLS=200 cargo test -p mqtt-tests --test journal kill -- --nocapture --test-threads 2
 //! ```
 
+use core::hash::{BuildHasher, Hasher};
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::hash::RandomState;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};

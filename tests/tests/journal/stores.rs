@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use mqtt_adapter_std::{
     Change, ConnectError, Event, Journal, JournalError, Key, Options, Outcome, Publish, Qos, RestoreError,
-    Store, WhenNotStored,
+    Store, Take, WhenNotStored,
 };
 use mqtt_tests::adapter::{Adapter, CAP};
 use mqtt_tests::mosquitto::{Mosquitto, free_address};
@@ -45,7 +45,7 @@ impl Memory {
 }
 
 impl Store for Memory {
-    fn load(&mut self, take: &mut dyn FnMut(Key, &[u8], Option<Duration>)) -> Result<(), JournalError> {
+    fn load(&mut self, take: &mut Take<'_>) -> Result<(), JournalError> {
         self.0.lock().unwrap().records.iter().for_each(|(key, record)| take(*key, record, None));
         Ok(())
     }
