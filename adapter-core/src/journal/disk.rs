@@ -273,7 +273,7 @@ impl From<CommitError> for Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use core::sync::atomic::{AtomicU32, Ordering};
 
     use mqtt_session::proto::{Qos, TopicName};
     use mqtt_session::{Command, Config, Durability, HeapSession, Message};

@@ -226,7 +226,10 @@ mod tests {
 
     /// Refuses every write until it is told otherwise.
     #[derive(Clone, Default)]
-    struct Moody(Arc<Mutex<(bool, Vec<Vec<(Key, bool)>>)>>);
+    struct Moody(Arc<Mutex<(bool, Vec<Written>)>>);
+
+    /// Keys of one write, and whether they were deleted.
+    type Written = Vec<(Key, bool)>;
 
     impl Store for Moody {
         fn load(&mut self, _: &mut Take<'_>) -> Result<(), JournalError> {
