@@ -223,7 +223,10 @@ enum Fault {
 impl From<StorageError> for Fault {
     fn from(error: StorageError) -> Self {
         match error {
-            StorageError::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+            // Bytes that are not ours, or a page that is missing.
+            StorageError::Io(error)
+                if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) =>
+            {
                 Self::Damaged(error.to_string())
             }
             StorageError::Io(error) => Self::Io(error.kind(), error.to_string()),
@@ -408,9 +411,10 @@ mod tests {
         assert!(damaged > 3, "{damaged}");
         for len in [0, 1, 100, 5_000, sound.len() / 2] {
             fs::write(&file.0, &sound[..len]).unwrap();
+            let error = file.open().err();
             assert!(
-                len == 0 || matches!(file.open().err(), Some(JournalError::Damaged { .. })),
-                "{len} bytes"
+                len == 0 || matches!(error, Some(JournalError::Damaged { .. })),
+                "{len} bytes: {error:?}"
             );
         }
         fs::write(&file.0, b"my diary, not a journal at all, and long enough to be one: ".repeat(200))
