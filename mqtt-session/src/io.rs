@@ -41,7 +41,7 @@ pub fn write_to<S: Storage>(
 
 /// Bytes that were read and not consumed. It takes memory when something is read, and gives it back
 /// when all of it was consumed and the connection has gone quiet.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct ReadBuffer {
     bytes: Vec<u8>,
     start: usize,
@@ -51,6 +51,13 @@ pub struct ReadBuffer {
 /// Bytes asked of the transport at a time: large reads make few system calls, and the
 /// acknowledgements of one read leave in one write.
 const READ: usize = 64 * 1024;
+
+/// What was received is not shown.
+impl core::fmt::Debug for ReadBuffer {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "ReadBuffer({} bytes unread)", self.end.saturating_sub(self.start))
+    }
+}
 
 impl ReadBuffer {
     /// An empty buffer; allocates nothing.

@@ -129,13 +129,13 @@ enum State {
 /// options.properties = Properties::List(&wanted);
 /// let mut requests = Requests::<8>::new(0x5EED, ResponseTopic::Assigned("answers")); // a random number
 ///
-/// fn ask(session: &mut HeapSession, requests: &mut Requests<'_, 8>, now: Instant) {
+/// fn ask(session: &mut HeapSession, requests: &mut Requests<8>, now: Instant) {
 ///     let question = Message::new(TopicName::new("lamp/7/query").unwrap()).qos(Qos::AtLeastOnce).tag(1);
 ///     let asked = requests.request(session, &question, b"state?".into(), Duration::from_secs(5), now);
 ///     println!("{asked:?}");
 /// }
 ///
-/// fn on_event(session: &mut HeapSession, requests: &mut Requests<'_, 8>, event: &Event<'_>) {
+/// fn on_event(session: &mut HeapSession, requests: &mut Requests<8>, event: &Event<'_>) {
 ///     match event {
 ///         Event::Connected(connected) => {
 ///             if let Err(error) = requests.connected(session, connected) {
@@ -169,8 +169,11 @@ enum State {
 /// # }
 /// ```
 #[derive(Clone, Debug)]
-pub struct Requests<'t, const N: usize> {
-    place: ResponseTopic<'t>,
+pub struct Requests<const N: usize> {
+    /// What was given: a topic, or what follows what the server assigns.
+    place: [u8; RESPONSE_TOPIC_MAX],
+    place_len: usize,
+    assigned: bool,
     nonce: u64,
     made: u64,
     state: State,
@@ -180,14 +183,27 @@ pub struct Requests<'t, const N: usize> {
     entries: [Entry; N],
 }
 
-impl<'t, const N: usize> Requests<'t, N> {
+impl<const N: usize> Requests<N> {
     /// An empty table. `nonce` tells its requests from those of other tables and of earlier runs that use the
-    /// same response topic: draw it at random.
+    /// same response topic: draw it at random. The text is copied.
     #[must_use]
-    pub const fn new(nonce: u64, place: ResponseTopic<'t>) -> Self {
+    pub const fn new(nonce: u64, place: ResponseTopic<'_>) -> Self {
         const { assert!(N > 0 && N <= 65_536, "a table holds 1 to 65,536 requests") };
+        let (text, assigned) = match place {
+            ResponseTopic::At(topic) => (topic, false),
+            ResponseTopic::Assigned(suffix) => (suffix, true),
+        };
+        let mut copy = [0; RESPONSE_TOPIC_MAX];
+        let (mut to, mut from) = (copy.as_mut_slice(), text.as_bytes());
+        while let (Some((place, rest)), Some((byte, behind))) = (to.split_first_mut(), from.split_first()) {
+            *place = *byte;
+            (to, from) = (rest, behind);
+        }
         Self {
-            place,
+            place: copy,
+            // One that is too long is told when it is needed.
+            place_len: text.len(),
+            assigned,
             nonce,
             made: 0,
             state: State::New,
@@ -230,13 +246,13 @@ impl<'t, const N: usize> Requests<'t, N> {
             return Err(RequestsError::NotInThisVersion);
         }
         let was = core::mem::replace(&mut self.state, State::Unready);
-        let (base, suffix) = match self.place {
-            ResponseTopic::At(topic) => ("", topic),
-            ResponseTopic::Assigned(suffix) => {
-                let base = connected.connack.properties.response_information();
-                (base.ok_or(RequestsError::NotAssigned)?, suffix)
-            }
+        let base = match (self.assigned, connected.connack.properties.response_information()) {
+            (false, _) => "",
+            (true, base) => base.ok_or(RequestsError::NotAssigned)?,
         };
+        let place = self.place.get(..self.place_len);
+        let suffix = place.and_then(|text| core::str::from_utf8(text).ok());
+        let suffix = suffix.ok_or(RequestsError::TopicTooLong { needed: self.place_len })?;
         let mut topic = [0; RESPONSE_TOPIC_MAX];
         let needed = base.len().saturating_add(suffix.len());
         for (place, byte) in topic.iter_mut().zip(base.bytes().chain(suffix.bytes())) {

@@ -23,7 +23,7 @@ const AT: ResponseTopic<'static> = ResponseTopic::At("me/answers");
 /// A client that makes requests, and everything it noticed.
 struct Asker<S: Storage> {
     session: Session<S>,
-    requests: Requests<'static, 3>,
+    requests: Requests<3>,
     options: ConnectOptions<'static>,
     now: Instant,
     sent: Vec<u8>,
@@ -57,7 +57,7 @@ impl<S: Storage> Asker<S> {
         }
     }
 
-    fn on_event(session: &mut Session<S>, requests: &mut Requests<'static, 3>, event: &Event<'_>) -> Noticed {
+    fn on_event(session: &mut Session<S>, requests: &mut Requests<3>, event: &Event<'_>) -> Noticed {
         let mut noticed = Noticed::default();
         match event {
             Event::Connected(connected) => noticed.connected = Some(requests.connected(session, connected)),
