@@ -1,5 +1,6 @@
 //! One engine, one transport, and what goes between them. No lock, no thread, no waiting.
 
+use core::fmt;
 use core::task::Waker;
 use core::time::Duration;
 use std::collections::HashSet;
@@ -9,19 +10,24 @@ use std::time;
 
 use mqtt_session::io::{ReadBuffer, write_to};
 use mqtt_session::proto::{
-    Auth, Properties, Qos, ReasonCode, Subscription, SubscriptionOptions, TopicFilter,
+    Auth, Properties, Property, Qos, ReasonCode, Subscription, SubscriptionOptions, TopicFilter,
 };
+use mqtt_session::request::{self, Matched, Request};
 use mqtt_session::{
     self as session, AuthError, Closed, Command, Durability, HeapPayload, HeapSession, Instant, Key, Stop,
     StopError, SubscribeError, Token, WhenNotStored,
 };
 
 use crate::error::{ConnectError, PublishError, RequestError};
-use crate::event::{Cause, Event};
+use crate::event::{Cause, Event, Outcome};
+use crate::hooks::{Attempt, Authenticator};
 use crate::input::Input;
 use crate::journal::{self, Change, JournalError, Writer};
 use crate::message::{Message, Payload, Publish, owned};
-use crate::options::Options;
+use crate::options::{Options, random};
+use crate::properties::OwnedProperties;
+use crate::report;
+use crate::responses::{ResponseError, Table};
 use crate::transport::{Through, Transport};
 use crate::url::ServerUrl;
 
@@ -43,7 +49,6 @@ pub trait Sink {
 /// The engine with its transport: moves bytes, carries out the engine's commands, turns its events into
 /// owned ones. What needs a wait — dialling, readiness, time — it asks its owner for, in [`Turn`].
 ///
-#[derive(Debug)]
 pub struct Driver<T> {
     session: HeapSession,
     options: Arc<Options>,
@@ -65,6 +70,10 @@ pub struct Driver<T> {
     journal: Option<Journalled>,
     /// What there is to tell before anything else.
     notices: Vec<Event>,
+    /// Requests that wait for their responses.
+    requests: Option<Box<Table>>,
+    /// What authenticates on this connection.
+    authenticating: Option<Box<dyn Authenticator>>,
     /// Operations of an earlier run.
     restored: HashSet<Token>,
 }
@@ -99,8 +108,8 @@ pub struct Turn<T> {
     /// Which link is meant by the rest; a socket of an earlier one is to be dropped.
     pub generation: u64,
     /// Dial this server, after giving up a dial that is still under way; then call
-    /// [`Driver::opened`] or [`Driver::dial_failed`].
-    pub open: Option<ServerUrl>,
+    /// [`Driver::opened_with`] or [`Driver::dial_failed`].
+    pub open: Option<Attempt>,
     /// Give up dialling.
     pub abandon: bool,
     /// A link that was closed in order: its last bytes are written, it can be shut down and dropped.
@@ -118,6 +127,18 @@ pub struct Turn<T> {
     pub stopped: bool,
 }
 
+/// The engine holds credentials and messages: nothing of it is shown.
+impl<T> fmt::Debug for Driver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver")
+            .field("options", &self.options)
+            .field("generation", &self.generation)
+            .field("stopping", &self.stopping)
+            .field("stopped", &self.stopped)
+            .finish_non_exhaustive()
+    }
+}
+
 impl<T: Transport> Driver<T> {
     /// An engine that begins to connect with the first turn. With a journal, everything in it is read now, which
     /// blocks as long as the disk takes.
@@ -131,6 +152,7 @@ impl<T: Transport> Driver<T> {
         let Restored { mut session, tokens, journal } = restored;
         let connect = options.connect(0).map_err(ConnectError::Will)?;
         session.start(&connect).map_err(ConnectError::Options)?;
+        let requests = options.responses().map(|place| Box::new(Table::new(random(), place.borrow())));
         Ok(Self {
             session,
             options: Arc::new(options),
@@ -148,6 +170,8 @@ impl<T: Transport> Driver<T> {
             stopped: false,
             journal,
             notices,
+            authenticating: None,
+            requests,
             restored: tokens,
         })
     }
@@ -172,6 +196,14 @@ impl<T: Transport> Driver<T> {
 
     // Commands
 
+    /// Calls the hook before a publish, if there is one.
+    ///
+    /// # Errors
+    /// [`PublishError::Vetoed`].
+    pub fn prepare(&self, publish: &mut Publish<'_>) -> Result<(), PublishError> {
+        self.options.hooks().publish(publish)
+    }
+
     /// Takes a message over; a refused one is as it was.
     ///
     /// # Errors
@@ -180,24 +212,95 @@ impl<T: Transport> Driver<T> {
         if self.is_over() {
             return Err(PublishError::Stopped { payload: None });
         }
-        let message = publish.message().map_err(|error| PublishError::Topic { error, payload: None })?;
         let payload = core::mem::replace(&mut publish.payload, Payload::from(&[]));
         let len = payload.as_bytes().len();
-        match self.session.publish(&message, payload.into_heap()) {
-            Ok(token) => {
-                self.gathered = self.gathered.saturating_add(len + publish.topic.len());
-                Ok(token)
+        let refused = match publish.message() {
+            Ok(message) => match self.session.publish(&message, payload.into_heap()) {
+                Ok(token) => {
+                    self.gathered = self.gathered.saturating_add(len + publish.topic.len());
+                    return Ok(token);
+                }
+                Err(refused) => (Ok(refused.reason), refused.payload),
+            },
+            Err(error) => (Err(error), payload.into_heap()),
+        };
+        publish.payload = match refused.1 {
+            HeapPayload::Copy(bytes) => Payload::from(bytes),
+            HeapPayload::Share(bytes) => Payload::from(bytes),
+        };
+        Err(match refused.0 {
+            Err(error) => PublishError::Topic { error, payload: None },
+            Ok(session::PublishError::Stopping) => PublishError::Stopped { payload: None },
+            Ok(reason) => PublishError::Refused { reason, payload: None },
+        })
+    }
+
+    /// Takes over a message of which the payload, of `len` bytes, is asked for when it is sent
+    /// ([`Event::PayloadWanted`]); what `publish` has as its payload is not looked at.
+    ///
+    /// # Errors
+    /// [`PublishError`].
+    pub fn publish_chunked(&mut self, publish: &Publish<'_>, len: u32) -> Result<Token, PublishError> {
+        if self.is_over() {
+            return Err(PublishError::Stopped { payload: None });
+        }
+        let message = publish.message().map_err(|error| PublishError::Topic { error, payload: None })?;
+        self.session.publish_chunked(&message, len).map_err(|reason| match reason {
+            session::PublishError::Stopping => PublishError::Stopped { payload: None },
+            reason => PublishError::Refused { reason, payload: None },
+        })
+    }
+
+    /// Takes a request over; a refused one is as it was. Its response is told as [`Event::Response`], or why there is
+    /// none.
+    ///
+    /// # Errors
+    /// [`ResponseError`], without the payload: `publish` has it.
+    pub fn request(
+        &mut self,
+        publish: &mut Publish<'_>,
+        timeout: Duration,
+    ) -> Result<Request, ResponseError> {
+        if self.is_over() {
+            return Err(ResponseError::Stopped);
+        }
+        let now = self.now();
+        let Some(requests) = &mut self.requests else { return Err(ResponseError::NotEnabled) };
+        let payload = core::mem::replace(&mut publish.payload, Payload::from(&[]));
+        let (error, payload) = match publish.message() {
+            Ok(message) => {
+                match requests.request(&mut self.session, &message, payload.into_heap(), timeout, now) {
+                    Ok(request) => return Ok(request),
+                    Err(refused) => (
+                        match refused.reason {
+                            request::RequestError::Publish(session::PublishError::Stopping) => {
+                                ResponseError::Stopped
+                            }
+                            request::RequestError::Publish(reason) => {
+                                ResponseError::Publish(PublishError::Refused { reason, payload: None })
+                            }
+                            error => ResponseError::NotReady(error),
+                        },
+                        refused.payload,
+                    ),
+                }
             }
-            Err(refused) => {
-                publish.payload = match refused.payload {
-                    HeapPayload::Copy(bytes) => Payload::from(bytes),
-                    HeapPayload::Share(bytes) => Payload::from(bytes),
-                };
-                Err(match refused.reason {
-                    session::PublishError::Stopping => PublishError::Stopped { payload: None },
-                    reason => PublishError::Refused { reason, payload: None },
-                })
+            Err(error) => {
+                (ResponseError::Publish(PublishError::Topic { error, payload: None }), payload.into_heap())
             }
+        };
+        publish.payload = match payload {
+            HeapPayload::Copy(bytes) => Payload::from(bytes),
+            HeapPayload::Share(bytes) => Payload::from(bytes),
+        };
+        Err(error)
+    }
+
+    /// Nobody waits for this response any more.
+    pub fn give_up(&mut self, request: Request) {
+        if let Some(requests) = &mut self.requests {
+            // The message is sent all the same.
+            let _ = requests.cancel(request);
         }
     }
 
@@ -270,16 +373,45 @@ impl<T: Transport> Driver<T> {
 
     /// The dial that [`Turn::open`] asked for has a link, connected and non-blocking.
     pub fn opened(&mut self, link: Arc<T>) {
+        let options = Arc::clone(&self.options);
+        self.opened_with(link, &options);
+    }
+
+    /// As [`opened`](Self::opened), for an attempt with options of its own ([`Options::for_attempt`]).
+    pub fn opened_with(&mut self, link: Arc<T>, options: &Options) {
         let now = self.now();
         self.generation += 1;
         self.blocked = false;
         self.unflushed = false;
         self.link = Some(link);
-        match self.options.connect(usize::from(self.server)) {
-            Ok(connect) => self.session.opened(&connect, now),
-            // The will was found good in `new`, and options do not change.
-            Err(_) => self.closed(Closed::Failed, None),
+        self.authenticating = options.hooks().authenticator();
+        let mut list: Vec<_> = options.properties().iter().collect();
+        if options.responses().is_some_and(|place| place.assigned)
+            && options.properties().request_response_information().is_none()
+        {
+            list.push(Property::RequestResponseInformation(true));
         }
+        let all = first_step(self.authenticating.as_deref_mut(), &list);
+        let connect = options.connect(usize::from(self.server)).map_err(|error| error.to_string());
+        match (all, connect) {
+            (Ok(all), Ok(mut connect)) => {
+                connect.properties = all.as_properties();
+                self.session.opened(&connect, now);
+            }
+            (Err(detail), _) | (_, Err(detail)) => self.closed(Closed::Failed, Some(Cause::Hook { detail })),
+        }
+    }
+
+    /// Begins to authenticate again, with a new authenticator.
+    ///
+    /// # Errors
+    /// [`AuthError`]; [`AuthError::NoMethod`] also where the options have none.
+    pub fn reauthenticate(&mut self) -> Result<(), AuthError> {
+        let mut authenticator = self.options.hooks().authenticator().ok_or(AuthError::NoMethod)?;
+        let first = first_step(Some(&mut *authenticator), &[]).map_err(|_| AuthError::NoMethod)?;
+        self.authenticate(ReasonCode::ReAuthenticate, first.as_properties())?;
+        self.authenticating = Some(authenticator);
+        Ok(())
     }
 
     /// The dial that [`Turn::open`] asked for has failed.
@@ -308,6 +440,7 @@ impl<T: Transport> Driver<T> {
         let mut abandon = false;
         let mut closed = None;
         for notice in self.notices.drain(..) {
+            report::event(self.options.client_id(), &notice);
             sink.event(notice);
         }
         self.answered(sink);
@@ -327,11 +460,11 @@ impl<T: Transport> Driver<T> {
             while let Some(command) = self.session.poll_command() {
                 progress = true;
                 match command {
-                    Command::Open { server, .. } => {
+                    Command::Open { server, attempt } => {
                         self.server = server;
                         abandon = false;
                         open = match target(&self.session, &self.options, server) {
-                            Ok(url) => Some(url),
+                            Ok(server) => Some(Attempt { server, number: attempt }),
                             Err(cause) => {
                                 self.closed(Closed::DialFailed, Some(cause));
                                 None
@@ -364,10 +497,11 @@ impl<T: Transport> Driver<T> {
             input.clear();
         }
         self.record(sink);
+        let request_due = self.expire_requests(now, sink);
         let ready = sink.ready();
         // While the application is slow no answer can be seen, so none must be missed.
         self.session.hold_input(!ready);
-        self.due = self.session.poll_timeout();
+        self.due = [self.session.poll_timeout(), request_due].into_iter().flatten().min();
         Turn {
             generation: self.generation,
             open,
@@ -409,7 +543,9 @@ impl<T: Transport> Driver<T> {
     /// Whether a command has brought a deadline before the one the owner knows of.
     #[must_use]
     pub fn is_due_earlier(&self) -> bool {
-        match (self.session.poll_timeout(), self.due) {
+        let requests = self.requests.as_ref().and_then(|requests| requests.poll_timeout());
+        let due = [self.session.poll_timeout(), requests].into_iter().flatten().min();
+        match (due, self.due) {
             (Some(at), Some(known)) => at < known,
             (at, None) => at.is_some(),
             (None, Some(_)) => false,
@@ -514,6 +650,9 @@ impl<T: Transport> Driver<T> {
         let mut rest = unread;
         while sink.ready() {
             let Some(event) = self.session.receive(&mut rest, now) else { break };
+            if self.authenticated(&event) || self.answered_request(&event, sink) {
+                continue;
+            }
             let Self { session, options, cause, .. } = self;
             let topic = |received: &session::Received<'_>| Message::copy(session.topic(received), received);
             if let Some(event) = Event::copy(&event, |index| place(session, options, index), cause, topic) {
@@ -526,6 +665,7 @@ impl<T: Transport> Driver<T> {
     }
 
     fn tell(&mut self, event: &session::Event<'_>, sink: &mut impl Sink) {
+        self.answered_request(event, sink);
         let Self { session, options, cause, .. } = self;
         let topic = |received: &session::Received<'_>| Message::copy(session.topic(received), received);
         if let Some(event) = Event::copy(event, |index| place(session, options, index), cause, topic) {
@@ -534,12 +674,86 @@ impl<T: Transport> Driver<T> {
     }
 
     fn pass_on(&mut self, event: Event, sink: &mut impl Sink) {
+        report::event(self.options.client_id(), &event);
         if let (Event::Stopped { .. }, Some(journal)) = (&event, &mut self.journal) {
             journal.farewell = Some(event);
             return;
         }
         self.stopped |= matches!(event, Event::Stopped { .. });
         sink.event(event);
+    }
+
+    /// What the event means to requests; whether it is theirs alone.
+    fn answered_request(&mut self, event: &session::Event<'_>, sink: &mut impl Sink) -> bool {
+        let Some(requests) = &mut self.requests else { return false };
+        match event {
+            session::Event::Connected(connected) => {
+                if let Err(error) = requests.connected(&mut self.session, connected) {
+                    sink.event(Event::NoResponses { detail: error.to_string() });
+                }
+            }
+            session::Event::Message(received) => {
+                if let Matched::Response(settled) = requests.received(&self.session, received) {
+                    let message = Message::copy(self.session.topic(received), received);
+                    sink.event(Event::Response { request: settled.request, message });
+                    return true;
+                }
+            }
+            session::Event::Done { token, outcome, .. } => match requests.done(*token, outcome) {
+                Some(request::Failed::Request(settled)) => sink.event(Event::NoResponse {
+                    request: settled.request,
+                    error: ResponseError::Failed(Outcome::copy(outcome)),
+                }),
+                Some(request::Failed::Subscription) => {
+                    let detail = Outcome::copy(outcome).to_string();
+                    sink.event(Event::NoResponses { detail });
+                }
+                None => {}
+            },
+            _ => {}
+        }
+        false
+    }
+
+    /// Ends requests whose time is over; when the next one's is.
+    fn expire_requests(&mut self, now: Instant, sink: &mut impl Sink) -> Option<Instant> {
+        let requests = self.requests.as_mut()?;
+        while let Some(settled) = requests.expire(now) {
+            sink.event(Event::NoResponse { request: settled.request, error: ResponseError::TimedOut });
+        }
+        requests.poll_timeout()
+    }
+
+    /// Answers the server for the application, where that has an authenticator; whether the event is dealt with.
+    fn authenticated(&mut self, event: &session::Event<'_>) -> bool {
+        let Some(authenticator) = &mut self.authenticating else { return false };
+        let result = match event {
+            session::Event::Auth(auth) if auth.reason_code == ReasonCode::ContinueAuthentication => {
+                let data = auth.properties.authentication_data().unwrap_or_default();
+                let step = authenticator.answer(data).and_then(|answer| {
+                    let properties = [
+                        Property::AuthenticationMethod(authenticator.method()),
+                        Property::AuthenticationData(&answer),
+                    ];
+                    let properties = Properties::List(&properties);
+                    let auth = Auth { reason_code: ReasonCode::ContinueAuthentication, properties };
+                    self.session.authenticate(&auth).map_err(|error| error.to_string())
+                });
+                (step, true)
+            }
+            session::Event::Auth(auth) => (authenticator.finish(auth.properties.authentication_data()), true),
+            session::Event::Connected(connected) => {
+                (authenticator.finish(connected.connack.properties.authentication_data()), false)
+            }
+            _ => return false,
+        };
+        if let Err(detail) = result.0 {
+            // Whoever the server is, it is not the one that was meant; or this client has no proof of itself.
+            self.cause = Some(Cause::Hook { detail });
+            // A plain stop is never refused.
+            let _ = self.stop(Stop::now());
+        }
+        result.1
     }
 
     /// Whether the engine's run has ended.
@@ -555,10 +769,9 @@ impl<T: Transport> Driver<T> {
             if stored { self.session.stored(key) } else { self.session.not_stored(key) }
         }
         for news in news.drain(..) {
-            sink.event(match news {
-                Some(error) => Event::JournalFailed(error),
-                None => Event::JournalRecovered,
-            });
+            let event = news.map_or(Event::JournalRecovered, Event::JournalFailed);
+            report::event(self.options.client_id(), &event);
+            sink.event(event);
         }
     }
 
@@ -576,6 +789,22 @@ impl<T: Transport> Driver<T> {
             }
         }
     }
+}
+
+/// These properties and the first step of an authentication.
+fn first_step(
+    authenticator: Option<&mut (dyn Authenticator + '_)>,
+    list: &[Property<'_>],
+) -> Result<OwnedProperties, String> {
+    let written = |list: &[Property<'_>]| OwnedProperties::new(list).map_err(|error| error.to_string());
+    let Some(authenticator) = authenticator else { return written(list) };
+    let data = authenticator.begin()?;
+    let mut list = list.to_vec();
+    list.push(Property::AuthenticationMethod(authenticator.method()));
+    if let Some(data) = &data {
+        list.push(Property::AuthenticationData(data));
+    }
+    written(&list)
 }
 
 /// An engine before its start.
@@ -663,6 +892,7 @@ pub fn with_payload(error: PublishError, publish: Publish<'_>) -> PublishError {
     match error {
         PublishError::Topic { error, .. } => PublishError::Topic { error, payload },
         PublishError::Refused { reason, .. } => PublishError::Refused { reason, payload },
+        PublishError::Vetoed { why, .. } => PublishError::Vetoed { why, payload },
         PublishError::TimedOut { .. } => PublishError::TimedOut { payload },
         PublishError::Stopped { .. } => PublishError::Stopped { payload },
     }

@@ -28,6 +28,14 @@ pub enum PublishError {
         /// The payload, if it was an owned one.
         payload: Option<Bytes>,
     },
+    /// The application's hook before a publish refused it
+    /// ([`Options::with_before_publish`](crate::Options::with_before_publish)).
+    Vetoed {
+        /// What it said.
+        why: String,
+        /// The payload, if it was an owned one.
+        payload: Option<Bytes>,
+    },
     /// There was no room in the queue within the time given.
     TimedOut {
         /// The payload, if it was an owned one.
@@ -56,6 +64,7 @@ impl PublishError {
         match self {
             Self::Topic { payload, .. }
             | Self::Refused { payload, .. }
+            | Self::Vetoed { payload, .. }
             | Self::TimedOut { payload }
             | Self::Stopped { payload } => payload,
         }
@@ -71,6 +80,7 @@ impl fmt::Debug for PublishError {
             Self::Refused { reason, .. } => {
                 f.debug_struct("Refused").field("reason", reason).finish_non_exhaustive()
             }
+            Self::Vetoed { why, .. } => f.debug_struct("Vetoed").field("why", why).finish_non_exhaustive(),
             Self::TimedOut { .. } => f.write_str("TimedOut"),
             Self::Stopped { .. } => f.write_str("Stopped"),
         }
@@ -82,6 +92,7 @@ impl fmt::Display for PublishError {
         match self {
             Self::Topic { error, .. } => write!(f, "the topic cannot be published to: {error}"),
             Self::Refused { reason, .. } => reason.fmt(f),
+            Self::Vetoed { why, .. } => write!(f, "refused before it was published: {why}"),
             Self::TimedOut { .. } => {
                 f.write_str("the queue had no room in time: the server takes messages too slowly")
             }
@@ -95,7 +106,40 @@ impl core::error::Error for PublishError {
         match self {
             Self::Topic { error, .. } => Some(error),
             Self::Refused { reason, .. } => Some(reason),
-            Self::TimedOut { .. } | Self::Stopped { .. } => None,
+            Self::Vetoed { .. } | Self::TimedOut { .. } | Self::Stopped { .. } => None,
+        }
+    }
+}
+
+/// Why a message that is read while it is sent was not delivered.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// It was not accepted.
+    Publish(PublishError),
+    /// What it is read from failed, or has fewer bytes than announced. If something of it was sent, the connection ends
+    /// when [`Config::source_timeout`](mqtt_session::Config::source_timeout) is over.
+    Read(io::Error),
+    /// It was accepted and ended otherwise than well.
+    Failed(Failed),
+}
+
+impl fmt::Display for SourceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Publish(error) => error.fmt(f),
+            Self::Read(error) => write!(f, "the payload cannot be read: {error}"),
+            Self::Failed(failed) => failed.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for SourceError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Publish(error) => Some(error),
+            Self::Read(error) => Some(error),
+            Self::Failed(failed) => Some(failed),
         }
     }
 }

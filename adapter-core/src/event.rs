@@ -7,11 +7,13 @@ use std::io;
 
 use bytes::Bytes;
 use mqtt_session::proto::{Properties, Property, ReasonCode, Version};
+use mqtt_session::request::Request;
 use mqtt_session::{self as session, AckToken, Anomaly, Key, RestoreError, Token, Why};
 
 use crate::journal::JournalError;
 use crate::message::Message;
 use crate::properties::OwnedProperties;
+use crate::responses::ResponseError;
 use crate::url::ServerUrl;
 
 /// Something the application may want to know.
@@ -115,6 +117,13 @@ pub enum Event {
         /// As given when it was accepted.
         token: Token,
     },
+    /// The payload of a message that was published in pieces is wanted, from this place on.
+    PayloadWanted {
+        /// As given when it was accepted.
+        token: Token,
+        /// The place of the next byte.
+        offset: u32,
+    },
     /// A publish is in the journal: it outlives a crash from now on.
     Durable {
         /// As given when it was accepted.
@@ -133,6 +142,26 @@ pub enum Event {
     JournalFailed(JournalError),
     /// The journal can be written again.
     JournalRecovered,
+    /// The response to a request.
+    Response {
+        /// As given when it was accepted.
+        request: Request,
+        /// The response.
+        message: Message,
+    },
+    /// A request ends without a response.
+    NoResponse {
+        /// As given when it was accepted.
+        request: Request,
+        /// Why.
+        error: ResponseError,
+    },
+    /// No requests can be made on this connection: the server speaks an older version, assigned no response topic, or
+    /// refused its subscription.
+    NoResponses {
+        /// What is wrong.
+        detail: String,
+    },
     /// There is room again for an operation that was refused because the queue was full.
     Unblocked,
     /// The server did something odd but harmless; the connection stays up.
@@ -149,7 +178,9 @@ impl Event {
     #[must_use]
     pub fn size(&self) -> usize {
         match self {
-            Self::Message(message) | Self::Start { message, .. } => message.size(),
+            Self::Message(message) | Self::Start { message, .. } | Self::Response { message, .. } => {
+                message.size()
+            }
             Self::Chunk(part) => part.len(),
             _ => 0,
         }
@@ -217,6 +248,9 @@ impl Event {
                 Self::SubscriptionLost { token: *token, code: *code }
             }
             session::Event::Suspect { token } => Self::Suspect { token: *token },
+            session::Event::PayloadWanted { token, offset } => {
+                Self::PayloadWanted { token: *token, offset: *offset }
+            }
             session::Event::Durable { token } => Self::Durable { token: *token },
             session::Event::Unblocked => Self::Unblocked,
             session::Event::Anomaly(anomaly) => Self::Anomaly(*anomaly),
@@ -326,6 +360,12 @@ pub enum Cause {
         /// What is wrong with it.
         detail: String,
     },
+    /// The application's hook before the attempt refused it
+    /// ([`Options::with_before_connect`](crate::Options::with_before_connect)), or its authenticator the server.
+    Hook {
+        /// What it said.
+        detail: String,
+    },
     /// Reading or writing failed.
     Transport {
         /// The kind of error.
@@ -386,6 +426,7 @@ impl fmt::Display for Cause {
             Self::WebSocket { address, detail } => write!(f, "{address}: WebSocket: {detail}"),
             Self::Tls { address, detail } => write!(f, "{address}: TLS: {detail}"),
             Self::Redirect { reference, detail } => write!(f, "sent to {reference}: {detail}"),
+            Self::Hook { detail } => f.write_str(detail),
             Self::Transport { detail, .. } => f.write_str(detail),
         }
     }

@@ -1,30 +1,41 @@
 //! The state behind the handles of a client: one engine under one lock, a worker that does the input and
 //! output, and everybody who waits for something.
 
+mod ask;
 mod handle;
+mod large;
+mod source;
 mod watch;
 mod worker;
 
+use core::fmt;
 use core::sync::atomic::AtomicUsize;
 use core::task::Waker;
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mqtt_session::proto::{Qos, ReasonCode};
-use mqtt_session::{Oversize, Token, Why};
+use mqtt_session::request::Request;
+use mqtt_session::{Token, Why};
 
 use crate::driver::{Driver, Flush, Sink};
 use crate::error::ConnectError;
 use crate::event::{Disconnected, Event, Outcome};
-use crate::inbox::Inbox;
+use crate::inbox::{Bound, Inbox, Load};
 use crate::input::Input;
 use crate::message::Message;
-use crate::options::Options;
+use crate::options::{Options, WhenInboxFull};
+use crate::responses::ResponseError;
 use crate::transport::Transport;
 use crate::waiters::Waiters;
 use crate::wakers::Wakers;
 
+pub use ask::Ask;
 pub use handle::Handle;
+pub use large::Download;
+use large::Large;
+use source::Source;
+pub use source::Upload;
 pub use watch::Watch;
 use watch::Watched;
 pub use worker::Worker;
@@ -32,7 +43,6 @@ pub use worker::Worker;
 /// Connection events that are kept for [`Handle::poll_event`]; older ones are dropped.
 const EVENTS: usize = 1_024;
 
-#[derive(Debug)]
 struct Hub<T> {
     state: Mutex<State<T>>,
     inbox: Inbox,
@@ -40,7 +50,6 @@ struct Hub<T> {
     handles: AtomicUsize,
 }
 
-#[derive(Debug)]
 struct State<T> {
     driver: Driver<T>,
     waiters: Waiters,
@@ -92,6 +101,19 @@ struct Tell {
     unblocked: bool,
     changed: bool,
     dropped: u64,
+    /// Payloads that are provided piece by piece.
+    sources: HashMap<Token, Source>,
+    /// Messages that come piece by piece.
+    large: Large,
+    /// Requests somebody waits for.
+    asked: HashMap<Request, Asked>,
+}
+
+/// What has become of a request.
+#[derive(Debug, Default)]
+struct Asked {
+    answer: Option<Result<Message, ResponseError>>,
+    waker: Option<Waker>,
 }
 
 impl Tell {
@@ -111,8 +133,9 @@ struct Sorter<'s> {
     tell: &'s mut Tell,
     wake: &'s mut Vec<Waker>,
     messages: &'s mut Vec<Message>,
-    bytes: usize,
-    limit: usize,
+    /// What is in the inbox.
+    load: Load,
+    bound: Bound,
     /// How many servers there are.
     servers: usize,
     /// Somebody waits for the server: reading goes on over the limit.
@@ -121,23 +144,45 @@ struct Sorter<'s> {
 
 impl Sink for Sorter<'_> {
     fn ready(&self) -> bool {
-        self.bytes < self.limit || self.lifted
+        if !self.lifted && self.tell.large.is_full() {
+            return false;
+        }
+        self.lifted || self.bound.when != WhenInboxFull::Pause || !self.bound.is_full(self.load)
     }
 
     fn event(&mut self, event: Event) {
         match event {
             Event::Message(message) => {
-                if self.bytes >= self.limit && message.qos() == Qos::AtMostOnce {
+                let refused = match self.bound.when {
+                    WhenInboxFull::Pause => message.qos() == Qos::AtMostOnce,
+                    WhenInboxFull::DropNewest => message.ack().is_none(),
+                    WhenInboxFull::DropOldest => false,
+                };
+                if refused && self.bound.is_full(self.load) {
                     self.tell.dropped += 1;
                     return;
                 }
-                self.bytes += message.size();
+                self.load.add(&message);
                 self.messages.push(message);
             }
             // Nobody here can have a receipt for it.
             Event::Done { token, .. } if self.tell.restored.remove(&token) => self.tell.keep(event),
             Event::Done { token, outcome, .. } => self.wake.extend(self.waiters.end(token, outcome)),
             Event::Durable { token } => self.wake.extend(self.waiters.durable(token)),
+            Event::Response { request, message } => self.answer(request, Ok(message)),
+            Event::NoResponse { request, error } => self.answer(request, Err(error)),
+            Event::Start { message, len } => {
+                self.tell.large.start(message, len);
+                self.tell.changed = true;
+            }
+            Event::Chunk(part) => self.wake.extend(self.tell.large.add(part)),
+            Event::End { ack } => self.wake.extend(self.tell.large.end(Some(ack))),
+            Event::Aborted => self.wake.extend(self.tell.large.end(None)),
+            Event::PayloadWanted { token, offset } => {
+                let source = self.tell.sources.entry(token).or_default();
+                source.wanted = Some(offset);
+                self.wake.extend(source.waker.take());
+            }
             Event::Unblocked => self.tell.unblocked = true,
             event => {
                 match &event {
@@ -169,16 +214,20 @@ impl Sink for Sorter<'_> {
     }
 }
 
+impl Sorter<'_> {
+    fn answer(&mut self, request: Request, answer: Result<Message, ResponseError>) {
+        if let Some(asked) = self.tell.asked.get_mut(&request) {
+            asked.answer = Some(answer);
+            self.wake.extend(asked.waker.take());
+        }
+    }
+}
+
 /// Makes a client: its first handle, and the worker that does its input and output.
 ///
 /// # Errors
 /// [`ConnectError::Will`] or [`ConnectError::Options`].
-pub fn client<T: Transport>(mut options: Options) -> Result<(Handle<T>, Worker<T>), ConnectError> {
-    let engine = options.engine_mut();
-    if matches!(engine.oversize, Oversize::Chunks { .. }) {
-        // Its messages are whole ones.
-        engine.oversize = Oversize::Refuse;
-    }
+pub fn client<T: Transport>(options: Options) -> Result<(Handle<T>, Worker<T>), ConnectError> {
     let mut driver = Driver::new(options)?;
     let options = Arc::clone(driver.options());
     let restored = driver.take_restored();
@@ -202,7 +251,7 @@ pub fn client<T: Transport>(mut options: Options) -> Result<(Handle<T>, Worker<T
             paused: false,
             ended: None,
         }),
-        inbox: Inbox::new(options.inbox_bytes()),
+        inbox: Inbox::new(options.inbox_bound()),
         options,
         handles: AtomicUsize::new(1),
     });
@@ -214,7 +263,14 @@ pub fn client<T: Transport>(mut options: Options) -> Result<(Handle<T>, Worker<T
         messages: Vec::new(),
         guard: false,
     };
-    Ok((Handle(hub), worker))
+    Ok((Handle(hub, true), worker))
+}
+
+/// The engine holds credentials and messages: nothing of it is shown.
+impl<T> fmt::Debug for Hub<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub").field("options", &self.options).finish_non_exhaustive()
+    }
 }
 
 impl<T> Hub<T> {
@@ -277,8 +333,8 @@ impl<T: Transport> State<T> {
             tell: &mut self.tell,
             wake,
             messages: &mut messages,
-            bytes: 0,
-            limit: 0,
+            load: Load::default(),
+            bound: Bound::NONE,
             servers,
             lifted: false,
         };
@@ -307,6 +363,11 @@ impl<T: Transport> State<T> {
     fn end(&mut self, left: u32, wake: &mut Vec<Waker>) {
         self.ended = Some(left);
         self.waiters.end_all(&Outcome::Stopped, wake);
+        wake.extend(self.tell.large.end(None));
+        for asked in self.tell.asked.values_mut() {
+            asked.answer.get_or_insert(Err(ResponseError::Stopped));
+            wake.extend(asked.waker.take());
+        }
         self.room.take(wake);
         self.changes.take(wake);
         self.idle.take(wake);
@@ -317,6 +378,7 @@ impl<T: Transport> State<T> {
         self.waiters.watched() > 0
             || !self.room.is_empty()
             || !self.idle.is_empty()
+            || !self.tell.asked.is_empty()
             || self.driver.is_stopping()
     }
 

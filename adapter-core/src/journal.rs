@@ -23,11 +23,15 @@ pub struct Change {
 }
 
 impl Change {
-    pub(crate) const fn put(key: Key, record: KeptRecord) -> Self {
+    /// Store this record.
+    #[must_use]
+    pub const fn put(key: Key, record: KeptRecord) -> Self {
         Self { key, record: Some(record) }
     }
 
-    pub(crate) const fn delete(key: Key) -> Self {
+    /// Delete the record of this key.
+    #[must_use]
+    pub const fn delete(key: Key) -> Self {
         Self { key, record: None }
     }
 
@@ -172,7 +176,11 @@ impl Journal {
         self.place.as_deref()
     }
 
-    pub(crate) fn open(&self, client_id: &str) -> Result<Box<dyn Store>, JournalError> {
+    /// Opens the store of this client identifier, as a client with it would: for tools, and for adapters of one's own.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn open(&self, client_id: &str) -> Result<Box<dyn Store>, JournalError> {
         (self.open)(client_id)
     }
 }

@@ -26,8 +26,8 @@
 //!     if turn.stopped {
 //!         break;
 //!     }
-//!     if let Some(server) = turn.open {
-//!         let address = resolve(&server).map(|list| list[0]);
+//!     if let Some(attempt) = turn.open {
+//!         let address = resolve(&attempt.server).map(|list| list[0]);
 //!         match address.and_then(|at| TcpStream::connect(at).map_err(|error| Cause::dial(at, &error))) {
 //!             Ok(stream) => {
 //!                 stream.set_nonblocking(true)?;
@@ -56,6 +56,7 @@ mod dial;
 mod driver;
 mod error;
 mod event;
+mod hooks;
 mod hub;
 mod inbox;
 mod input;
@@ -63,6 +64,9 @@ mod journal;
 mod message;
 mod options;
 mod properties;
+mod report;
+mod responses;
+mod routes;
 mod stream;
 #[cfg(feature = "tls")]
 mod tls;
@@ -83,19 +87,22 @@ pub use mqtt_session::proto::{
 pub use mqtt_session::{
     AckError, AckMode, AckToken, Anomaly, AuthError, Backoff, Config, Durability, Key, LocalState, OverQos,
     Oversize, RestoreError, ServerLimits, ServerOrder, SessionLost, Stats, Stop, StopError, Suspect, Token,
-    WhenFull, WhenNotStored, Why,
+    WhenFull, WhenNotStored, Why, request::Request,
 };
 
 pub use crate::dial::{Addresses, literal, resolve};
 pub use crate::driver::{Driver, Flush, Sink, Turn, subscription, with_payload};
-pub use crate::error::{ConnectError, PublishError, RecvError, RequestError};
+pub use crate::error::{ConnectError, PublishError, RecvError, RequestError, SourceError};
 pub use crate::event::{Cause, Connected, Disconnected, Event, Failed, Outcome};
-pub use crate::hub::{Handle, Watch, Worker, client};
+pub use crate::hooks::{Attempt, Authenticator, Draft};
+pub use crate::hub::{Ask, Download, Handle, Upload, Watch, Worker, client};
 pub use crate::input::Input;
 pub use crate::journal::{Change, Journal, JournalError, Store, Take};
 pub use crate::message::{Message, Payload, Publish};
-pub use crate::options::{Options, Will};
+pub use crate::options::{Options, WhenInboxFull, Will};
 pub use crate::properties::OwnedProperties;
+pub use crate::responses::ResponseError;
+pub use crate::routes::{Handled, RouteId, RouteTable};
 pub use crate::stream::Stream;
 #[cfg(feature = "tls")]
 pub use crate::tls::{Tls, TlsBuilder, TlsError};

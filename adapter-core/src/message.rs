@@ -3,12 +3,13 @@
 use core::fmt;
 use core::num::NonZeroU64;
 use core::time::Duration;
+use std::borrow::Cow;
 
 use bytes::Bytes;
 use mqtt_session::proto::{PacketId, Properties, Qos, TopicError, TopicName};
 use mqtt_session::{self as session, AckToken, HeapPayload};
 
-use crate::properties::borrow;
+use crate::properties::{OwnedProperties, borrow};
 
 /// What a published message carries: borrowed bytes, which are copied once when the message is accepted,
 /// or owned ones, which are taken over without a copy.
@@ -111,11 +112,11 @@ impl From<String> for Payload<'_> {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Publish<'a> {
-    pub(crate) topic: &'a str,
+    pub(crate) topic: Cow<'a, str>,
     pub(crate) payload: Payload<'a>,
     pub(crate) qos: Qos,
     pub(crate) retain: bool,
-    pub(crate) properties: Properties<'a>,
+    pub(crate) properties: Carried<'a>,
     pub(crate) ttl: Option<Duration>,
     pub(crate) key: Option<NonZeroU64>,
     pub(crate) tag: u64,
@@ -126,11 +127,11 @@ impl<'a> Publish<'a> {
     #[must_use]
     pub fn new(topic: &'a str, payload: impl Into<Payload<'a>>) -> Self {
         Self {
-            topic,
+            topic: Cow::Borrowed(topic),
             payload: payload.into(),
             qos: Qos::AtMostOnce,
             retain: false,
-            properties: Properties::EMPTY,
+            properties: Carried::Lent(Properties::EMPTY),
             ttl: None,
             key: None,
             tag: 0,
@@ -153,8 +154,8 @@ impl<'a> Publish<'a> {
 
     /// PUBLISH properties (5.0); left out where the connection's version has none. Default none.
     #[must_use]
-    pub const fn properties(mut self, properties: Properties<'a>) -> Self {
-        self.properties = properties;
+    pub fn properties(mut self, properties: Properties<'a>) -> Self {
+        self.properties = Carried::Lent(properties);
         self
     }
 
@@ -182,15 +183,31 @@ impl<'a> Publish<'a> {
     }
 
     /// What the engine takes.
-    pub(crate) fn message(&self) -> Result<session::Message<'a>, TopicError> {
-        let mut message = session::Message::new(TopicName::new(self.topic)?)
+    pub(crate) fn message(&self) -> Result<session::Message<'_>, TopicError> {
+        let mut message = session::Message::new(TopicName::new(&self.topic)?)
             .qos(self.qos)
             .retain(self.retain)
-            .properties(self.properties)
+            .properties(self.properties.borrow())
             .tag(self.tag);
         message.ttl = self.ttl;
         message.key = self.key;
         Ok(message)
+    }
+}
+
+/// Properties of a publish.
+#[derive(Clone, Debug)]
+pub(crate) enum Carried<'a> {
+    Lent(Properties<'a>),
+    Owned(OwnedProperties),
+}
+
+impl Carried<'_> {
+    pub(crate) fn borrow(&self) -> Properties<'_> {
+        match self {
+            Self::Lent(properties) => *properties,
+            Self::Owned(properties) => properties.as_properties(),
+        }
     }
 }
 
@@ -218,7 +235,7 @@ impl Message {
             Properties::Encoded(encoded) => encoded.as_bytes(),
             other if other.is_empty() => &[],
             other => {
-                encoded = crate::OwnedProperties::copy(other).unwrap_or_default();
+                encoded = OwnedProperties::copy(other).unwrap_or_default();
                 encoded.as_bytes()
             }
         };

@@ -4,14 +4,19 @@ use core::fmt;
 use core::hash::{BuildHasher, Hasher};
 use core::time::Duration;
 use std::hash::RandomState;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use mqtt_session::proto::{self, Properties, Qos, TopicError, TopicName, Version};
 use mqtt_session::{Config, ConnectOptions, Durability, LocalState};
 
 use crate::error::ConnectError;
+use crate::event::Cause;
+use crate::hooks::{Attempt, Hooks};
+use crate::inbox::Bound;
 use crate::journal::Journal;
 use crate::properties::OwnedProperties;
+use crate::responses::Place;
 #[cfg(feature = "tls")]
 use crate::tls::Tls;
 use crate::url::{ServerUrl, UrlError};
@@ -53,7 +58,11 @@ pub struct Options {
     properties: OwnedProperties,
     engine: Config,
     inbox_bytes: usize,
+    inbox_messages: usize,
+    when_inbox_full: WhenInboxFull,
     linger: Duration,
+    hooks: Hooks,
+    responses: Option<Place>,
     journal: Option<Journal>,
     #[cfg(feature = "ws")]
     ws_headers: Vec<(String, String)>,
@@ -95,6 +104,10 @@ impl Options {
             properties: OwnedProperties::default(),
             engine: Config::new(random()),
             inbox_bytes: Self::INBOX_BYTES,
+            inbox_messages: usize::MAX,
+            when_inbox_full: WhenInboxFull::Pause,
+            hooks: Hooks::default(),
+            responses: None,
             linger: Self::LINGER,
             journal: None,
             #[cfg(feature = "ws")]
@@ -196,9 +209,9 @@ impl Options {
     }
 
     /// Limits, time-outs, reconnect delays and who acknowledges: see [`Config`]. Default
-    /// [`Config::new`] with a random seed. `servers` is overwritten by the number of servers here. Only a
-    /// connection that its owner polls hands out chunks: for any other client
-    /// [`Oversize::Chunks`](mqtt_session::Oversize) counts as `Refuse`.
+    /// [`Config::new`] with a random seed. `servers` is overwritten by the number of servers here. With
+    /// [`Oversize::Chunks`](mqtt_session::Oversize) messages over the limit have a call of their own, which must be used:
+    /// the client reads on only as far as they are read.
     #[must_use]
     pub const fn with_engine(mut self, engine: Config) -> Self {
         self.engine = engine;
@@ -214,6 +227,22 @@ impl Options {
     #[must_use]
     pub const fn with_inbox_bytes(mut self, bytes: usize) -> Self {
         self.inbox_bytes = bytes;
+        self
+    }
+
+    /// How many received messages may wait for the application. Default: any number, within
+    /// [`with_inbox_bytes`](Self::with_inbox_bytes).
+    #[must_use]
+    pub const fn with_inbox_messages(mut self, messages: usize) -> Self {
+        self.inbox_messages = messages;
+        self
+    }
+
+    /// What happens when as much waits as may. Default [`WhenInboxFull::Pause`]. It is for clients with handles; a
+    /// connection that its owner polls always pauses.
+    #[must_use]
+    pub const fn with_when_inbox_full(mut self, when: WhenInboxFull) -> Self {
+        self.when_inbox_full = when;
         self
     }
 
@@ -419,6 +448,63 @@ impl Options {
         self.inbox_bytes
     }
 
+    /// How many received messages may wait for the application.
+    #[must_use]
+    pub const fn inbox_messages(&self) -> usize {
+        self.inbox_messages
+    }
+
+    /// What happens when as much waits as may.
+    #[must_use]
+    pub const fn when_inbox_full(&self) -> WhenInboxFull {
+        self.when_inbox_full
+    }
+
+    pub(crate) const fn inbox_bound(&self) -> Bound {
+        Bound { bytes: self.inbox_bytes, messages: self.inbox_messages, when: self.when_inbox_full }
+    }
+
+    /// Whether [`for_attempt`](Self::for_attempt) calls a function of the application's.
+    #[must_use]
+    pub const fn has_before_connect(&self) -> bool {
+        self.hooks.has_connect()
+    }
+
+    /// Calls the hook before a disconnect, if there is one; for whoever is about to stop a
+    /// [`Driver`](crate::Driver).
+    pub fn before_disconnect(&self) {
+        self.hooks.disconnect();
+    }
+
+    pub(crate) const fn responses(&self) -> Option<&Place> {
+        self.responses.as_ref()
+    }
+
+    pub(crate) const fn responses_mut(&mut self) -> &mut Option<Place> {
+        &mut self.responses
+    }
+
+    pub(crate) const fn hooks(&self) -> &Hooks {
+        &self.hooks
+    }
+
+    pub(crate) const fn hooks_mut(&mut self) -> &mut Hooks {
+        &mut self.hooks
+    }
+
+    /// The options of one attempt to connect: these, as the hook before it has changed them
+    /// ([`with_before_connect`](Self::with_before_connect)). For whoever dials; it may take as long as the hook does.
+    ///
+    /// # Errors
+    /// The hook's own: the attempt has failed.
+    pub fn for_attempt(self: &Arc<Self>, attempt: &Attempt) -> Result<Arc<Self>, Cause> {
+        let Some(hook) = self.hooks.connect() else { return Ok(Arc::clone(self)) };
+        let mut own = hook(attempt, Self::clone(self)).map_err(|detail| Cause::Hook { detail })?;
+        // The session and its journal have this name.
+        own.client_id.clone_from(&self.client_id);
+        Ok(Arc::new(own))
+    }
+
     /// How long a client without handles goes on.
     #[must_use]
     pub const fn linger(&self) -> Duration {
@@ -491,10 +577,30 @@ impl fmt::Debug for Options {
             .field("properties", &self.properties)
             .field("engine", &self.engine)
             .field("inbox_bytes", &self.inbox_bytes)
+            .field("inbox_messages", &self.inbox_messages)
+            .field("when_inbox_full", &self.when_inbox_full)
+            .field("hooks", &self.hooks)
+            .field("responses", &self.responses)
             .field("linger", &self.linger)
             .field("journal", &self.journal)
             .finish_non_exhaustive()
     }
+}
+
+/// What happens when as many received messages wait as may ([`Options::with_inbox_bytes`],
+/// [`Options::with_inbox_messages`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum WhenInboxFull {
+    /// The client stops reading, so that TCP holds the server back, until half was taken. Nothing is lost but, while a
+    /// call waits for the server, QoS 0. The default.
+    #[default]
+    Pause,
+    /// The oldest messages that wait are dropped, and counted, whatever their quality of service: the newest values count.
+    /// With [`AckMode::Manual`](mqtt_session::AckMode::Manual) those that are to be acknowledged stay.
+    DropOldest,
+    /// What comes is dropped, and counted, whatever its quality of service. With
+    /// [`AckMode::Manual`](mqtt_session::AckMode::Manual) what is to be acknowledged is kept.
+    DropNewest,
 }
 
 /// The message the server publishes when this client vanishes.
@@ -607,7 +713,7 @@ fn whole_seconds(span: Duration) -> u64 {
 }
 
 /// 64 bits nobody can foresee: the standard library seeds its hash tables with such.
-fn random() -> u64 {
+pub(crate) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
@@ -641,7 +747,11 @@ mod tests {
             .with_password("pass")
             .with_will(Will::new("t", "p"))
             .with_inbox_bytes(7)
-            .with_linger(Duration::ZERO);
+            .with_linger(Duration::ZERO)
+            .with_inbox_messages(3)
+            .with_when_inbox_full(WhenInboxFull::DropOldest);
+        assert_eq!(options.inbox_messages(), 3);
+        assert_eq!(options.when_inbox_full(), WhenInboxFull::DropOldest);
         assert_eq!(options.servers().len(), 2);
         assert_eq!(options.client_id(), "me");
         assert_eq!(options.version(), Version::V3_1);

@@ -9,8 +9,8 @@ use core::time::Duration;
 use futures_lite::Stream;
 use mqtt_adapter_core::{
     AckError, AckToken, AuthError, ConnectError, Event, Failed, Handle, Message, Options, Outcome,
-    Properties, Publish, PublishError, Qos, ReasonCode, RecvError, RequestError, ServerLimits, Stats, Stop,
-    StopError, Subscription, Token, TopicFilter, Watch, client, subscription,
+    Properties, Publish, PublishError, Qos, ReasonCode, RecvError, RequestError, ResponseError, ServerLimits,
+    Stats, Stop, StopError, Subscription, Token, TopicFilter, Watch, client, subscription, with_payload,
 };
 
 use crate::connection::{Connection, Link};
@@ -86,6 +86,19 @@ impl Client {
         Patience { handle: &self.handle, waker: None }
     }
 
+    /// The same client for who works for it: it does not keep it going, though a clone does.
+    pub(crate) fn lend(&self) -> Self {
+        Self { handle: self.handle.lend() }
+    }
+
+    pub(crate) fn poll_recv(&self, context: &Context<'_>) -> Poll<Option<Message>> {
+        self.handle.poll_recv(context)
+    }
+
+    pub(crate) const fn inner(&self) -> &Handle<Link> {
+        &self.handle
+    }
+
     // Publishing
 
     /// Publishes. While the queue is full it waits for room; it does not wait for the server's answer: that is
@@ -94,7 +107,7 @@ impl Client {
     /// # Errors
     /// [`PublishError`], with the payload if it was an owned one.
     pub async fn publish(&self, publish: Publish<'_>) -> Result<Receipt, PublishError> {
-        let mut publish = publish;
+        let mut publish = self.prepared(publish)?;
         let mut patience = self.patience();
         poll_fn(|context| patience.note(context, self.handle.poll_publish(&mut publish, context)))
             .await
@@ -106,7 +119,35 @@ impl Client {
     /// # Errors
     /// [`PublishError`]; a full queue is told by [`PublishError::is_full`].
     pub fn try_publish(&self, publish: Publish<'_>) -> Result<Receipt, PublishError> {
-        self.handle.try_publish(publish).map(Receipt)
+        self.handle.try_publish(self.prepared(publish)?).map(Receipt)
+    }
+
+    /// The message as the hook before a publish leaves it.
+    fn prepared<'p>(&self, mut publish: Publish<'p>) -> Result<Publish<'p>, PublishError> {
+        match self.handle.prepare(&mut publish) {
+            Ok(()) => Ok(publish),
+            Err(error) => Err(with_payload(error, publish)),
+        }
+    }
+
+    // Asking
+
+    /// Asks, and waits for the response (5.0): publishes the message with a Response Topic and Correlation Data of its own
+    /// ([`Options::with_response_topic`](crate::Options::with_response_topic)) and gives back the message that answers it.
+    /// [`Message::reply`](crate::Message::reply) is the other side.
+    ///
+    /// # Errors
+    /// [`ResponseError`].
+    pub async fn request(&self, publish: Publish<'_>, timeout: Duration) -> Result<Message, ResponseError> {
+        let mut publish = self.prepared(publish)?;
+        let mut ask = {
+            let mut patience = self.patience();
+            poll_fn(|context| {
+                patience.note(context, self.handle.poll_request(&mut publish, timeout, context))
+            })
+            .await?
+        };
+        poll_fn(|context| ask.poll_response(context)).await
     }
 
     // Subscribing
@@ -235,6 +276,15 @@ impl Client {
     /// [`AuthError`]: it is not the client's turn, the method is another, or there is no room.
     pub fn authenticate(&self, reason: ReasonCode, properties: Properties<'_>) -> Result<(), AuthError> {
         self.handle.authenticate(reason, properties)
+    }
+
+    /// Begins to authenticate again (5.0), with a new [`Authenticator`](crate::Authenticator) of
+    /// [`Options::with_authenticator`](crate::Options::with_authenticator).
+    ///
+    /// # Errors
+    /// [`AuthError`]: it is not the client's turn, there is no room, or no authenticator.
+    pub fn reauthenticate(&self) -> Result<(), AuthError> {
+        self.handle.reauthenticate()
     }
 
     // The connection

@@ -12,7 +12,7 @@ use std::time::Instant;
 use async_io::Timer;
 use futures_lite::future;
 use mqtt_adapter_core::{
-    Addresses, Cause, Options, Scheme, ServerUrl, Stream, Transport, Turn, Worker, literal, resolve,
+    Addresses, Attempt, Cause, Options, Scheme, ServerUrl, Stream, Transport, Turn, Worker, literal, resolve,
 };
 
 use crate::socket::Socket;
@@ -29,7 +29,7 @@ const DISCARDS: usize = 16;
 /// A timer is set anew only if it would fire later than needed by more than this.
 const SLACK: Duration = Duration::from_millis(1);
 
-type Dial = Pin<Box<dyn Future<Output = Result<Arc<Link>, Cause>> + Send>>;
+type Dial = Pin<Box<dyn Future<Output = Result<(Arc<Link>, Arc<Options>), Cause>> + Send>>;
 
 /// Does all input and output of a client: a future to be spawned on any executor, or to be awaited beside the
 /// application's own.
@@ -63,8 +63,8 @@ impl Connection {
         if turn.abandon {
             self.dial = None;
         }
-        if let Some(server) = turn.open.take() {
-            self.dial = Some(Box::pin(dial(Arc::clone(self.worker.options()), server)));
+        if let Some(attempt) = turn.open.take() {
+            self.dial = Some(Box::pin(begin(Arc::clone(self.worker.options()), attempt)));
         }
     }
 
@@ -75,8 +75,8 @@ impl Connection {
         {
             self.dial = None;
             match result {
-                Ok(link) => {
-                    let generation = self.worker.opened(Arc::clone(&link));
+                Ok((link, options)) => {
+                    let generation = self.worker.opened_with(Arc::clone(&link), &options);
                     self.link = Some((generation, link));
                 }
                 Err(cause) => self.worker.dial_failed(Some(cause)),
@@ -177,6 +177,17 @@ impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection").field("options", self.worker.options()).finish_non_exhaustive()
     }
+}
+
+async fn begin(options: Arc<Options>, attempt: Attempt) -> Result<(Arc<Link>, Arc<Options>), Cause> {
+    let server = attempt.server.clone();
+    let options = if options.has_before_connect() {
+        // It may wait for something.
+        blocking::unblock(move || options.for_attempt(&attempt)).await?
+    } else {
+        options
+    };
+    Ok((dial(Arc::clone(&options), server).await?, options))
 }
 
 async fn dial(options: Arc<Options>, server: ServerUrl) -> Result<Arc<Link>, Cause> {

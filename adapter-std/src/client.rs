@@ -9,8 +9,9 @@ use std::thread::{self, JoinHandle};
 
 use mqtt_adapter_core::{
     AckError, AckToken, AuthError, ConnectError, Event, Failed, Handle, Message, Options, Outcome,
-    Properties, Publish, PublishError, Qos, ReasonCode, RecvError, RequestError, ServerLimits, Stats, Stop,
-    StopError, Subscription, Token, TopicFilter, Watch, Worker, client, subscription, with_payload,
+    Properties, Publish, PublishError, Qos, ReasonCode, RecvError, RequestError, ResponseError, ServerLimits,
+    Stats, Stop, StopError, Subscription, Token, TopicFilter, Watch, Worker, client, subscription,
+    with_payload,
 };
 
 use crate::net::{Dialled, Link, Net};
@@ -83,6 +84,15 @@ impl Client {
         Ok(Self { handle, thread: Arc::new(Mutex::new(Some(thread))) })
     }
 
+    /// The same client for who works for it: it does not keep it going, though a clone does.
+    pub(crate) fn lend(&self) -> Self {
+        Self { handle: self.handle.lend(), thread: Arc::clone(&self.thread) }
+    }
+
+    pub(crate) const fn inner(&self) -> &Handle<Link> {
+        &self.handle
+    }
+
     // Publishing
 
     /// Publishes. While the queue is full it waits for room; it does not wait for the server's answer: that
@@ -91,7 +101,7 @@ impl Client {
     /// # Errors
     /// [`PublishError`], with the payload if it was an owned one.
     pub fn publish(&self, publish: Publish<'_>) -> Result<Receipt, PublishError> {
-        let mut publish = publish;
+        let mut publish = self.prepared(publish)?;
         block(|context| self.handle.poll_publish(&mut publish, context)).map(Receipt)
     }
 
@@ -100,7 +110,7 @@ impl Client {
     /// # Errors
     /// [`PublishError::TimedOut`] and as [`publish`](Self::publish).
     pub fn publish_timeout(&self, publish: Publish<'_>, timeout: Duration) -> Result<Receipt, PublishError> {
-        let mut publish = publish;
+        let mut publish = self.prepared(publish)?;
         match block_for(timeout, |context| self.handle.poll_publish(&mut publish, context)) {
             Ok(result) => result.map(Receipt),
             Err(waker) => {
@@ -115,7 +125,29 @@ impl Client {
     /// # Errors
     /// [`PublishError`]; a full queue is told by [`PublishError::is_full`].
     pub fn try_publish(&self, publish: Publish<'_>) -> Result<Receipt, PublishError> {
-        self.handle.try_publish(publish).map(Receipt)
+        self.handle.try_publish(self.prepared(publish)?).map(Receipt)
+    }
+
+    /// The message as the hook before a publish leaves it.
+    fn prepared<'p>(&self, mut publish: Publish<'p>) -> Result<Publish<'p>, PublishError> {
+        match self.handle.prepare(&mut publish) {
+            Ok(()) => Ok(publish),
+            Err(error) => Err(with_payload(error, publish)),
+        }
+    }
+
+    // Asking
+
+    /// Asks, and waits for the response (5.0): publishes the message with a Response Topic and Correlation Data of its own
+    /// ([`Options::with_response_topic`](crate::Options::with_response_topic)) and gives back the message that answers it.
+    /// [`Message::reply`](crate::Message::reply) is the other side.
+    ///
+    /// # Errors
+    /// [`ResponseError`].
+    pub fn request(&self, publish: Publish<'_>, timeout: Duration) -> Result<Message, ResponseError> {
+        let mut publish = self.prepared(publish)?;
+        let mut ask = block(|context| self.handle.poll_request(&mut publish, timeout, context))?;
+        block(|context| ask.poll_response(context))
     }
 
     // Subscribing
@@ -244,6 +276,15 @@ impl Client {
     /// [`AuthError`]: it is not the client's turn, the method is another, or there is no room.
     pub fn authenticate(&self, reason: ReasonCode, properties: Properties<'_>) -> Result<(), AuthError> {
         self.handle.authenticate(reason, properties)
+    }
+
+    /// Begins to authenticate again (5.0), with a new [`Authenticator`](crate::Authenticator) of
+    /// [`Options::with_authenticator`](crate::Options::with_authenticator).
+    ///
+    /// # Errors
+    /// [`AuthError`]: it is not the client's turn, there is no room, or no authenticator.
+    pub fn reauthenticate(&self) -> Result<(), AuthError> {
+        self.handle.reauthenticate()
     }
 
     // The connection
@@ -479,7 +520,7 @@ fn run(mut worker: Worker<Link>, mut net: Net) {
             }
             match net.dialled(&options) {
                 Some(Dialled::Link(link)) => {
-                    let generation = worker.opened(Arc::clone(&link));
+                    let generation = worker.opened_with(Arc::clone(&link), net.attempt().unwrap_or(&options));
                     net.adopt(generation, link);
                 }
                 Some(Dialled::Failed(cause)) => worker.dial_failed(Some(cause)),

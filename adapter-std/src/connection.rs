@@ -11,8 +11,8 @@ use std::time::Instant;
 use mqtt_adapter_core::session::HeapSession;
 use mqtt_adapter_core::{
     AckError, AckToken, AuthError, ConnectError, Driver, Event, Flush, Input, Options, Properties, Publish,
-    PublishError, Qos, ReasonCode, RequestError, Sink, Stats, Stop, StopError, Subscription, Token,
-    TopicFilter, subscription, with_payload,
+    PublishError, Qos, ReasonCode, Request, RequestError, ResponseError, Sink, Stats, Stop, StopError,
+    Subscription, Token, TopicFilter, subscription, with_payload,
 };
 
 use crate::net::{Dialled, Link, Net};
@@ -197,7 +197,8 @@ impl Connection {
         }
         match self.net.dialled(self.driver.options()) {
             Some(Dialled::Link(link)) => {
-                self.driver.opened(Arc::clone(&link));
+                let options = Arc::clone(self.driver.options());
+                self.driver.opened_with(Arc::clone(&link), self.net.attempt().unwrap_or(&options));
                 self.net.adopt(self.driver.generation(), link);
             }
             Some(Dialled::Failed(cause)) => self.driver.dial_failed(Some(cause)),
@@ -219,7 +220,11 @@ impl Connection {
     /// [`PublishError`]; a full queue is told by [`PublishError::is_full`], and [`Event::Unblocked`] comes when
     /// there is room.
     pub fn publish(&mut self, mut publish: Publish<'_>) -> Result<Token, PublishError> {
-        match self.driver.publish(&mut publish) {
+        let taken = match self.driver.prepare(&mut publish) {
+            Ok(()) => self.driver.publish(&mut publish),
+            Err(error) => Err(error),
+        };
+        match taken {
             Ok(token) => {
                 // What is gathered leaves with the next poll.
                 let flushed = self.driver.flush_or_gather();
@@ -229,6 +234,17 @@ impl Connection {
             }
             Err(error) => Err(with_payload(error, publish)),
         }
+    }
+
+    /// Asks (5.0): publishes the message with a Response Topic and Correlation Data of its own
+    /// ([`Options::with_response_topic`](crate::Options::with_response_topic)). [`Event::Response`] brings the message
+    /// that answers it, or [`Event::NoResponse`] why there is none.
+    ///
+    /// # Errors
+    /// [`ResponseError`].
+    pub fn request(&mut self, mut publish: Publish<'_>, timeout: Duration) -> Result<Request, ResponseError> {
+        self.driver.prepare(&mut publish)?;
+        self.touch().request(&mut publish, timeout)
     }
 
     /// Asks for a subscription; the answer is told as [`Event::Done`] with
@@ -297,6 +313,15 @@ impl Connection {
         self.touch().authenticate(reason, properties)
     }
 
+    /// Begins to authenticate again (5.0), with a new [`Authenticator`](crate::Authenticator) of
+    /// [`Options::with_authenticator`](crate::Options::with_authenticator).
+    ///
+    /// # Errors
+    /// [`AuthError`]: it is not the client's turn, there is no room, or no authenticator.
+    pub fn reauthenticate(&mut self) -> Result<(), AuthError> {
+        self.touch().reauthenticate()
+    }
+
     /// Takes an operation back; false if something of it was sent already. If it is true, [`Event::Done`] with
     /// [`Outcome::Cancelled`](crate::Outcome::Cancelled) follows.
     pub fn cancel(&mut self, token: Token) -> bool {
@@ -311,7 +336,7 @@ impl Connection {
     /// Delivers what was accepted for at most this long, then disconnects. Poll on until [`Event::Stopped`].
     pub fn stop(&mut self, within: Duration) {
         // A plain drain is never refused.
-        let _ = self.touch().stop(Stop::drain(within));
+        let _ = self.stop_with(Stop::drain(within));
     }
 
     /// Disconnects as told. Poll on until [`Event::Stopped`].
@@ -319,6 +344,9 @@ impl Connection {
     /// # Errors
     /// [`StopError`]: DISCONNECT cannot say what is asked for, and nothing happens.
     pub fn stop_with(&mut self, how: Stop<'_>) -> Result<(), StopError> {
+        if !self.driver.is_stopping() {
+            self.driver.options().before_disconnect();
+        }
         self.touch().stop(how)
     }
 

@@ -30,6 +30,21 @@
 //! # }
 //! ```
 //!
+//! # More than publish and subscribe
+//!
+//! | what | where |
+//! | --- | --- |
+//! | sessions that outlive a crash | [`Options::with_journal`], [`Receipt::durable`]; receipts of an earlier run come as [`Event::Done`] from `next_event` |
+//! | messages by handler | [`Routes`], [`Client::handle`]: chains, a default handler, several at a time |
+//! | messages by iterator, one by one | [`Client::messages`], [`Client::recv`] |
+//! | an application that is slow | [`Options::with_inbox_bytes`], [`Options::with_inbox_messages`], [`Options::with_when_inbox_full`] |
+//! | credentials, headers, TLS for each attempt | [`Options::with_before_connect`] |
+//! | a say before each publish, before the end | [`Options::with_before_publish`], [`Options::with_before_disconnect`] |
+//! | enhanced authentication | [`Options::with_authenticator`], [`Client::reauthenticate`] |
+//! | requests and responses | [`Client::request`], [`Message::reply`] |
+//! | payloads larger than memory | [`Client::publish_from`], [`Client::recv_large`] |
+//! | a log | feature `log`; never content or credentials |
+//!
 //! # Sockets
 //!
 //! `mqtt://` and `tcp://` are TCP with `TCP_NODELAY`, `mqtts://`, `ssl://` and `tls://` are TLS (feature `tls`, on by default) with what
@@ -41,18 +56,21 @@
 
 mod client;
 mod connection;
+mod handlers;
+mod large;
 mod net;
 mod socket;
 mod wait;
 
 pub use mqtt_adapter_core::{
-    AckError, AckMode, AckToken, Anomaly, AuthError, Backoff, Bytes, Cause, Change, Config, ConnectError,
-    Connected, Disconnected, Durability, Event, Failed, Journal, JournalError, Key, LocalState, Message,
-    Options, Outcome, OverQos, Oversize, OwnedProperties, PacketId, Payload, Properties, Property, Publish,
-    PublishError, Qos, ReasonCode, RecvError, RequestError, RestoreError, RetainHandling, Scheme,
-    ServerLimits, ServerOrder, ServerUrl, SessionLost, Stats, Stop, StopError, Store, Subscription,
-    SubscriptionOptions, Suspect, Take, Token, TopicError, TopicFilter, TopicName, UrlError, Version,
-    WhenFull, WhenNotStored, Why, Will, proto, session,
+    AckError, AckMode, AckToken, Anomaly, Attempt, AuthError, Authenticator, Backoff, Bytes, Cause, Change,
+    Config, ConnectError, Connected, Disconnected, Draft, Durability, Event, Failed, Handled, Journal,
+    JournalError, Key, LocalState, Message, Options, Outcome, OverQos, Oversize, OwnedProperties, PacketId,
+    Payload, Properties, Property, Publish, PublishError, Qos, ReasonCode, RecvError, Request, RequestError,
+    ResponseError, RestoreError, RetainHandling, RouteId, Scheme, ServerLimits, ServerOrder, ServerUrl,
+    SessionLost, SourceError, Stats, Stop, StopError, Store, Subscription, SubscriptionOptions, Suspect,
+    Take, Token, TopicError, TopicFilter, TopicName, UrlError, Version, WhenFull, WhenInboxFull,
+    WhenNotStored, Why, Will, proto, session,
 };
 
 #[cfg(feature = "tls")]
@@ -60,3 +78,5 @@ pub use mqtt_adapter_core::{Tls, TlsBuilder, TlsError};
 
 pub use crate::client::{Client, Messages, Receipt};
 pub use crate::connection::{Connection, PollError};
+pub use crate::handlers::{Handling, Routes};
+pub use crate::large::Large;

@@ -52,6 +52,8 @@ pub(crate) struct Net {
     ending: bool,
     /// The server being dialled.
     server: Option<ServerUrl>,
+    /// And the options of that attempt.
+    attempt: Option<Arc<Options>>,
 }
 
 enum Dial {
@@ -89,7 +91,13 @@ impl Net {
             readable: false,
             ending: false,
             server: None,
+            attempt: None,
         })
+    }
+
+    /// The options of the attempt that is under way, or was last.
+    pub(crate) fn attempt(&self) -> Option<&Options> {
+        self.attempt.as_deref()
     }
 
     /// Prepares for being woken, and with that for resolving elsewhere.
@@ -104,7 +112,7 @@ impl Net {
     }
 
     /// Carries out what a turn asks for.
-    pub(crate) fn obey(&mut self, turn: &mut Turn<Link>, options: &Options) {
+    pub(crate) fn obey(&mut self, turn: &mut Turn<Link>, options: &Arc<Options>) {
         if let Some(link) = turn.closed.take() {
             finish(&link);
         }
@@ -114,10 +122,16 @@ impl Net {
         if turn.abandon {
             self.dial = None;
         }
-        if let Some(server) = turn.open.take() {
+        if let Some(attempt) = turn.open.take() {
             self.dial = None;
-            self.dial = Some(self.begin(&server, options.engine().dial_timeout));
-            self.server = Some(server);
+            self.dial = Some(match options.for_attempt(&attempt) {
+                Ok(own) => {
+                    self.attempt = Some(own);
+                    self.begin(&attempt.server, options.engine().dial_timeout)
+                }
+                Err(cause) => Dial::Failed(cause),
+            });
+            self.server = Some(attempt.server);
         }
     }
 
@@ -168,6 +182,8 @@ impl Net {
 
     /// What the dial under way has come to, if it has.
     pub(crate) fn dialled(&mut self, options: &Options) -> Option<Dialled> {
+        let own = self.attempt.clone();
+        let options = own.as_deref().unwrap_or(options);
         loop {
             match self.dial.take()? {
                 Dial::Failed(cause) => return Some(Dialled::Failed(cause)),

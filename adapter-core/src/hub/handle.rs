@@ -23,18 +23,22 @@ use crate::transport::Transport;
 /// Every `poll_…` follows the rules of futures: where it is pending, the waker is kept and woken when it is worth asking
 /// again, and giving up is no more than not asking again. No call blocks.
 #[derive(Debug)]
-pub struct Handle<T: Transport>(pub(super) Arc<Hub<T>>);
+pub struct Handle<T: Transport>(
+    pub(super) Arc<Hub<T>>,
+    /// Whether it keeps the client going.
+    pub(super) bool,
+);
 
 impl<T: Transport> Clone for Handle<T> {
     fn clone(&self) -> Self {
         self.0.handles.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(&self.0))
+        Self(Arc::clone(&self.0), true)
     }
 }
 
 impl<T: Transport> Drop for Handle<T> {
     fn drop(&mut self) {
-        if self.0.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
+        if self.1 && self.0.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
             // A plain drain is never refused.
             let _ = self.stop(Stop::drain(self.0.options.linger()));
         }
@@ -42,6 +46,21 @@ impl<T: Transport> Drop for Handle<T> {
 }
 
 impl<T: Transport> Handle<T> {
+    /// A handle that does not keep the client going: for who works for the client, such as what calls handlers. A clone of
+    /// it does.
+    #[must_use]
+    pub fn lend(&self) -> Self {
+        Self(Arc::clone(&self.0), false)
+    }
+
+    /// Calls the hook before a publish, if there is one; to be called once for each message, before it is offered.
+    ///
+    /// # Errors
+    /// [`PublishError::Vetoed`].
+    pub fn prepare(&self, publish: &mut Publish<'_>) -> Result<(), PublishError> {
+        self.0.options.hooks().publish(publish)
+    }
+
     /// Takes a message over, if there is room.
     ///
     /// # Errors
@@ -199,7 +218,7 @@ impl<T: Transport> Handle<T> {
         }
     }
 
-    fn resume(&self, resume: bool) {
+    pub(super) fn resume(&self, resume: bool) {
         if resume {
             let worker = {
                 let mut state = self.0.lock();
@@ -294,6 +313,12 @@ impl<T: Transport> Handle<T> {
     /// # Errors
     /// [`StopError`]: DISCONNECT cannot say what is asked for, and nothing happens.
     pub fn stop(&self, how: Stop<'_>) -> Result<(), StopError> {
+        let state = self.0.lock();
+        let first = state.ended.is_none() && !state.driver.is_stopping();
+        drop(state);
+        if first {
+            self.0.options.hooks().disconnect();
+        }
         let worker = {
             let mut state = self.0.lock();
             if state.ended.is_some() {
@@ -361,6 +386,22 @@ impl<T: Transport> Handle<T> {
         let mut wake = Vec::new();
         let mut state = self.0.lock();
         let result = state.driver.authenticate(reason, properties);
+        if result.is_ok() {
+            state.sent(&mut wake);
+        }
+        drop(state);
+        wake.into_iter().for_each(Waker::wake);
+        result
+    }
+
+    /// Begins to authenticate again (5.0), with a new [`Authenticator`](crate::Authenticator).
+    ///
+    /// # Errors
+    /// [`AuthError`]; [`AuthError::NoMethod`] also where the options have no authenticator.
+    pub fn reauthenticate(&self) -> Result<(), AuthError> {
+        let mut wake = Vec::new();
+        let mut state = self.0.lock();
+        let result = state.driver.reauthenticate();
         if result.is_ok() {
             state.sent(&mut wake);
         }

@@ -73,6 +73,13 @@ impl<T: Transport> Worker<T> {
         state.driver.generation()
     }
 
+    /// As [`opened`](Self::opened), for an attempt with options of its own ([`Options::for_attempt`]).
+    pub fn opened_with(&mut self, link: Arc<T>, options: &Options) -> u64 {
+        let mut state = self.hub.lock();
+        state.driver.opened_with(link, options);
+        state.driver.generation()
+    }
+
     /// The dial that was asked for has failed.
     pub fn dial_failed(&mut self, cause: Option<Cause>) {
         self.hub.lock().driver.dial_failed(cause);
@@ -92,7 +99,7 @@ impl<T: Transport> Worker<T> {
     /// worker counts as asleep afterwards: its waker is woken when the next turn is worth it.
     pub fn turn(&mut self, busy: bool) -> Turn<T> {
         let inbox = &self.hub.inbox;
-        let bytes = inbox.bytes();
+        let load = inbox.load();
         let mut guard = self.hub.lock();
         let state = &mut *guard;
         state.rest = Rest::Awake;
@@ -106,8 +113,8 @@ impl<T: Transport> Worker<T> {
             tell: &mut state.tell,
             wake: &mut self.wake,
             messages: &mut self.messages,
-            bytes,
-            limit: inbox.limit(),
+            load,
+            bound: inbox.bound(),
             servers: state.driver.options().servers().len(),
             lifted,
         };
@@ -116,12 +123,14 @@ impl<T: Transport> Worker<T> {
         self.input_of = turn.generation;
         state.settle(&mut self.wake);
         // Under the engine's lock, so that who is about to wait finds the pause noted.
-        let full = inbox.put(&mut self.messages, &mut self.wake);
+        let (full, dropped) = inbox.put(&mut self.messages, &mut self.wake);
+        state.tell.dropped += dropped;
         if turn.stopped {
             inbox.end(&mut self.wake);
         }
-        state.paused = full;
-        if !ready && !full {
+        // As to large messages, who reads one wakes the worker.
+        state.paused = full || (!ready && state.tell.large.is_full());
+        if !ready && !state.paused {
             // The application took messages meanwhile.
             turn.deadline = Some(Duration::ZERO);
         }

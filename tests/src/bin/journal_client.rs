@@ -7,7 +7,7 @@
 //! * `finish`: publishes nothing, waits until what earlier runs have left is delivered, and says `finished`;
 //! * `fill`: publishes large messages to nobody until the journal takes no more, says `full`, and `went on` after it has
 //!   stopped in order;
-//! * `receive`: subscribes at QoS 2, says `got N` for each message, with `again` if the client knows that it may have
+//! * `receive`: subscribes at QoS 2, says `subscribed`, then `got N` for each message, with `again` if the client knows that it may have
 //!   come before, and acknowledges it then.
 
 use core::time::Duration;
@@ -120,6 +120,7 @@ fn fill<A: Adapter>(mut client: A) {
 
 fn receive<A: Adapter>(mut client: A) {
     client.subscribe("numbers", Qos::ExactlyOnce).expect("the subscription is granted");
+    println!("subscribed");
     loop {
         if let Some(message) = client.message(Duration::from_secs(1)) {
             let again = if message.redelivered() || message.dup() { " again" } else { "" };

@@ -1,0 +1,159 @@
+//! Messages that come piece by piece.
+
+use core::task::{Context, Poll, Waker};
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::{Buf as _, Bytes};
+use mqtt_session::AckToken;
+
+use super::Handle;
+use crate::message::Message;
+use crate::transport::Transport;
+
+/// Bytes of a payload that wait for who reads it before the client reads no more.
+const WAITING: usize = 256 * 1024;
+
+/// The message that is coming, and those whose reading has not begun.
+#[derive(Debug, Default)]
+pub(super) struct Large {
+    coming: Option<Arc<Mutex<Parts>>>,
+    waiting: VecDeque<(Message, u32, Arc<Mutex<Parts>>)>,
+}
+
+/// What has come and was not read.
+#[derive(Debug, Default)]
+struct Parts {
+    chunks: VecDeque<Bytes>,
+    bytes: usize,
+    /// `Some(None)`: the connection ended in the middle.
+    end: Option<Option<Option<AckToken>>>,
+    waker: Option<Waker>,
+    /// Nobody reads it.
+    dropped: bool,
+}
+
+fn lock(parts: &Mutex<Parts>) -> MutexGuard<'_, Parts> {
+    parts.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Large {
+    pub(super) fn is_full(&self) -> bool {
+        self.coming.as_deref().is_some_and(|parts| lock(parts).bytes >= WAITING)
+    }
+
+    pub(super) fn start(&mut self, message: Message, len: u32) {
+        let parts = Arc::<Mutex<Parts>>::default();
+        self.coming = Some(Arc::clone(&parts));
+        self.waiting.push_back((message, len, parts));
+    }
+
+    pub(super) fn add(&self, part: Bytes) -> Option<Waker> {
+        let mut parts = lock(self.coming.as_deref()?);
+        if !parts.dropped {
+            parts.bytes += part.len();
+            parts.chunks.push_back(part);
+        }
+        parts.waker.take()
+    }
+
+    pub(super) fn end(&mut self, end: Option<Option<AckToken>>) -> Option<Waker> {
+        let parts = self.coming.take()?;
+        let mut parts = lock(&parts);
+        parts.end.get_or_insert(end);
+        parts.waker.take()
+    }
+}
+
+/// A message whose payload is read while it comes. Dropped, the rest of it is let pass.
+#[derive(Debug)]
+pub struct Download<T: Transport> {
+    handle: Handle<T>,
+    message: Message,
+    len: u32,
+    parts: Arc<Mutex<Parts>>,
+}
+
+impl<T: Transport> Handle<T> {
+    /// The oldest message over [`Config::max_packet_in`](mqtt_session::Config::max_packet_in) that nobody reads yet; `None`:
+    /// the client has stopped and nothing is left.
+    pub fn poll_large(&self, context: &Context<'_>) -> Poll<Option<Download<T>>> {
+        let mut state = self.0.lock();
+        if let Some((message, len, parts)) = state.tell.large.waiting.pop_front() {
+            return Poll::Ready(Some(Download { handle: self.lend(), message, len, parts }));
+        }
+        if state.ended.is_some() {
+            return Poll::Ready(None);
+        }
+        let mut wake = Vec::new();
+        state.changes.keep(context.waker(), &mut wake);
+        drop(state);
+        wake.into_iter().for_each(Waker::wake);
+        Poll::Pending
+    }
+}
+
+impl<T: Transport> Download<T> {
+    /// The message, with an empty payload.
+    #[must_use]
+    pub const fn message(&self) -> &Message {
+        &self.message
+    }
+
+    /// Bytes of the payload, as announced: a server may announce more than it ever sends.
+    #[must_use]
+    pub const fn announced(&self) -> u32 {
+        self.len
+    }
+
+    /// What to acknowledge it with, once it was read to its end; only at QoS 1 and 2 and with
+    /// [`AckMode::Manual`](mqtt_session::AckMode::Manual).
+    #[must_use]
+    pub fn ack(&self) -> Option<AckToken> {
+        lock(&self.parts).end.flatten().flatten()
+    }
+
+    /// Reads what has come; 0 at the end.
+    ///
+    /// # Errors
+    /// `ConnectionAborted`: the connection ended in the middle. At QoS 1 and 2 the message comes again, as another one.
+    pub fn poll_read(&mut self, buffer: &mut [u8], context: &Context<'_>) -> Poll<io::Result<usize>> {
+        let mut parts = lock(&self.parts);
+        if let Some(front) = parts.chunks.front_mut() {
+            let count = front.len().min(buffer.len());
+            front.copy_to_slice(&mut buffer[..count]);
+            if front.is_empty() {
+                parts.chunks.pop_front();
+            }
+            let before = parts.bytes;
+            parts.bytes -= count;
+            let resume = before > WAITING / 2 && parts.bytes <= WAITING / 2;
+            drop(parts);
+            self.handle.resume(resume);
+            return Poll::Ready(Ok(count));
+        }
+        match parts.end {
+            Some(Some(_)) => Poll::Ready(Ok(0)),
+            Some(None) => Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
+            None => {
+                let old = parts.waker.replace(context.waker().clone());
+                drop(parts);
+                drop(old);
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<T: Transport> Drop for Download<T> {
+    fn drop(&mut self) {
+        let left = {
+            let mut parts = lock(&self.parts);
+            parts.dropped = true;
+            parts.bytes = 0;
+            core::mem::take(&mut parts.chunks)
+        };
+        self.handle.resume(!left.is_empty());
+    }
+}
