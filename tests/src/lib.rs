@@ -1,6 +1,7 @@
 //! Harness of the tests against real brokers.
 //!
 //! * [`mosquitto`]: a broker as a child process on a free loopback port.
+//! * [`brokers`]: the other brokers of the matrix.
 //! * [`model`]: the model broker on a port, for what mosquitto cannot show.
 //! * [`proxy`]: connections cut at a chosen byte, and servers that say what a test tells them to.
 //! * [`adapter`]: one face over the drivers, so that each test is written once.
@@ -8,6 +9,7 @@
 //! The tests themselves stand in `tests/tests/`.
 
 pub mod adapter;
+pub mod brokers;
 pub mod folder;
 pub mod model;
 pub mod mosquitto;

@@ -90,6 +90,15 @@ impl Mosquitto {
         format!("mqtt://{}", self.address)
     }
 
+    /// Which release it is.
+    #[must_use]
+    pub fn release(&self) -> String {
+        // The first line of its help: "mosquitto version 2.0.11".
+        let help = Command::new(program("mosquitto")).arg("-h").output().map(|output| output.stdout);
+        let help = String::from_utf8_lossy(&help.unwrap_or_default()).into_owned();
+        help.split_whitespace().nth(2).unwrap_or("unknown").to_owned()
+    }
+
     /// What it has logged so far, for the message of a failing test.
     #[must_use]
     pub fn log(&self) -> String {

@@ -1,0 +1,123 @@
+//! The table of one broker, and its place in the document.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use mqtt_adapter_std::Version;
+use mqtt_tests::brokers::{Broker, VERSIONS};
+
+use crate::scenarios::{Found, written};
+
+/// Where a broker loses or repeats messages of a session it should keep, now and then: what it did in one run is no news.
+const VARIES: [(&str, &str); 5] = [
+    ("rumqttd", "QoS 1, kept, cut"),
+    ("rumqttd", "QoS 2, kept, cut"),
+    ("aedes", "QoS 2, kept, cut"),
+    ("amqtt", "QoS 1, kept, cut"),
+    ("amqtt", "QoS 2, kept, cut"),
+];
+
+/// Tests write to the document one after the other.
+static DOCUMENT: Mutex<()> = Mutex::new(());
+
+pub(crate) struct Table<'a> {
+    broker: &'a Broker,
+    columns: Vec<String>,
+    cells: BTreeMap<(String, u8), String>,
+    ladder: String,
+    wrong: Vec<String>,
+    ran: usize,
+}
+
+impl<'a> Table<'a> {
+    pub(crate) fn new(broker: &'a Broker) -> Self {
+        let (columns, cells, ladder) = (Vec::new(), BTreeMap::new(), String::new());
+        Self { broker, columns, cells, ladder, wrong: Vec::new(), ran: 0 }
+    }
+
+    /// Notes what the drivers found, which is the same for all of them, and tells it.
+    pub(crate) fn cell(&mut self, version: Version, column: &str, found: &[(&str, Found)]) -> String {
+        let text = if VARIES.contains(&(self.broker.name(), column)) {
+            self.ran += found.len();
+            "not reliably".to_owned()
+        } else {
+            self.agreed(&format!("{} {column}", written(version)), found)
+        };
+        if !self.columns.iter().any(|known| known == column) {
+            self.columns.push(column.to_owned());
+        }
+        self.cells.insert((column.to_owned(), version as u8), text.clone());
+        text
+    }
+
+    pub(crate) fn ladder(&mut self, found: &[(&str, Found)]) {
+        self.ladder = self.agreed("ladder", found);
+    }
+
+    fn agreed(&mut self, place: &str, found: &[(&str, Found)]) -> String {
+        self.ran += found.len();
+        let mut agreed = None;
+        for (driver, found) in found {
+            match (found, &agreed) {
+                (Err(why), _) => self.wrong.push(format!("{place}, {driver}: {why}")),
+                (Ok(text), None) => agreed = Some(text.clone()),
+                (Ok(text), Some(first)) if text != first => {
+                    self.wrong.push(format!("{place}: {driver} found {text:?}, another driver {first:?}"));
+                }
+                _ => {}
+            }
+        }
+        agreed.unwrap_or_default()
+    }
+
+    fn text(&self) -> String {
+        let mut text = format!("**{}** {}", self.broker.name(), self.broker.release());
+        let versions: Vec<_> = VERSIONS
+            .into_iter()
+            .filter(|version| self.cells.contains_key(&("speaks it".to_owned(), *version as u8)))
+            .collect();
+        let _ = write!(text, "\n\n| |");
+        for version in &versions {
+            let _ = write!(text, " {} |", written(*version));
+        }
+        let _ = write!(text, "\n| --- |{}", " --- |".repeat(versions.len()));
+        for column in &self.columns {
+            let _ = write!(text, "\n| {column} |");
+            for version in &versions {
+                let cell = self.cells.get(&(column.clone(), *version as u8)).map_or("", String::as_str);
+                let _ = write!(text, " {cell} |");
+            }
+        }
+        if !self.ladder.is_empty() {
+            let _ = write!(text, "\n| from 5.0 down |{} {} |", " |".repeat(versions.len() - 1), self.ladder);
+        }
+        text
+    }
+
+    /// Prints the table, and fails when a scenario failed or the document says something else.
+    pub(crate) fn compare(&self) {
+        println!("{}\n\n{} scenarios", self.text(), self.ran);
+        assert!(self.wrong.is_empty(), "{:#?}\n{}", self.wrong, self.broker.log());
+        let _one = DOCUMENT.lock().unwrap_or_else(PoisonError::into_inner);
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/interoperability.md");
+        let document = fs::read_to_string(&path).expect("the document is part of the project");
+        let begin = format!("<!-- matrix: {} -->\n", self.broker.name());
+        let end = "\n<!-- end -->";
+        let start = document.find(&begin).expect("the document has a place for each broker") + begin.len();
+        let len = document[start..].find(end).expect("the place has an end");
+        let before = &document[start..start + len];
+        if before == self.text() {
+            return;
+        }
+        assert!(
+            std::env::var_os("UPDATE_DOCS").is_some(),
+            "docs/interoperability.md says something else (UPDATE_DOCS=1 writes it anew):\n{before}\nfound:\n{}",
+            self.text()
+        );
+        let after = format!("{}{}{}", &document[..start], self.text(), &document[start + len..]);
+        fs::write(&path, after).expect("the document can be written");
+    }
+}
