@@ -15,21 +15,21 @@ use mqtt_tests::brokers::{Broker, VERSIONS};
 use scenarios::{cut, flow, ladder, large, retained, speaks, will, written};
 use table::Table;
 
-/// One scenario with each driver; the last argument is a name that is new in each row.
+/// One scenario with the three drivers at once; the last argument of each is a name that is new in each row.
 macro_rules! drivers {
-    (ladder, $broker:expr) => {
-        [("threads", ladder::<Threads>($broker, "t")), ("driven", ladder::<Driven>($broker, "d")), ("smol", ladder::<Smol>($broker, "s"))]
-    };
-    ($scenario:ident, $broker:expr, $version:expr $(, $qos:expr)?) => {{
+    ($scenario:ident, $broker:expr $(, $version:expr $(, $qos:expr)?)?) => {{
         let row = |driver: &str| {
-            let parts = [driver, written($version) $(, QUALITY[$qos as usize])?];
+            let parts: &[&str] = &[driver $(, written($version) $(, QUALITY[$qos as usize])?)?];
             parts.join("").replace('.', "")
         };
-        [
-            ("threads", $scenario::<Threads>($broker, $version $(, $qos)?, &row("t"))),
-            ("driven", $scenario::<Driven>($broker, $version $(, $qos)?, &row("d"))),
-            ("smol", $scenario::<Smol>($broker, $version $(, $qos)?, &row("s"))),
-        ]
+        std::thread::scope(|scope| {
+            let threads = scope.spawn(|| $scenario::<Threads>($broker $(, $version $(, $qos)?)?, &row("t")));
+            let driven = scope.spawn(|| $scenario::<Driven>($broker $(, $version $(, $qos)?)?, &row("d")));
+            let smol = scope.spawn(|| $scenario::<Smol>($broker $(, $version $(, $qos)?)?, &row("s")));
+            [("threads", threads), ("driven", driven), ("smol", smol)].map(|(driver, found)| {
+                (driver, found.join().unwrap_or_else(|_| Err("panicked".into())))
+            })
+        })
     }};
 }
 

@@ -13,7 +13,7 @@ use mqtt_tests::proxy::{Cut, Flow, Proxy};
 /// How many messages a flow has.
 const COUNT: u32 = 100;
 /// How long what must come may take; a safety cap.
-const CAP: Duration = Duration::from_secs(20);
+const CAP: Duration = Duration::from_secs(40);
 /// How long one waits for what must not come, and for what a broker forgets to send.
 const QUIET: Duration = Duration::from_millis(1_500);
 
@@ -34,7 +34,6 @@ fn options(broker: &Broker, url: &str, version: Version, client_id: &str) -> Opt
     engine.suspect.end = true;
     // A broker that never answers.
     engine.ack_timeout = Some(Duration::from_secs(5));
-    engine.connack_timeout = Duration::from_secs(4);
     options
 }
 
@@ -204,6 +203,16 @@ pub(crate) fn will<A: Adapter>(broker: &Broker, version: Version, row: &str) -> 
     let Some(message) = watcher.message(QUIET) else { return Ok("sends no will".into()) };
     if message.payload() != b"gone" {
         return Err(format!("came as {message:?}"));
+    }
+    // Back again, and this time with DISCONNECT.
+    let mut cut = false;
+    loop {
+        match device.event(CAP) {
+            Some(Event::Disconnected(_)) => cut = true,
+            Some(Event::Connected(_)) if cut => break,
+            Some(_) => {}
+            None => return Err("does not come back".into()),
+        }
     }
     device.stop();
     match watcher.message(Duration::from_millis(300)) {
