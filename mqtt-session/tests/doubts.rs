@@ -126,6 +126,24 @@ doubtful!(what_was_not_answered_is_asked_for_again_on_the_next_connection, |_c| 
     t.expect(Publish { dup: true, ..message(Qos::ExactlyOnce, 2, b"1") });
 });
 
+doubtful!(a_server_that_closes_on_what_it_is_asked_is_not_asked_for_ever, |_c| {}, |t, fresh| {
+    t.connect();
+    t.sync();
+    t.restart(fresh());
+    t.resume();
+    t.publish("a", Qos::ExactlyOnce, b"1");
+    for _ in 0..8 {
+        for number in 1..=3 {
+            t.expect(Pubrel::new(id(number)));
+        }
+        t.expect_silence();
+        t.cut();
+        t.after_backoff();
+        t.resume();
+    }
+    t.expect(message(Qos::ExactlyOnce, 1, b"1"));
+});
+
 doubtful!(who_never_publishes_at_qos_2_is_not_held_up, |_c| {}, |t, fresh| {
     t.connect();
     t.sync();

@@ -35,6 +35,10 @@ pub(super) enum Doubts {
 /// Identifiers that are asked for at a time.
 const AT_ONCE: u16 = 32;
 
+/// Connections in a row that end with no answer at all. A server that closes on PUBREL does not do QoS 2, and would
+/// be asked for ever.
+const GIVEN_UP_AFTER: u8 = 8;
+
 impl Core {
     /// Whether the server holds nothing under identifiers that are not in use.
     pub(super) fn is_certain(&self) -> bool {
@@ -92,6 +96,7 @@ impl Core {
         if id.get() > before || !self.ids.trust(tables.ids, id) {
             return false;
         }
+        self.unanswered = 0;
         self.doubts = match self.ids.doubted() {
             0 => Doubts::None,
             _ => Doubts::Asked { before, open: open.saturating_sub(1) },
@@ -104,10 +109,16 @@ impl Core {
         matches!(self.doubts, Doubts::Asked { open, .. } if open != 0)
     }
 
-    /// The connection was cut: what was not answered is asked for again.
-    pub(super) fn ask_again(&mut self) {
-        if matches!(self.doubts, Doubts::Asked { .. }) {
-            self.doubts = Doubts::Asked { before: 0, open: 0 };
+    /// The connection was cut: what was not answered is asked for again, unless no connection gets an answer.
+    pub(super) fn ask_again(&mut self, tables: &mut Tables<'_>) {
+        let Doubts::Asked { open, .. } = self.doubts else { return };
+        self.doubts = Doubts::Asked { before: 0, open: 0 };
+        if open == 0 {
+            return;
+        }
+        self.unanswered = self.unanswered.saturating_add(1);
+        if self.unanswered >= GIVEN_UP_AFTER {
+            self.forget_doubts(tables);
         }
     }
 
@@ -127,6 +138,7 @@ impl Core {
             self.ids.trust(tables.ids, id);
             before = id.get();
         }
+        self.unanswered = 0;
         self.doubts = Doubts::None;
     }
 }

@@ -205,7 +205,7 @@ impl Core {
         self.exchanges.cut(tables.exchanges);
         self.sweep_notes(tables);
         self.forget_aliases(tables);
-        self.ask_again();
+        self.ask_again(tables);
         self.connection = Connection::new(self.connection.epoch.wrapping_add(1), self.now);
         self.limits = crate::limits::ServerLimits::unlimited();
         for timer in [

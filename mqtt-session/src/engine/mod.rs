@@ -225,6 +225,8 @@ pub(crate) struct Core {
     aliases_overflowed: bool,
     handshake: handshake::Asked,
     doubts: doubts::Doubts,
+    /// Connections in a row on which nothing of that was answered.
+    unanswered: u8,
     journal: Journal,
     /// A message was not taken: its exchange finds no room before records are deleted.
     held_back: bool,
@@ -281,6 +283,7 @@ impl Core {
             aliases_overflowed: false,
             handshake: handshake::Asked::new(),
             doubts: doubts::Doubts::None,
+            unanswered: 0,
             journal: Journal::new(),
             held_back: false,
             stats: Stats::new(),
