@@ -8,8 +8,8 @@ mod nats;
 mod packages;
 mod process;
 
+use core::fmt;
 use core::net::SocketAddr;
-use std::fmt;
 
 use mqtt_adapter_std::{Options, Version};
 
