@@ -1,4 +1,5 @@
-//! The model broker on real TCP sockets (feature `tcp`): one thread, non-blocking, for development and tests.
+//! The model broker on real TCP sockets (feature `tcp`), and on WebSocket (feature `ws`): one thread, non-blocking, for
+//! development and tests.
 //!
 //! ```
 //! use std::{io::{Read, Write}, net::TcpStream, thread};
@@ -21,11 +22,15 @@
 //! # }
 //! ```
 
+mod transport;
+#[cfg(feature = "ws")]
+mod ws;
+
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, ToSocketAddrs};
+use std::io::{self, ErrorKind};
+use std::net::ToSocketAddrs;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mio::event::Event;
@@ -35,10 +40,13 @@ use mqtt_session::Instant;
 
 use crate::broker::{Broker, BrokerConfig, ConnId};
 
+use transport::Transport;
+
 const LISTENER: Token = Token(0);
 const WAKER: Token = Token(1);
+const WS_LISTENER: Token = Token(2);
 /// Tokens of connections begin here.
-const FIRST: usize = 2;
+const FIRST: usize = 3;
 /// Bytes read from one connection in one turn, so that a flood does not keep the others waiting.
 const READ_PER_TURN: usize = 256 * 1024;
 /// How soon a failed accept is tried again: the cause (no more descriptors) raises no event when it is over.
@@ -52,6 +60,7 @@ pub struct TcpBroker {
     broker: Broker,
     poll: Poll,
     listener: TcpListener,
+    ws_listener: Option<TcpListener>,
     address: SocketAddr,
     control: Arc<Control>,
     sockets: BTreeMap<Token, Socket>,
@@ -65,7 +74,7 @@ pub struct TcpBroker {
 
 #[derive(Debug)]
 struct Socket {
-    stream: TcpStream,
+    transport: Transport,
     conn: ConnId,
     /// Our side is shut; what the peer still sends is read and forgotten, so that it gets our last bytes instead of
     /// a reset.
@@ -89,6 +98,7 @@ enum Order {
     Stop,
     CutAll,
     Cut(String),
+    Forget,
 }
 
 impl Handle {
@@ -108,6 +118,11 @@ impl Handle {
         self.give(Order::Cut(client_id.to_owned()));
     }
 
+    /// Forgets every session, as [`Broker::forget_sessions`] does: open connections are cut.
+    pub fn forget_sessions(&self) {
+        self.give(Order::Forget);
+    }
+
     fn give(&self, order: Order) {
         self.control.orders.lock().unwrap_or_else(PoisonError::into_inner).push(order);
         // Fails only if the broker is gone, and with it everything that could be ordered.
@@ -121,17 +136,7 @@ impl TcpBroker {
     /// # Errors
     /// If no address can be bound, or the system has no readiness queue left.
     pub fn bind(address: impl ToSocketAddrs, config: BrokerConfig) -> io::Result<Self> {
-        let mut failed = io::Error::new(ErrorKind::InvalidInput, "no address to listen on");
-        for address in address.to_socket_addrs()? {
-            match TcpListener::bind(address) {
-                Ok(listener) => return Self::with_listener(listener, config),
-                Err(error) => failed = error,
-            }
-        }
-        Err(failed)
-    }
-
-    fn with_listener(mut listener: TcpListener, config: BrokerConfig) -> io::Result<Self> {
+        let mut listener = listen(address)?;
         let poll = Poll::new()?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         let waker = Waker::new(poll.registry(), WAKER)?;
@@ -140,6 +145,7 @@ impl TcpBroker {
             poll,
             address: listener.local_addr()?,
             listener,
+            ws_listener: None,
             control: Arc::new(Control { waker, orders: Mutex::default() }),
             sockets: BTreeMap::new(),
             readable: BTreeSet::new(),
@@ -149,7 +155,21 @@ impl TcpBroker {
         })
     }
 
-    /// Where it listens.
+    /// Listens for WebSocket, too, on an address of its own; says where. Clients must offer the sub-protocol `mqtt` (or, as
+    /// those of 3.1 did, `mqttv3.1`); the path does not matter. A second call takes the place of the first.
+    ///
+    /// # Errors
+    /// If no address can be bound.
+    #[cfg(feature = "ws")]
+    pub fn listen_ws(&mut self, address: impl ToSocketAddrs) -> io::Result<SocketAddr> {
+        let mut listener = listen(address)?;
+        self.poll.registry().register(&mut listener, WS_LISTENER, Interest::READABLE)?;
+        let address = listener.local_addr()?;
+        self.ws_listener = Some(listener);
+        Ok(address)
+    }
+
+    /// Where it listens for TCP.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
@@ -162,6 +182,11 @@ impl TcpBroker {
     /// The broker itself, for its counters and sessions.
     pub fn broker(&self) -> &Broker {
         &self.broker
+    }
+
+    /// The same, to have it misbehave or authenticate before it runs.
+    pub fn broker_mut(&mut self) -> &mut Broker {
+        &mut self.broker
     }
 
     /// Serves until [`Handle::stop`]. Afterwards it can be run again: sessions are kept, connections are not.
@@ -178,7 +203,7 @@ impl TcpBroker {
             }
             for event in &events {
                 match event.token() {
-                    LISTENER => self.accept(),
+                    LISTENER | WS_LISTENER => self.accept(),
                     WAKER => {}
                     token => self.ready(token, event),
                 }
@@ -224,21 +249,24 @@ impl TcpBroker {
 
     fn accept(&mut self) {
         self.accept_at = None;
+        let mut web_socket = false;
         loop {
-            match self.listener.accept() {
-                Ok((stream, _)) => self.admit(stream),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                Err(error)
+            let listener = if web_socket { self.ws_listener.as_ref() } else { Some(&self.listener) };
+            match listener.map(TcpListener::accept) {
+                Some(Ok((stream, _))) => self.admit(stream, web_socket),
+                Some(Err(error))
                     if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
-                Err(_) => {
+                Some(Err(error)) if error.kind() != ErrorKind::WouldBlock => {
                     self.accept_at = Some(self.now().after(ACCEPT_RETRY));
                     return;
                 }
+                _ if web_socket => return,
+                _ => web_socket = true,
             }
         }
     }
 
-    fn admit(&mut self, mut stream: TcpStream) {
+    fn admit(&mut self, mut stream: TcpStream, web_socket: bool) {
         let now = self.now();
         let conn = self.broker.open(now);
         let token = token_of(conn);
@@ -248,7 +276,19 @@ impl TcpBroker {
         if self.poll.registry().register(&mut stream, token, interest).is_err() {
             return self.broker.closed(conn, now);
         }
-        self.sockets.insert(token, Socket { stream, conn, lingers: false });
+        let transport = if web_socket { self.web_socket(stream) } else { Transport::Plain(stream) };
+        self.sockets.insert(token, Socket { transport, conn, lingers: false });
+    }
+
+    #[cfg(feature = "ws")]
+    fn web_socket(&self, stream: TcpStream) -> Transport {
+        let max_packet = usize::try_from(self.broker.config().max_packet_size).unwrap_or(usize::MAX);
+        Transport::Ws(ws::WsStream::accept(stream, max_packet))
+    }
+
+    #[cfg(not(feature = "ws"))]
+    fn web_socket(&self, stream: TcpStream) -> Transport {
+        Transport::Plain(stream)
     }
 
     fn ready(&mut self, token: Token, event: &Event) {
@@ -265,7 +305,7 @@ impl TcpBroker {
         let mut total = 0;
         while total < READ_PER_TURN {
             let Some(socket) = self.sockets.get_mut(&token) else { return };
-            match socket.stream.read(buffer) {
+            match socket.transport.read(buffer) {
                 Ok(0) => return self.drop_socket(token),
                 Ok(n) => {
                     total += n;
@@ -288,12 +328,14 @@ impl TcpBroker {
         }
         loop {
             let bytes = self.broker.outgoing(socket.conn);
-            if bytes.is_empty() {
-                break;
-            }
-            match socket.stream.write(bytes) {
-                Ok(0) => return self.drop_socket(token),
-                Ok(n) => self.broker.advance(socket.conn, n),
+            let written = match bytes {
+                [] => socket.transport.flush().map(|()| None),
+                bytes => socket.transport.write(bytes).map(Some),
+            };
+            match written {
+                Ok(None) => break,
+                Ok(Some(0)) => return self.drop_socket(token),
+                Ok(Some(n)) => self.broker.advance(socket.conn, n),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => return self.drop_socket(token),
@@ -301,7 +343,7 @@ impl TcpBroker {
         }
         if self.broker.wants_close(socket.conn) {
             let conn = socket.conn;
-            if socket.stream.shutdown(Shutdown::Write).is_err() {
+            if socket.transport.shutdown().is_err() {
                 return self.drop_socket(token);
             }
             socket.lingers = true;
@@ -328,6 +370,10 @@ impl TcpBroker {
             match order {
                 Order::Stop => stop = true,
                 Order::CutAll => self.cut_all(),
+                Order::Forget => {
+                    let now = self.now();
+                    self.broker.forget_sessions(now);
+                }
                 Order::Cut(client_id) => {
                     if let Some(conn) = self.broker.connection_of(&client_id) {
                         self.drop_socket(token_of(conn));
@@ -347,6 +393,17 @@ impl TcpBroker {
             self.drop_socket(token);
         }
     }
+}
+
+fn listen(address: impl ToSocketAddrs) -> io::Result<TcpListener> {
+    let mut failed = io::Error::new(ErrorKind::InvalidInput, "no address to listen on");
+    for address in address.to_socket_addrs()? {
+        match TcpListener::bind(address) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
 }
 
 /// Connections are never given out twice, and so neither are tokens: a late event finds nothing.

@@ -158,6 +158,25 @@ fn stopping_does_not_wait_for_anybody() {
 }
 
 #[test]
+fn sessions_can_be_forgotten_from_another_thread() {
+    let server = Server::start(BrokerConfig::default());
+    let kept = b"\x10\x0d\x00\x04MQTT\x04\x00\x00\x00\x00\x01a";
+    let connect = |present| {
+        let mut client = TcpStream::connect(server.address).unwrap();
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        client.write_all(kept).unwrap();
+        assert_eq!(read(&mut client, 4), [0x20, 2, present, 0]);
+        client
+    };
+    drop(connect(0));
+    let mut client = connect(1);
+    server.handle.forget_sessions();
+    assert_cut(&mut client);
+    connect(0);
+    server.stop();
+}
+
+#[test]
 fn sessions_survive_from_one_run_to_the_next() {
     let mut broker = TcpBroker::bind("127.0.0.1:0", BrokerConfig::default()).unwrap();
     for connects in 1..=2 {

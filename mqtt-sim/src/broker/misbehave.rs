@@ -33,6 +33,9 @@ pub enum Misdeed {
     Close,
     /// Send these bytes instead: another packet, a part of one, or none at all.
     Replace(Vec<u8>),
+    /// Instead of PUBREC, send PUBACK with its packet identifier, as brokers do that know QoS 1 only. Any other packet is
+    /// sent as it is.
+    Puback,
 }
 
 /// When to misbehave, and how.
@@ -297,6 +300,11 @@ impl Broker {
                 }
             }
             Misdeed::Replace(bytes) => self.append(conn, &bytes),
+            Misdeed::Puback => match packet.as_slice() {
+                // Of a PUBREC, what is longer than 127 bytes is never sent here.
+                [0x50, _, high, low, ..] => self.append(conn, &[0x40, 2, *high, *low]),
+                packet => self.append(conn, packet),
+            },
         }
     }
 

@@ -103,6 +103,19 @@ fn the_connection_is_closed_instead_of_an_answer_or_on_a_message() {
 #[test]
 fn a_qos_2_message_is_answered_with_puback() {
     let (mut bench, client) = bench();
+    bench.broker.misbehave(Rule { times: 2, ..Rule::sending(PacketType::Pubrec, Misdeed::Puback) });
+    bench.broker.misbehave(Rule::sending(PacketType::Pingresp, Misdeed::Puback));
+    for id in [5, 0x1234, 7] {
+        bench.publish(client, "u", 2, id, "x");
+    }
+    bench.bytes(client.conn, &PING);
+    let expected = ["PUBACK #5 0x00", "PUBACK #4660 0x00", "PUBREC #7 0x10", "PINGRESP"];
+    assert_eq!(bench.take(client), expected);
+}
+
+#[test]
+fn any_bytes_take_the_place_of_a_packet() {
+    let (mut bench, client) = bench();
     let wrong = super::peer::encode(&Puback::new(id(5)), Version::V5);
     bench.broker.misbehave(Rule::sending(PacketType::Pubrec, Misdeed::Replace(wrong)));
     bench.publish(client, "u", 2, 5, "x");
