@@ -5,7 +5,8 @@ use core::time::Duration;
 /// The choices that hold for the whole life of a session.
 ///
 /// A plain value: start from [`Config::new`] and set the fields that matter. A session on a fixed
-/// storage lowers every limit to what its memory holds.
+/// storage lowers every limit to what its memory holds; what one on the heap can grow to is a function of the limits
+/// (`Config::peak_memory`).
 ///
 /// ```
 /// use mqtt_session::Config;
@@ -177,6 +178,43 @@ impl Config {
             durability: Durability::Off,
             when_not_stored: WhenNotStored::End,
         }
+    }
+
+    /// The most bytes a `HeapSession` of these limits ever has allocated, whatever the application and the server do: to
+    /// choose limits by, or to reserve memory for a fleet. Most sessions come nowhere near: nothing is allocated before it is
+    /// needed.
+    ///
+    /// It is what each table takes when it is as long as it can get, and once more what the largest one takes, since the
+    /// old one is there while a table is copied to a longer one:
+    ///
+    /// * `max_operations`: about 200 bytes each, and 40 more with a journal,
+    /// * `queue_bytes` and `wire_bytes`, as they are,
+    /// * `receive_maximum`: about 50 bytes each,
+    /// * `max_in_flight`: 8 bytes each,
+    /// * `max_topic_aliases` and `topic_alias_maximum`: about 30 bytes each.
+    ///
+    /// Not in it: the value of the session itself (`size_of`), what the driver reads into, the buffers of shared payloads
+    /// (`HeapPayload::Share`), which are the caller's (what is shared of them counts against `queue_bytes`), and the
+    /// overhead of the allocator. A `FixedSession` allocates nothing: `size_of` is all it has.
+    ///
+    /// ```
+    /// use mqtt_session::Config;
+    ///
+    /// const SENSOR: Config = {
+    ///     let mut config = Config::new(1);
+    ///     config.max_operations = 50;
+    ///     config.queue_bytes = 8 * 1024;
+    ///     config.wire_bytes = 2 * 1024;
+    ///     config.receive_maximum = 10;
+    ///     config
+    /// };
+    /// const { assert!(SENSOR.peak_memory() < 48 * 1024) };
+    /// assert!(Config::new(1).peak_memory() > 64 * 1024 * 1024); // 64 MiB may be queued
+    /// ```
+    #[cfg(feature = "alloc")]
+    #[must_use]
+    pub const fn peak_memory(&self) -> usize {
+        crate::storage::Heap::peak(self)
     }
 }
 

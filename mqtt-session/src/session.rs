@@ -65,8 +65,7 @@ impl Session<crate::storage::Heap> {
     /// A session that allocates on demand, within the limits of `config`.
     #[must_use]
     pub const fn new(config: Config) -> Self {
-        let recorded = !matches!(config.durability, crate::config::Durability::Off);
-        let store = crate::storage::Heap::new(config.queue_bytes, config.wire_bytes, recorded);
+        let store = crate::storage::Heap::new(&config);
         Self { core: Core::new(config), store }
     }
 }

@@ -22,6 +22,7 @@ mod lowered;
 mod operations;
 mod others_defects;
 mod payloads;
+mod peak;
 mod persistence;
 mod publishing;
 mod queue;

@@ -15,6 +15,7 @@ use crate::operation::Slot;
 /// * `OUT` operations may be open at once, queued and in flight together.
 /// * `OUT` and `IN` are at least 1 (checked when it is compiled).
 /// * `IN` inbound QoS 1 and 2 messages may be unacknowledged at once.
+/// * Nothing is ever allocated: `size_of` the session is all the memory it has (with a lent `B`, beside that).
 /// * At most `OUT` outgoing and `IN` inbound topic aliases are in use, whatever `Config` says.
 #[derive(Clone)]
 pub struct Fixed<B, const OUT: usize, const IN: usize> {

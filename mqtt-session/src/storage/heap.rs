@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::sealed::Sealed;
 use super::{Capacity, Shared, Storage, Table, Tables, View};
 use crate::aliases::{Given, Sent};
+use crate::config::{Config, Durability};
 use crate::ids::IdEntry;
 use crate::inbound::{Exchange, Owed};
 use crate::journal::Entry;
@@ -19,7 +20,6 @@ pub struct Heap {
     slots: Vec<Slot>,
     /// As long as `slots` with a journal, else empty.
     journal: Vec<Entry>,
-    recorded: bool,
     ids: Vec<IdEntry>,
     exchanges: Vec<Exchange>,
     owed: Vec<Owed>,
@@ -28,15 +28,18 @@ pub struct Heap {
     aliases_out: Vec<Sent>,
     aliases_in: Vec<Given>,
     shared: Vec<Option<Bytes>>,
-    capacity: Capacity,
+    limits: Limits,
 }
 
 impl Heap {
-    pub(crate) const fn new(arena: usize, wire: usize, recorded: bool) -> Self {
+    pub(crate) const fn new(config: &Config) -> Self {
+        Self::within(Limits::of(config))
+    }
+
+    const fn within(limits: Limits) -> Self {
         Self {
             slots: Vec::new(),
             journal: Vec::new(),
-            recorded,
             ids: Vec::new(),
             exchanges: Vec::new(),
             owed: Vec::new(),
@@ -45,14 +48,65 @@ impl Heap {
             aliases_out: Vec::new(),
             aliases_in: Vec::new(),
             shared: Vec::new(),
+            limits,
+        }
+    }
+
+    /// The most bytes that are allocated at any time: every table as long as it can get, and the largest one once more,
+    /// since it is copied when it grows.
+    pub(crate) const fn peak(config: &Config) -> usize {
+        let limits = Limits::of(config);
+        let Capacity { slots, inbound, arena, wire, aliases_out, aliases_in } = limits.capacity;
+        let recorded = if limits.recorded { slots } else { 0 };
+        let tables = [
+            slots.saturating_mul(size_of::<Slot>()),
+            recorded.saturating_mul(size_of::<Entry>()),
+            limits.ids.saturating_mul(size_of::<IdEntry>()),
+            inbound.saturating_mul(size_of::<Exchange>()),
+            inbound.saturating_mul(size_of::<Owed>()),
+            arena,
+            wire,
+            aliases_out.saturating_mul(size_of::<Sent>()),
+            aliases_in.saturating_mul(size_of::<Given>()),
+            slots.saturating_mul(size_of::<Option<Bytes>>()),
+        ];
+        let mut rest: &[usize] = &tables;
+        let (mut all, mut largest) = (0usize, 0);
+        while let [bytes, behind @ ..] = rest {
+            all = all.saturating_add(*bytes);
+            if *bytes > largest {
+                largest = *bytes;
+            }
+            rest = behind;
+        }
+        all.saturating_add(largest)
+    }
+}
+
+/// How long the tables can get. The core never asks for more.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    capacity: Capacity,
+    ids: usize,
+    recorded: bool,
+}
+
+impl Limits {
+    const fn of(config: &Config) -> Self {
+        let slots = config.max_operations as usize;
+        let ids = if config.max_in_flight == 0 { 1 } else { config.max_in_flight as usize };
+        let inbound = if config.receive_maximum == 0 { 1 } else { config.receive_maximum as usize };
+        Self {
             capacity: Capacity {
-                slots: usize::MAX,
-                inbound: usize::MAX,
-                arena,
-                wire,
-                aliases_out: usize::MAX,
-                aliases_in: usize::MAX,
+                slots,
+                inbound,
+                arena: config.queue_bytes,
+                wire: config.wire_bytes,
+                aliases_out: config.max_topic_aliases as usize,
+                aliases_in: config.topic_alias_maximum as usize,
             },
+            ids: if ids < slots { ids } else { slots },
+            recorded: !matches!(config.durability, Durability::Off),
         }
     }
 }
@@ -68,12 +122,17 @@ impl core::fmt::Debug for Heap {
     }
 }
 
-/// Grows by doubling, from a first allocation of a few entries.
-fn grow<T: Clone>(table: &mut Vec<T>, len: usize, empty: &T) {
-    let len = len.max(table.len().saturating_mul(2)).max(4);
+/// Grows by doubling, from a first allocation of a few entries, up to `most`.
+fn grow<T: Clone>(table: &mut Vec<T>, len: usize, (few, most): (usize, usize), empty: &T) {
+    let doubled = table.len().saturating_mul(2).max(few).min(most);
+    let len = len.max(doubled).max(table.len());
     table.reserve_exact(len.saturating_sub(table.len()));
     table.resize(len, empty.clone());
 }
+
+/// A table of bytes, and one of anything else, begins with so many entries.
+const BYTES: usize = 256;
+const FEW: usize = 4;
 
 impl Sealed for Heap {}
 
@@ -81,34 +140,30 @@ impl Storage for Heap {
     type Payload<'p> = HeapPayload<'p>;
 
     fn capacity(&self) -> Capacity {
-        self.capacity
+        self.limits.capacity
     }
 
     fn reserve(&mut self, table: Table, len: usize) {
+        let Limits { capacity, ids, recorded } = self.limits;
         match table {
             Table::Slots => {
-                grow(&mut self.slots, len, &Slot::EMPTY);
-                if self.recorded {
-                    self.journal.resize(self.slots.len(), Entry::EMPTY);
+                grow(&mut self.slots, len, (FEW, capacity.slots), &Slot::EMPTY);
+                if recorded {
+                    grow(&mut self.journal, self.slots.len(), (0, 0), &Entry::EMPTY);
                 }
             }
-            Table::Ids => grow(&mut self.ids, len, &IdEntry::FREE),
-            Table::Exchanges => grow(&mut self.exchanges, len, &Exchange::EMPTY),
-            Table::Owed => grow(&mut self.owed, len, &Owed::EMPTY),
+            Table::Ids => grow(&mut self.ids, len, (FEW, ids), &IdEntry::FREE),
+            Table::Exchanges => grow(&mut self.exchanges, len, (FEW, capacity.inbound), &Exchange::EMPTY),
+            Table::Owed => grow(&mut self.owed, len, (FEW, capacity.inbound), &Owed::EMPTY),
             // The core asks for what it will use, doubling included, and never for more than its budget.
             Table::Arena => {
-                let len = len.max(256);
-                self.arena.reserve_exact(len.saturating_sub(self.arena.len()));
-                self.arena.resize(len.max(self.arena.len()), 0);
+                let least = BYTES.min(capacity.arena);
+                grow(&mut self.arena, len.max(least), (0, 0), &0);
             }
-            Table::Wire => {
-                grow(&mut self.wire, len.max(256), &0);
-                // Doubling must not take the buffer over its bound: what fits is the same on every storage.
-                self.wire.truncate(self.capacity.wire);
-            }
+            Table::Wire => grow(&mut self.wire, len, (BYTES, capacity.wire), &0),
             // Asked for once, as long as they can get.
-            Table::AliasesOut => grow(&mut self.aliases_out, len, &Sent::EMPTY),
-            Table::AliasesIn => grow(&mut self.aliases_in, len, &Given::EMPTY),
+            Table::AliasesOut => grow(&mut self.aliases_out, len, (0, 0), &Sent::EMPTY),
+            Table::AliasesIn => grow(&mut self.aliases_in, len, (0, 0), &Given::EMPTY),
         }
     }
 
@@ -144,13 +199,13 @@ impl Storage for Heap {
     fn share(&mut self, slot: u32, payload: HeapPayload<'_>) {
         let HeapPayload::Share(bytes) = payload else { return };
         if slot as usize >= self.shared.len() {
-            self.shared.resize(self.slots.len(), None);
+            grow(&mut self.shared, self.slots.len(), (0, 0), &None);
         }
         change(&mut self.shared, slot, |place| *place = Some(bytes));
     }
 
     fn shrink(&mut self, arena: usize, slots: bool) {
-        let old = core::mem::replace(self, Self::new(self.capacity.arena, self.capacity.wire, self.recorded));
+        let old = core::mem::replace(self, Self::within(self.limits));
         self.aliases_out = old.aliases_out;
         self.aliases_in = old.aliases_in;
         if slots {

@@ -14,6 +14,7 @@ use crate::aliases::{Given, Sent};
 use crate::ids::IdEntry;
 use crate::inbound::{Exchange, Owed};
 use crate::journal::Entry;
+#[cfg(feature = "alloc")]
 use crate::list::change;
 use crate::operation::Slot;
 use crate::record::{HEAD, Record};
