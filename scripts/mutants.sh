@@ -60,9 +60,13 @@ TOML
     rm log.rs scram.rs
     sed -i '/^mod scram;$/d' all.rs
     sed -i "s|Path::new(env!(\"CARGO_MANIFEST_DIR\")).join(\"../fuzz|Path::new(\"$repository\").join(\"fuzz|" fuzz_corpus.rs
-    sed -i 's/cases: 1_500/cases: 400, rng_seed: proptest::test_runner::RngSeed::Fixed(1)/' operations.rs
-    sed -i 's/ROUNDS: u16 = 10_000/ROUNDS: u16 = 100/' allocations.rs
-    exec cargo mutants -d "$target/copy" -o "$target" --timeout 60 "$@" -- --lib --test all
+    sed -i 's/cases: 1_500/cases: 300, rng_seed: proptest::test_runner::RngSeed::Fixed(1)/' operations.rs
+    sed -i 's/ROUNDS: u16 = 10_000/ROUNDS: u16 = 30/' allocations.rs
+    sed -i 's/0\.\.4_000/0..200/; s/> 5_000/> 200/g' persistence.rs
+    # The copy is mutated where it lies, so that what it depends on is built once and for all runs.
+    export CARGO_TARGET_DIR="$target/build"
+    exec cargo mutants --in-place -d "$target/copy" -o "$target" --timeout 60 "$@" -- --lib --test all \
+        -- --skip a_session_that_does_not_expire_is_waited_for --skip a_hundred_thousand_different_times
     ;;
 router)
     shift

@@ -6,7 +6,7 @@
 
 use mqtt_proto::PacketId;
 
-use crate::list::NONE;
+use crate::list::{NONE, change};
 
 /// In place of an operation: the server may hold an exchange of this identifier that nobody here knows of.
 const DOUBTED: u32 = NONE - 1;
@@ -107,9 +107,7 @@ impl Ids {
 
     /// Gives `slot` an identifier it had in an earlier run, whoever claimed it before.
     pub(crate) fn claim(&self, table: &mut [IdEntry], id: PacketId, slot: u32) {
-        if let Some(entry) = table.get_mut(usize::from(id.get()).saturating_sub(1)) {
-            *entry = IdEntry { slot, next: 0 };
-        }
+        change(table, u32::from(id.get()).saturating_sub(1), |entry| *entry = IdEntry { slot, next: 0 });
     }
 
     /// All claims were made: those that do not hold are free, as are the identifiers between.

@@ -62,13 +62,14 @@ impl Soonest {
         if self.root == index {
             self.root = combine(table, child);
         } else if prev != NONE {
-            if let Some(before) = table.get_mut(prev as usize).map(Falls::links_mut) {
+            change(table, prev, |before| {
+                let before = before.links_mut();
                 if before.child == index {
                     before.child = next;
                 } else {
                     before.next = next;
                 }
-            }
+            });
             change(table, next, |behind| behind.links_mut().prev = prev);
             let below = combine(table, child);
             self.root = meld(table, self.root, below);
@@ -94,13 +95,12 @@ fn meld<T: Falls>(table: &mut [T], one: u32, other: u32) -> u32 {
     };
     let (top, below) = if second.due() < first.due() { (other, one) } else { (one, other) };
     let child = links(table, top).child;
-    if let Some(slot) = table.get_mut(below as usize).map(Falls::links_mut) {
-        slot.next = child;
-        slot.prev = top;
-    }
-    if let Some(slot) = table.get_mut(child as usize).map(Falls::links_mut) {
-        slot.prev = below;
-    }
+    change(table, below, |slot| {
+        let links = slot.links_mut();
+        links.next = child;
+        links.prev = top;
+    });
+    change(table, child, |slot| slot.links_mut().prev = below);
     set(table, top, Due { child: below, next: NONE, prev: NONE });
     top
 }

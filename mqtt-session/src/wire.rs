@@ -163,6 +163,25 @@ mod tests {
         }
     }
 
+    /// A lent payload keeps its place between them.
+    #[test]
+    fn bytes_around_a_lent_payload_move_together() {
+        let mut buffer = vec![0u8; 8];
+        let mut wire = Wire::new();
+        wire.space(&mut buffer, 4)[..4].copy_from_slice(b"head");
+        wire.written(4);
+        wire.lend(3, 7);
+        wire.advance(2);
+        let room = wire.space(&mut buffer, 6);
+        assert_eq!(room.len(), 6);
+        room[..4].copy_from_slice(b"tail");
+        wire.written(4);
+        assert_eq!(wire.chunks(&buffer, b"PAYLOAD").concat(), b"adPAYLOADtail");
+        wire.advance(5);
+        assert_eq!(wire.chunks(&buffer, b"PAYLOAD").concat(), b"LOADtail");
+        assert_eq!((wire.pending(), wire.taken(), wire.position()), (8, 7, 15));
+    }
+
     #[test]
     fn pending_bytes_move_to_the_start_only_when_room_is_needed() {
         let mut buffer = vec![0u8; 8];

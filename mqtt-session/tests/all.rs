@@ -8,6 +8,7 @@ mod drive;
 mod acknowledging;
 mod aliases;
 mod allocations;
+mod answers;
 mod auth;
 mod bug_classes;
 mod chunks;

@@ -60,10 +60,15 @@ scenario!(s03_packets_only_a_client_sends_end_the_connection, VERSIONS, |t| {
 
 // [3.1.1 MQTT-3.2.2-1], [5.0 MQTT-3.2.2-2]
 scenario!(s04_session_present_after_clean_start_ends_the_connection, [Version::V3_1_1, Version::V5], |t| {
-    t.open();
-    t.events();
-    t.send(accepted(true));
-    t.refuses(ReasonCode::ProtocolError);
+    // Whatever the application knows of an earlier session.
+    for known in [LocalState::None, LocalState::Held] {
+        t.options.local_state = known;
+        t.open();
+        t.events();
+        t.send(accepted(true));
+        let why = t.refuses(ReasonCode::ProtocolError);
+        assert_eq!(why, Why::Protocol(ReasonCode::ProtocolError, "MQTT-3.2.2-2"));
+    }
 });
 
 // [3.1.1 MQTT-3.2.2-3], [5.0 MQTT-3.2.2-4]
@@ -72,7 +77,8 @@ scenario!(s04_session_present_without_local_state_ends_the_connection, [Version:
     t.open();
     t.events();
     t.send(accepted(true));
-    t.refuses(ReasonCode::ProtocolError);
+    let why = t.refuses(ReasonCode::ProtocolError);
+    assert_eq!(why, Why::Protocol(ReasonCode::ProtocolError, "MQTT-3.2.2-4"));
 });
 
 // [3.1.1 MQTT-3.2.2-2], [5.0 MQTT-3.1.2-5], [5.0 MQTT-3.2.2-3]

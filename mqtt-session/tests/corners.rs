@@ -127,6 +127,22 @@ scenario!(acknowledgements_leave_before_disconnect, VERSIONS, |t| {
     assert_eq!(t.next_frame().map(|frame| frame[0]), Some(0xE0));
 });
 
+// Nothing is left that a connection would be needed for.
+scenario!(a_cut_while_the_last_acknowledgements_leave_ends_the_run, VERSIONS, |t| {
+    t.connect();
+    t.writable = false;
+    t.send(Publish {
+        qos: Qos::AtLeastOnce,
+        packet_id: Some(id(9)),
+        ..Publish::new(TopicName::new("a").unwrap(), b"x")
+    });
+    t.session.stop(Stop::drain(seconds(9))).unwrap();
+    t.events();
+    t.cut();
+    assert!(matches!(t.event(), Seen::Disconnected { why: Why::TransportFailed, retry: None }));
+    t.see(Seen::Stopped { left: 0 });
+});
+
 // ---- limits ----------------------------------------------------------------------------------------
 
 /// [5.0 MQTT-3.3.4-7] The widest window is what a server takes where nothing is said.
@@ -604,3 +620,120 @@ scenario!(an_acknowledgement_that_waits_for_the_transport_is_not_forgotten, VERS
     t.writable = true;
     t.expect(Puback::new(id(1)));
 });
+
+// [U-26] What waits for a PUBREL and what waits for its PUBACK to leave count together.
+scenario!(both_qualities_of_service_share_the_receive_maximum, |t| {
+    t.connect();
+    let publish = Publish::new(TopicName::new("a").unwrap(), b"x");
+    for number in 1..=4 {
+        t.send(Publish { qos: Qos::ExactlyOnce, packet_id: Some(id(number)), ..publish });
+        assert!(t.next_frame().is_some(), "PUBREC");
+    }
+    t.writable = false;
+    for number in 5..=8 {
+        t.send(Publish { qos: Qos::AtLeastOnce, packet_id: Some(id(number)), ..publish });
+    }
+    assert_eq!(t.events().len(), 8);
+    t.send(Publish { qos: Qos::AtLeastOnce, packet_id: Some(id(9)), ..publish });
+    t.see_nothing();
+    t.writable = true;
+    let why = t.expect_closing();
+    assert_eq!(why, Why::Protocol(ReasonCode::ReceiveMaximumExceeded, "MQTT-3.3.4-7"));
+});
+
+scenario!(nothing_is_published_into_the_middle_of_a_payload, VERSIONS, |t| {
+    t.connect();
+    let token = t.session.publish_chunked(&message(Qos::AtMostOnce), 10).unwrap();
+    t.drain();
+    t.session.provide(token, 0, b"01234").unwrap();
+    assert!(!t.session.can_publish(Qos::AtMostOnce));
+    for qos in [Qos::AtMostOnce, Qos::AtLeastOnce] {
+        publish(t, &message(qos), b"behind").unwrap();
+    }
+    t.drain();
+    t.session.provide(token, 5, b"56789").unwrap();
+    let frames: Vec<Vec<u8>> = core::iter::from_fn(|| t.next_frame()).collect();
+    assert_eq!(frames.len(), 3);
+    assert!(
+        frames[0].ends_with(b"0123456789")
+            && frames[1].ends_with(b"behind")
+            && frames[2].ends_with(b"behind")
+    );
+});
+
+// [S5]
+scenario!(s05_more_releases_of_nothing_than_lie_ready_are_all_answered, VERSIONS, |t| {
+    t.connect();
+    t.writable = false;
+    for number in 1..=7 {
+        t.send_bytes(&[0x62, 2, 0, number]);
+    }
+    t.writable = true;
+    for number in 1..=7 {
+        let frame = t.next_frame().expect("PUBCOMP");
+        assert_eq!((frame[0], frame[3]), (0x70, number));
+    }
+    t.expect_silence();
+});
+
+scenario!(a_memory_that_fills_while_everything_leaves_at_once_refuses_what_is_too_much, VERSIONS, |t| {
+    t.connect();
+    let mut sent = 0;
+    while publish(t, &message(Qos::AtLeastOnce), &[7; 220]).is_ok() {
+        t.drain();
+        sent += 1;
+    }
+    assert_eq!(sent, (common::MEMORY - 1_024) / 229);
+    assert_eq!(publish(t, &message(Qos::AtLeastOnce), &[7; 220]), Err(PublishError::BytesFull));
+    t.send(Puback::new(id(1)));
+    assert!(t.events().contains(&Seen::Unblocked));
+    assert_eq!(publish(t, &message(Qos::AtLeastOnce), &[7; 220]), Ok(()));
+});
+
+// ---- identifiers in doubt --------------------------------------------------------------------------
+
+/// A session that resumes what an earlier run left, of which it knows nothing.
+fn held(max_in_flight: u16, limits: &[Property<'_>]) -> Trace<mqtt_session::Heap> {
+    let mut t = Trace::heap(Config { max_in_flight, ..Config::new(1) }, usize::MAX);
+    t.options.clean_start = false;
+    t.options.local_state = mqtt_session::LocalState::Held;
+    t.options.session_expiry = 100;
+    publish(&mut t, &message(Qos::ExactlyOnce), b"x").unwrap();
+    t.connect_with(true, limits);
+    t
+}
+
+/// [5.0 MQTT-4.3.3-10]
+#[test]
+fn identifiers_in_doubt_are_asked_for_a_few_at_a_time() {
+    let mut t = held(100, &[]);
+    let asked: Vec<Vec<u8>> = core::iter::from_fn(|| t.next_frame()).collect();
+    assert_eq!(asked.len(), 32);
+    for (frame, number) in asked.iter().zip(1..) {
+        assert_eq!(frame[..], [0x62, 2, 0, number]);
+    }
+    // Nobody asked for that one; and an answer counts once.
+    t.send_bytes(&[0x70, 3, 0, 50, 0x92]);
+    t.see(Seen::Anomaly(50));
+    t.expect_silence();
+    t.send_bytes(&[0x70, 3, 0, 7, 0x92]);
+    t.see_nothing();
+    let frame = t.next_frame().expect("PUBLISH");
+    assert_eq!((frame[0], &frame[5..7]), (0x34, &[0, 7][..]), "under the first identifier that is free");
+    t.send_bytes(&[0x70, 3, 0, 7, 0x92]);
+    assert_eq!(t.events().len(), 1, "no open exchange in that phase");
+    for number in (1..=32).filter(|number| *number != 7) {
+        t.send_bytes(&[0x70, 3, 0, number, 0x92]);
+    }
+    t.see_nothing();
+}
+
+#[test]
+fn no_identifier_is_asked_for_where_the_server_takes_no_qos_2() {
+    let mut t = held(100, &[Property::MaximumQos(Qos::AtLeastOnce)]);
+    assert!(t.events().iter().any(|seen| matches!(
+        seen,
+        Seen::Done { outcome, .. } if outcome == "Refused(QosNotSupported)"
+    )));
+    t.expect_silence();
+}

@@ -4,8 +4,8 @@ use crate::common;
 
 use common::{Trace, VERSIONS, id};
 use mqtt_session::proto::{
-    Properties, Property, Puback, Publish, Qos, ReasonCode, Suback, Subscription, SubscriptionOptions,
-    TopicFilter, TopicName, Version,
+    Properties, Property, Puback, Pubcomp, Publish, Qos, ReasonCode, Suback, Subscription,
+    SubscriptionOptions, TopicFilter, TopicName, Version,
 };
 use mqtt_session::{Closed, Event, Message, OverQos, PublishError, Storage, SubscribeError, Token};
 
@@ -215,6 +215,9 @@ scenario!(s16_more_exchanges_given_up_than_ends_can_wait, |t| {
     });
     assert_eq!(ends, 12);
     assert_eq!(t.session.stats().in_flight, 12, "until each PUBREL is answered");
+    (1..=12).for_each(|number| t.send(Pubcomp::new(id(number))));
+    t.see_nothing();
+    assert_eq!((t.session.stats().in_flight, t.session.pending()), (0, 0));
 });
 
 // [S16] None of the subscriptions can be made again.

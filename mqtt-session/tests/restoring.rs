@@ -356,6 +356,9 @@ fn an_answer_for_what_was_not_given_or_was_answered_is_no_answer() {
         t.session.stored(*key);
         t.session.not_stored(*key);
     }
+    // The key of an exchange without an identifier, and of one beyond all identifiers.
+    t.session.stored(Key::from(2 << 30));
+    t.session.stored(Key::from(2 << 30 | 0x1_0000));
     t.syncs = false;
     t.expect_silence();
     t.see_nothing();
@@ -688,4 +691,118 @@ fn a_quiet_session_with_records_to_fetch_keeps_its_tables() {
     t.session.handle_timeout(t.now);
     let put = t.session.poll_command();
     assert!(matches!(put, Some(Command::Put { .. })), "{put:?}");
+}
+
+/// The journal has deleted the record while there was no connection: nothing is left to answer for.
+#[test]
+fn an_exchange_that_ends_while_nothing_is_connected_is_over() {
+    let mut t = prepared(durable());
+    t.connect();
+    t.send(inbound(5));
+    t.expect(Pubrec::new(id(5)));
+    t.syncs = false;
+    t.send(Pubrel::new(id(5)));
+    t.drain();
+    t.cut();
+    t.sync();
+    t.syncs = true;
+    t.resume();
+    t.events();
+    t.send(Pubrel::new(id(5)));
+    assert_eq!(t.next_frame(), Some(vec![0x70, 3, 0, 5, 0x92]));
+    t.send(inbound(5));
+    assert!(t.events().iter().any(|seen| matches!(seen, Seen::Message { .. })), "a new message");
+}
+
+/// [5.0 MQTT-4.3.3-10] The record was on its way when the connection was cut.
+#[test]
+fn a_message_whose_record_was_not_stored_before_a_cut_is_told_once() {
+    let mut t = prepared(durable());
+    t.connect();
+    t.syncs = false;
+    t.send(inbound(5));
+    t.drain();
+    assert_eq!(t.events().iter().filter(|seen| matches!(seen, Seen::Message { .. })).count(), 1);
+    t.cut();
+    t.open();
+    t.syncs = true;
+    t.send(Connack::accepted(true));
+    t.events();
+    t.send(Publish { dup: true, ..inbound(5) });
+    t.see_nothing();
+    t.expect(Pubrec::new(id(5)));
+    t.send(Pubrel::new(id(5)));
+    t.expect(Pubcomp::new(id(5)));
+}
+
+/// [5.0 MQTT-4.3.3-9] Several at once, of which nothing had left before the cut.
+#[test]
+fn messages_that_were_refused_before_a_cut_are_refused_again_and_not_told() {
+    for durability in [Durability::Off, Durability::Async, Durability::BeforeSend] {
+        let mut t = prepared(Config { ack_mode: AckMode::Manual, durability, ..config() });
+        t.connect();
+        t.send(inbound(5));
+        t.send(inbound(6));
+        t.writable = false;
+        let acks: Vec<_> = t
+            .events()
+            .into_iter()
+            .filter_map(|seen| if let Seen::Message { ack, .. } = seen { ack } else { None })
+            .collect();
+        for ack in acks {
+            t.session.acknowledge(ack, ReasonCode::QuotaExceeded, Properties::EMPTY).unwrap();
+        }
+        t.drain();
+        let _ = t.session.outgoing(t.now);
+        t.cut();
+        t.writable = true;
+        t.resume();
+        t.events();
+        let mut both = Vec::new();
+        for number in [5, 6] {
+            let mut bytes = [0; 32];
+            let len = Publish { dup: true, ..inbound(number) }.encode(Version::V5, &mut bytes).unwrap();
+            both.extend_from_slice(&bytes[..len]);
+        }
+        t.send_bytes(&both);
+        t.see_nothing();
+        for number in [5, 6] {
+            t.expect(Pubrec::with(id(number), ReasonCode::QuotaExceeded, Properties::EMPTY));
+        }
+        t.send(inbound(6));
+        assert!(matches!(t.event(), Seen::Message { .. }), "a new message");
+    }
+}
+
+/// [S17]
+#[test]
+fn s17_a_record_of_the_session_with_a_payload_is_refused() {
+    let mut t = prepared(durable());
+    t.connect();
+    t.drain();
+    let key = Key::from(3 << 30);
+    let record = (key, t.journal[&key].clone());
+    assert_eq!(restored(durable(), &[&record]), [Ok(())]);
+    let longer = changed(&record, |record| {
+        record[PAYLOAD_LEN] = 1;
+        record.push(0);
+    });
+    assert_eq!(refused(&[&longer]), RestoreError::Invalid);
+}
+
+/// Before 5.0 a session has no interval that could be recorded, whatever the options say.
+#[test]
+fn a_session_before_5_0_is_recorded_as_one_that_is_kept() {
+    let mut t = prepared(durable());
+    t.options.version = Version::V3_1_1;
+    t.options.session_expiry = 100;
+    t.connect();
+    t.publish("a", Qos::AtLeastOnce, b"x");
+    t.drain();
+    let options = t.options;
+    t.restart(HeapSession::new(durable()));
+    t.options = options;
+    t.now = t.now.after(Duration::from_secs(10_000));
+    t.resume();
+    assert_eq!(t.next_frame().map(|frame| frame[0]), Some(0x3A), "PUBLISH with DUP");
 }

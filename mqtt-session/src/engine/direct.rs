@@ -40,6 +40,7 @@ impl Core {
             && self.wire.pending() < GATHER
     }
 
+    /// `message` is one at QoS 0.
     #[inline(never)]
     pub(super) fn publish_direct(
         &mut self,
@@ -47,8 +48,7 @@ impl Core {
         message: &Message<'_>,
         payload: &[u8],
     ) -> Direct {
-        let plain = message.qos == Qos::AtMostOnce
-            && message.ttl.is_none()
+        let plain = message.ttl.is_none()
             && message.key.is_none()
             && !self.config.qos0_receipts
             && payload.len() <= self.bounds.lend_above;

@@ -56,8 +56,8 @@ impl Core {
     }
 
     pub(super) fn release_id(&mut self, tables: &mut Tables<'_>, index: u32) {
-        let Some(slot) = tables.slots.get_mut(index as usize) else { return };
-        if let Some(id) = slot.packet_id.take() {
+        let slot = tables.slots.get_mut(index as usize);
+        if let Some(id) = slot.and_then(|slot| slot.packet_id.take()) {
             self.ids.give(tables.ids, id);
         }
     }

@@ -241,11 +241,11 @@ impl Core {
                 change(tables.slots, at, |slot| slot.stage = Stage::Queued);
             } else if slot.first_time {
                 self.release_id(tables, at);
-                if let Some(slot) = tables.slots.get_mut(at as usize) {
+                change(tables.slots, at, |slot| {
                     slot.touched = slot.was_touched;
                     slot.stage = Stage::Queued;
-                    self.ops.may_expire(tables.slots, at);
-                }
+                });
+                self.ops.may_expire(tables.slots, at);
                 self.ops.taken_back(tables.slots, at);
             }
             at = before;

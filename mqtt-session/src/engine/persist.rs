@@ -142,18 +142,19 @@ impl Core {
 
     /// A PUBLISH holds an identifier in the journal, and no byte of it was sent in this session.
     pub(super) fn reserve(&mut self, tables: &mut Tables<'_>, index: u32, was_touched: bool) {
-        let Some(slot) = tables.slots.get_mut(index as usize) else { return };
-        slot.reserved = true;
-        slot.was_touched = was_touched;
-        // As the journal has it, it may have been sent.
-        slot.touched = true;
+        change(tables.slots, index, |slot| {
+            slot.reserved = true;
+            slot.was_touched = was_touched;
+            // As the journal has it, it may have been sent.
+            slot.touched = true;
+        });
         self.journal.reserved = self.journal.reserved.saturating_add(1);
     }
 
     /// A PUBLISH that was reserved is handed out, or its session is lost.
     fn unreserve(&mut self, tables: &mut Tables<'_>, index: u32) -> bool {
-        let Some(slot) = tables.slots.get_mut(index as usize) else { return false };
-        let was = core::mem::take(&mut slot.reserved);
+        let slot = tables.slots.get_mut(index as usize);
+        let was = slot.is_some_and(|slot| core::mem::take(&mut slot.reserved));
         if was {
             self.journal.reserved = self.journal.reserved.saturating_sub(1);
         }

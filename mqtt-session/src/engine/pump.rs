@@ -12,7 +12,7 @@ use super::{Core, Need};
 use crate::config::OverQos;
 use crate::inbound::{Owed, OwedKind};
 use crate::link::State;
-use crate::list::{NONE, next};
+use crate::list::{NONE, change, next};
 use crate::operation::{Ending, Kind, Slot};
 use crate::qos::Stage;
 use crate::storage::{Table, Tables};
@@ -258,10 +258,10 @@ impl Core {
             }
             let begins = self.wire.position();
             self.put(tables, |out| Pubrel::new(id).encode(version, out), 4)?;
-            if let Some(slot) = tables.slots.get_mut(self.ops.release_cursor as usize) {
+            change(tables.slots, self.ops.release_cursor, |slot| {
                 slot.epoch = self.connection.epoch;
                 slot.position = begins;
-            }
+            });
             self.ops.release_cursor = next(tables.slots, self.ops.release_cursor);
             self.await_ack();
         }
@@ -543,11 +543,11 @@ impl Core {
         let awaited = tables.slots.get(index as usize).is_some_and(|slot| !self.is_silent(slot));
         if apart || awaited {
             self.ops.unlink(tables.slots, index);
-            if let Some(slot) = tables.slots.get_mut(index as usize) {
+            change(tables.slots, index, |slot| {
                 slot.stage = Stage::Sending;
                 slot.touched = true;
                 slot.position = ends;
-            }
+            });
             self.ops.sending.push_back(tables.slots, index);
         } else {
             let _ = self.complete(tables, index);

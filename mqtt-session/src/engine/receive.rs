@@ -154,9 +154,7 @@ impl Core {
         let (frame, rest) = input.split_at_checked(len).unwrap_or_default();
         *input = rest;
         self.heard();
-        if let Some(first) = frame.first() {
-            self.stats.packets_in.count(*first);
-        }
+        self.stats.packets_in.count(frame.first().copied().unwrap_or(0));
         self.stats.bytes_in = self.stats.bytes_in.wrapping_add(len as u64);
         if self.connection.partial.is_some() {
             self.not_partial();
