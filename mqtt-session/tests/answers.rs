@@ -289,7 +289,8 @@ scenario!(s16_the_limits_are_those_of_the_connection, |t| {
     });
     t.cut();
     assert_eq!(*t.session.server(), widest);
-    let each: [(Property<'_>, fn(&mut ServerLimits)); 9] = [
+    type Change = fn(&mut ServerLimits);
+    let each: [(Property<'_>, Change); 9] = [
         (Property::ReceiveMaximum(7), |limits| limits.receive_maximum = 7),
         (Property::MaximumQos(Qos::AtLeastOnce), |limits| limits.maximum_qos = Qos::AtLeastOnce),
         (Property::RetainAvailable(false), |limits| limits.retain_available = false),
