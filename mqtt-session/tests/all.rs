@@ -15,6 +15,7 @@ mod chunks;
 mod client_ids;
 mod clocks;
 mod corners;
+mod crashes;
 mod doubts;
 mod edges;
 mod fuzz_corpus;

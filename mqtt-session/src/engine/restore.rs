@@ -40,6 +40,21 @@ impl Core {
         record: &[u8],
         age: Option<Duration>,
     ) -> Result<Need, RestoreError> {
+        let taken = self.take_back(tables, key, record, age);
+        if self.journal.restoring {
+            // Also after one that is refused: those before it are still to be put in order.
+            self.unready();
+        }
+        taken
+    }
+
+    fn take_back(
+        &mut self,
+        tables: &mut Tables<'_>,
+        key: Key,
+        record: &[u8],
+        age: Option<Duration>,
+    ) -> Result<Need, RestoreError> {
         if !self.records() {
             return Err(RestoreError::Off);
         }
@@ -70,7 +85,6 @@ impl Core {
             }
             self.journal.session = self.journal.session.max(head.session);
             self.journal.sequence = self.journal.sequence.max(head.sequence);
-            self.unready();
         }
         Ok(need)
     }

@@ -194,7 +194,9 @@ impl Exchanges {
         let waits = self.kept.gated && entry.recorded == Recorded::Given;
         self.remove(table, index);
         if waits {
-            change(table, index, |entry| entry.answers = true);
+            // On this connection; PUBLISH may have come on an earlier one.
+            let connection = self.connection;
+            change(table, index, |entry| (entry.answers, entry.connection) = (true, connection));
         }
         !waits
     }

@@ -1,0 +1,73 @@
+//! What simulated programs that crash found in the engine, each made to happen once.
+
+use crate::common::{MEMORY, Small, Trace, config, id};
+use mqtt_session::proto::{Properties, Pubcomp, Publish, Pubrec, Pubrel, Qos, TopicName};
+use mqtt_session::{Config, Durability, Fixed, Heap, HeapSession, Key, Session, Storage};
+
+fn recorded() -> Config {
+    let mut config = config();
+    config.durability = Durability::BeforeSend;
+    config
+}
+
+/// Runs on both storages; the function makes the session of the next run of the program.
+fn on_both(
+    heap: impl Fn(&mut Trace<Heap>, &dyn Fn() -> Session<Heap>),
+    fixed: impl Fn(&mut Trace<FixedStorage>, &dyn Fn() -> Session<FixedStorage>),
+) {
+    for step in [usize::MAX, 1] {
+        heap(&mut prepared(Trace::<Heap>::heap(recorded(), step)), &|| HeapSession::new(recorded()));
+        fixed(&mut prepared(Trace::<FixedStorage>::fixed(recorded(), step)), &|| {
+            Small::new([0; MEMORY], recorded())
+        });
+    }
+}
+
+type FixedStorage = Fixed<[u8; MEMORY], 16, 8>;
+
+fn prepared<S: Storage>(mut trace: Trace<S>) -> Trace<S> {
+    trace.options.clean_start = false;
+    trace.options.session_expiry = 3_600;
+    trace
+}
+
+fn message(packet_id: u16) -> Publish<'static> {
+    Publish {
+        dup: false,
+        qos: Qos::ExactlyOnce,
+        retain: false,
+        topic: Some(TopicName::new("a").unwrap()),
+        packet_id: Some(id(packet_id)),
+        properties: Properties::EMPTY,
+        payload: b"x",
+    }
+}
+
+/// [5.0 MQTT-4.3.3-11]
+#[test]
+fn pubrel_on_a_later_connection_is_answered_once_the_journal_has_deleted() {
+    fn go<S: Storage>(t: &mut Trace<S>, _: &dyn Fn() -> Session<S>) {
+        t.connect();
+        t.send(message(5));
+        t.expect(Pubrec::new(id(5)));
+        t.cut();
+        t.resume();
+        // PUBREC had arrived: the server goes on with PUBREL.
+        t.send(Pubrel::new(id(5)));
+        t.expect(Pubcomp::new(id(5)));
+    }
+    on_both(go, go);
+}
+
+/// [S17]
+#[test]
+fn a_record_that_is_refused_leaves_those_before_it_in_order() {
+    fn go<S: Storage>(t: &mut Trace<S>, fresh: &dyn Fn() -> Session<S>) {
+        let token = t.publish("a", Qos::AtLeastOnce, b"x");
+        t.drain();
+        t.restart(fresh());
+        assert!(t.session.restore(Key::from(7), b"no record", None).is_err());
+        assert!(t.session.cancel(token), "it waits under its old name");
+    }
+    on_both(go, go);
+}
