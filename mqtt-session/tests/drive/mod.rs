@@ -255,6 +255,8 @@ struct Driver<S: Storage> {
     journal: BTreeMap<Key, Vec<u8>>,
     /// How often a message may come once more: after a crash.
     again: u32,
+    /// The disk failed to store: nothing is promised of a crash.
+    unstored: bool,
     /// Operations may end that this run knows nothing of: those of an earlier one.
     foreign: bool,
     /// Payloads that are provided, also after a crash; and those asked for.
@@ -293,6 +295,7 @@ impl<S: Storage> Driver<S> {
             disk: VecDeque::new(),
             journal: BTreeMap::new(),
             again: 0,
+            unstored: false,
             foreign: false,
             sources: BTreeMap::new(),
             wanted: Vec::new(),
@@ -467,6 +470,7 @@ impl<S: Storage> Driver<S> {
             if a & 6 == 6 && b & 7 == 0 && self.setup.slow {
                 self.note(format!("not stored {key}"));
                 self.session.not_stored(key);
+                self.unstored |= record.is_some();
                 continue;
             }
             self.note(format!("stored {key}"));
@@ -489,7 +493,8 @@ impl<S: Storage> Driver<S> {
             self.server.closed();
         }
         // What is promised, is promised of what was stored before it was sent.
-        self.server.crashed(self.setup.config.durability == Durability::BeforeSend);
+        let kept = self.setup.config.durability == Durability::BeforeSend && !self.unstored;
+        self.server.crashed(kept);
         self.again += 1;
         self.foreign = true;
         self.running = false;

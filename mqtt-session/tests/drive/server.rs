@@ -21,6 +21,8 @@ struct Exchange {
     qos2: bool,
     /// PUBREC has reached the client.
     received: bool,
+    /// It had, and then the client crashed: whether it was stored by then is not known here.
+    unsure: bool,
     /// PUBREL has come.
     released: bool,
     /// The server has answered for good, whether the client knows or not.
@@ -212,6 +214,7 @@ impl Server {
         // A SUBSCRIBE is made again, with another identifier.
         self.exchanges.retain(|_, known| known.publish);
         for known in self.exchanges.values_mut() {
+            known.unsure = known.received && !known.released;
             known.received &= known.released;
         }
     }
@@ -324,6 +327,7 @@ impl Server {
             publish,
             qos2: false,
             received: false,
+            unsure: false,
             released: false,
             answered: false,
             connection,
@@ -363,8 +367,9 @@ impl Server {
             (known.connection, known.answered) = (self.number, false);
         } else {
             assert!(!publish.dup || self.torn, "DUP on identifier {id}, which is new");
-            let resend =
-                |other: &&Exchange| other.publish && !other.received && other.connection != self.number;
+            let resend = |other: &&Exchange| {
+                other.publish && !other.received && !other.unsure && other.connection != self.number
+            };
             let waiting = self.exchanges.values().filter(resend).count();
             assert!(publish.dup || waiting == 0, "a new message before {waiting} that are to be sent again");
             assert!(!qos2 || self.here.insert(tag), "message {tag} twice at QoS 2 in one session");
