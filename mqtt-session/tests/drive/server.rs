@@ -214,7 +214,7 @@ impl Server {
         // A SUBSCRIBE is made again, with another identifier.
         self.exchanges.retain(|_, known| known.publish);
         for known in self.exchanges.values_mut() {
-            known.unsure = known.received && !known.released;
+            known.unsure |= known.received && !known.released;
             known.received &= known.released;
         }
     }
