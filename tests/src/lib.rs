@@ -4,6 +4,7 @@
 //! * [`brokers`]: the other brokers of the matrix.
 //! * [`model`]: the model broker on a port, for what mosquitto cannot show.
 //! * [`proxy`]: connections cut at a chosen byte, and servers that say what a test tells them to.
+//! * [`process`]: other programs as children of a test.
 //! * [`adapter`]: one face over the drivers, so that each test is written once.
 //!
 //! The tests themselves stand in `tests/tests/`.
@@ -13,6 +14,7 @@ pub mod brokers;
 pub mod folder;
 pub mod model;
 pub mod mosquitto;
+pub mod process;
 pub mod proxy;
 
 /// The examples of the project's front page, compiled and run as tests of the documentation.

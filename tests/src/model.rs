@@ -1,4 +1,4 @@
-//! The model broker on a free loopback port, for what mosquitto cannot show.
+//! The model broker on free loopback ports, for TCP and WebSocket, as `mqtt broker` serves it.
 
 use core::net::SocketAddr;
 use std::thread::{self, JoinHandle};
@@ -10,6 +10,7 @@ use mqtt_sim::tcp::{Handle, TcpBroker};
 #[derive(Debug)]
 pub struct Model {
     address: SocketAddr,
+    ws_address: SocketAddr,
     handle: Handle,
     thread: Option<JoinHandle<()>>,
 }
@@ -33,15 +34,28 @@ impl Model {
     #[must_use]
     pub fn with(config: BrokerConfig) -> Self {
         let mut broker = TcpBroker::bind("127.0.0.1:0", config).expect("a loopback port is free");
+        let ws_address = broker.listen_ws("127.0.0.1:0").expect("a loopback port is free");
         let (address, handle) = (broker.local_addr(), broker.handle());
         let thread = thread::spawn(move || broker.run().expect("the broker can wait for its sockets"));
-        Self { address, handle, thread: Some(thread) }
+        Self { address, ws_address, handle, thread: Some(thread) }
     }
 
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it listens for WebSocket.
+    #[must_use]
+    pub fn ws_address(&self) -> SocketAddr {
+        self.ws_address
+    }
+
+    /// Cuts connections, and so on.
+    #[must_use]
+    pub fn handle(&self) -> &Handle {
+        &self.handle
     }
 
     /// The same as a URL.

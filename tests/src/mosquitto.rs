@@ -108,10 +108,16 @@ impl Mosquitto {
     /// `mosquitto_pub` or `mosquitto_sub`, set to this broker.
     #[must_use]
     pub fn client(&self, name: &str) -> Command {
-        let mut command = Command::new(program(name));
-        command.arg("-h").arg(self.address.ip().to_string()).arg("-p").arg(self.address.port().to_string());
-        command
+        client_of(name, self.address)
     }
+}
+
+/// `mosquitto_pub` or `mosquitto_sub`, set to any broker.
+#[must_use]
+pub fn client_of(name: &str, broker: SocketAddr) -> Command {
+    let mut command = Command::new(program(name));
+    command.arg("-h").arg(broker.ip().to_string()).arg("-p").arg(broker.port().to_string());
+    command
 }
 
 impl Drop for Mosquitto {

@@ -1,123 +1,12 @@
-//! Running the program, with a cap so that a hang fails.
+//! Running the program.
 
-use core::time::Duration;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{self, Receiver};
-use std::thread;
-use std::time::Instant;
+use std::process::Command;
 
-use mqtt_tests::mosquitto::end;
-
-/// How long a program may take. A safety cap, not a measurement.
-pub(crate) const CAP: Duration = Duration::from_secs(90);
+pub(crate) use mqtt_tests::process::{CAP, Ended, Running, run};
 
 /// The program under test.
 pub(crate) fn mqtt(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mqtt"));
     command.args(arguments).env_remove("MQTT_PASSWORD");
     command
-}
-
-/// How a program ended and what it said.
-#[derive(Debug)]
-pub(crate) struct Ended {
-    pub(crate) status: Option<i32>,
-    pub(crate) output: String,
-    pub(crate) errors: String,
-}
-
-/// A program that runs; it ends with this value.
-pub(crate) struct Running {
-    child: Child,
-    lines: Receiver<String>,
-    errors: Receiver<String>,
-}
-
-impl Running {
-    pub(crate) fn start(command: &mut Command) -> Self {
-        let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-        let mut child = spawned.unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
-        let lines = lines_of(child.stdout.take().expect("the output is a pipe"));
-        let errors = lines_of(child.stderr.take().expect("the errors are a pipe"));
-        Self { child, lines, errors }
-    }
-
-    /// Its process id.
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// Writes to its input.
-    pub(crate) fn input(&mut self, text: &str) {
-        let input = self.child.stdin.as_mut().expect("the input is open");
-        input.write_all(text.as_bytes()).expect("the program reads its input");
-    }
-
-    /// Closes its input.
-    pub(crate) fn close_input(&mut self) {
-        self.child.stdin = None;
-    }
-
-    /// The next line of its output.
-    pub(crate) fn line(&self) -> String {
-        self.lines.recv_timeout(CAP).unwrap_or_else(|error| {
-            let said: Vec<String> = self.errors.try_iter().collect();
-            panic!("the program does not print a line ({error}); it said {said:?}")
-        })
-    }
-
-    /// Waits for a line of its errors that holds `text`.
-    pub(crate) fn says(&self, text: &str) -> String {
-        let mut said = Vec::new();
-        while let Ok(line) = self.errors.recv_timeout(CAP) {
-            if line.contains(text) {
-                return line;
-            }
-            said.push(line);
-        }
-        panic!("the program does not say {text:?}, but: {said:?}");
-    }
-
-    /// Waits for its end.
-    pub(crate) fn ended(mut self) -> Ended {
-        self.close_input();
-        let cap = Instant::now() + CAP;
-        let status = loop {
-            match self.child.try_wait() {
-                Ok(Some(status)) => break status.code(),
-                Ok(None) if Instant::now() < cap => thread::sleep(Duration::from_millis(5)),
-                _ => panic!(
-                    "the program does not end; it said {:?}",
-                    self.errors.try_iter().collect::<Vec<_>>()
-                ),
-            }
-        };
-        let all = |lines: &Receiver<String>| lines.iter().map(|line| line + "\n").collect();
-        Ended { status, output: all(&self.lines), errors: all(&self.errors) }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        end(&mut self.child);
-    }
-}
-
-/// Runs a program to its end.
-pub(crate) fn run(command: &mut Command) -> Ended {
-    Running::start(command).ended()
-}
-
-/// Reads a pipe on a thread of its own, so that the program never waits for the test.
-fn lines_of(pipe: impl Read + Send + 'static) -> Receiver<String> {
-    let (sender, lines) = mpsc::channel();
-    thread::spawn(move || {
-        for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
-            if sender.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
-                break;
-            }
-        }
-    });
-    lines
 }

@@ -17,6 +17,7 @@ use crate::folder::Folder;
 use crate::model::Model;
 use crate::mosquitto::Mosquitto;
 pub use nats::Cluster;
+pub use packages::installed;
 use process::Process;
 
 /// A running broker. It ends with this value.

@@ -12,7 +12,8 @@ use crate::folder::Folder;
 use crate::mosquitto::free_address;
 
 /// Where `scripts/brokers.sh` puts what does not come from Debian.
-fn installed(path: &str) -> PathBuf {
+#[must_use]
+pub fn installed(path: &str) -> PathBuf {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/brokers");
     root.canonicalize().unwrap_or(root).join(path)
 }
