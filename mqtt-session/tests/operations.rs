@@ -3,9 +3,16 @@
 use crate::drive;
 
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+
+/// The same lists in every run; `OPERATIONS_SEED=N` draws others.
+fn seed() -> RngSeed {
+    let chosen = std::env::var("OPERATIONS_SEED").ok().and_then(|seed| seed.parse().ok());
+    RngSeed::Fixed(chosen.unwrap_or(1))
+}
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1_500, failure_persistence: None, rng_seed: seed(), ..ProptestConfig::default() })]
 
     #[test]
     fn invariants_hold_after_every_operation_on_both_storages(

@@ -11,13 +11,14 @@ use mqtt_tests::brokers::{Broker, VERSIONS};
 
 use crate::scenarios::{Found, written};
 
-/// Where a broker loses or repeats messages of a session it should keep, now and then: what it did in one run is no news.
-const VARIES: [(&str, &str); 5] = [
+/// Where a broker loses or repeats messages, or keeps a retained one that was cleared, now and then: what it did in one run is no news.
+const VARIES: [(&str, &str); 6] = [
     ("rumqttd", "QoS 1, kept, cut"),
     ("rumqttd", "QoS 2, kept, cut"),
     ("aedes", "QoS 2, kept, cut"),
     ("amqtt", "QoS 1, kept, cut"),
     ("amqtt", "QoS 2, kept, cut"),
+    ("amqtt", "retained"),
 ];
 
 /// Tests write to the document one after the other.
