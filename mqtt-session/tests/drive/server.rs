@@ -503,7 +503,9 @@ impl Server {
             return;
         }
         // In 3.1 a server cannot tell that it has lost one.
-        self.lost = clean || (core::mem::take(&mut self.lose_session) && self.version != Version::V3_1);
+        let loses = core::mem::take(&mut self.lose_session) && self.version != Version::V3_1;
+        // Also one that was lost before, of which no CONNACK has told yet.
+        self.lost = clean || loses || !self.session;
         if self.lost {
             self.forget();
         }
