@@ -13,30 +13,7 @@ for package in $debian; do
     esac
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q ' installed$' || missing="$missing $package"
 done
-if [ -n "$missing" ]; then
-    root=
-    if [ "$(id -u)" -ne 0 ]; then
-        command -v sudo >/dev/null || {
-            echo "Missing:$missing. Neither root nor sudo is here. Ask for: apt-get install$missing" >&2
-            exit 1
-        }
-        root="sudo -n"
-    fi
-    echo "Installing$missing with apt-get."
-    # The services that come with the packages are not wanted: each test starts its own broker.
-    policy=/usr/sbin/policy-rc.d
-    made=
-    if [ ! -e $policy ]; then
-        printf '#!/bin/sh\nexit 101\n' | $root tee $policy >/dev/null && $root chmod +x $policy && made=yes
-    fi
-    install="$root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends$missing"
-    $install || { $root apt-get update && $install; } || status=$?
-    [ -z "$made" ] || $root rm -f $policy
-    [ -z "${status:-}" ] || {
-        echo "apt-get could not install them. By hand: apt-get update && apt-get install$missing" >&2
-        exit 1
-    }
-fi
+[ -z "$missing" ] || scripts/apt.sh "The tests run against real brokers" $missing
 mkdir -p target/brokers/node
 if ! target/brokers/venv/bin/python -c 'import iotcore, amqtt, paho.mqtt' 2>/dev/null; then
     python3 -m venv target/brokers/venv

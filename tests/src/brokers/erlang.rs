@@ -4,14 +4,12 @@ use core::net::SocketAddr;
 use std::fs;
 use std::process::Command;
 
-use mqtt_adapter_std::Version;
-
 use super::process::Process;
 use super::{Broker, packages};
 use crate::folder::Folder;
 use crate::mosquitto::free_address;
 
-/// Both names of a node must resolve on a machine without a network.
+/// Nodes listen for each other on the loopback interface only.
 const LOOPBACK: &str = "inet_dist_use_interface {127,0,0,1}";
 
 fn mapper(folder: &Folder) -> (Process, SocketAddr) {
@@ -63,7 +61,7 @@ impl Broker {
             .env("RABBITMQ_CONFIG_FILE", folder.file("rabbitmq.conf"))
             .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
             .env("RABBITMQ_PID_FILE", folder.file("pid"))
-            .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "-kernel inet_dist_use_interface {127,0,0,1}");
+            .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", format!("-kernel {LOOPBACK}"));
         let mut server = Process::start(command, folder.path(), "server");
         server.answers_at(mqtt);
         Self::of("RabbitMQ", packages::debian("rabbitmq-server"), vec![server, mapper], folder).at(mqtt)
@@ -106,11 +104,5 @@ impl Broker {
         // Without one the answer is "not authorized".
         broker.user = Some("anyone@localhost");
         broker
-    }
-
-    /// The versions with a listener.
-    #[must_use]
-    pub fn versions(&self) -> Vec<Version> {
-        self.listeners.iter().map(|(version, _)| *version).collect()
     }
 }

@@ -102,6 +102,12 @@ impl Broker {
         &self.release
     }
 
+    /// The versions with a listener.
+    #[must_use]
+    pub fn versions(&self) -> Vec<Version> {
+        self.listeners.iter().map(|(version, _)| *version).collect()
+    }
+
     /// Where it speaks this version.
     ///
     /// # Panics

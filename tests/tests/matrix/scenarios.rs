@@ -68,24 +68,32 @@ fn number(payload: &[u8]) -> Option<u32> {
     str::from_utf8(payload.get(..8)?).ok()?.parse().ok()
 }
 
+/// Publishes all the numbered messages and waits for their ends; tells the first that does not end well.
+fn send_all<A: Adapter>(sender: &mut A, topic: &str, qos: Qos) -> Result<Option<String>, String> {
+    let mut receipts = Vec::new();
+    for sent in 0..COUNT {
+        let payload = text(sent);
+        let publish = Publish::new(topic, payload.as_str()).qos(qos);
+        receipts.push(sender.publish(publish).map_err(|error| format!("PUBLISH: {error}"))?);
+    }
+    for receipt in receipts {
+        match sender.outcome(receipt) {
+            outcome if outcome.is_success() => {}
+            Outcome::Violated => return Ok(Some("answers PUBACK: the message ends as violated".into())),
+            outcome => return Ok(Some(format!("ends as {outcome:?}"))),
+        }
+    }
+    Ok(None)
+}
+
 /// Numbered messages from one client to another on connections that hold.
 pub(crate) fn flow<A: Adapter>(broker: &Broker, version: Version, qos: Qos, row: &str) -> Found {
     let (topic, url) = (name(&["flow", row]), url(broker, version));
     let mut receiver: A = connect(options(broker, &url, version, &name(&["fr", row])))?;
     let granted = subscribe(&mut receiver, &topic, qos)?;
     let mut sender: A = connect(options(broker, &url, version, &name(&["fs", row])))?;
-    let mut receipts = Vec::new();
-    for sent in 0..COUNT {
-        let payload = text(sent);
-        let publish = Publish::new(&topic, payload.as_str()).qos(qos);
-        receipts.push(sender.publish(publish).map_err(|error| format!("PUBLISH: {error}"))?);
-    }
-    for receipt in receipts {
-        match sender.outcome(receipt) {
-            outcome if outcome.is_success() => {}
-            Outcome::Violated => return Ok("answers PUBACK: the message ends as violated".into()),
-            outcome => return Ok(format!("ends as {outcome:?}")),
-        }
+    if let Some(otherwise) = send_all(&mut sender, &topic, qos)? {
+        return Ok(otherwise);
     }
     for expected in 0..COUNT {
         let Some(message) = receiver.message(CAP) else { return Err(format!("message {expected} is lost")) };
@@ -115,18 +123,8 @@ pub(crate) fn cut<A: Adapter>(broker: &Broker, version: Version, qos: Qos, row: 
     let mut sender: A = connect(kept(options(broker, &out.url(), version, &name(&["cs", row]))))?;
     // Some keep only a session that has a subscription.
     subscribe(&mut sender, &name(&["unused", row]), qos)?;
-    let mut receipts = Vec::new();
-    for sent in 0..COUNT {
-        let payload = text(sent);
-        let publish = Publish::new(&topic, payload.as_str()).qos(qos);
-        receipts.push(sender.publish(publish).map_err(|error| format!("PUBLISH: {error}"))?);
-    }
-    for receipt in receipts {
-        match sender.outcome(receipt) {
-            outcome if outcome.is_success() => {}
-            Outcome::Violated => return Ok("answers PUBACK: the message ends as violated".into()),
-            outcome => return Ok(format!("ends as {outcome:?}")),
-        }
+    if let Some(otherwise) = send_all(&mut sender, &topic, qos)? {
+        return Ok(otherwise);
     }
     let mut times = BTreeMap::<u32, u32>::new();
     let cap = Instant::now() + CAP;
