@@ -158,6 +158,8 @@ pub(crate) struct Journal {
     pub(crate) session_out: u8,
     /// A record of the session was put or restored.
     pub(crate) session_known: bool,
+    /// A run began with Clean Start, and no connection of it was accepted yet.
+    pub(crate) clean: bool,
     /// What that record says, and of which session on the server.
     pub(crate) noted: Noted,
     pub(crate) noted_session: u32,
@@ -185,6 +187,7 @@ impl Journal {
             opening: false,
             session_out: 0,
             session_known: false,
+            clean: false,
             noted: Noted::NOTHING,
             noted_session: 0,
             restoring: false,

@@ -1,7 +1,9 @@
 //! What simulated programs that crash found in the engine, each made to happen once.
 
 use crate::common::{MEMORY, Small, Trace, config, id};
-use mqtt_session::proto::{Properties, Pubcomp, Publish, Pubrec, Pubrel, Qos, TopicName};
+use mqtt_session::proto::{
+    Connect, Peer, Properties, Pubcomp, Publish, Pubrec, Pubrel, Qos, TopicName, Version,
+};
 use mqtt_session::{Config, Durability, Fixed, Heap, HeapSession, Key, Session, Storage};
 
 fn recorded() -> Config {
@@ -68,6 +70,28 @@ fn a_record_that_is_refused_leaves_those_before_it_in_order() {
         t.restart(fresh());
         assert!(t.session.restore(Key::from(7), b"no record", None).is_err());
         assert!(t.session.cancel(token), "it waits under its old name");
+    }
+    on_both(go, go);
+}
+
+/// Whether CONNECT asks for a new session.
+fn is_clean(frame: &[u8]) -> bool {
+    Connect::decode(frame, Version::V5, Peer::Client).unwrap().clean_start
+}
+
+/// Otherwise the server could hold a session of which nothing is known here, and take new messages for old ones.
+#[test]
+fn a_new_session_that_was_asked_for_and_not_confirmed_is_asked_for_again_after_a_crash() {
+    fn go<S: Storage>(t: &mut Trace<S>, fresh: &dyn Fn() -> Session<S>) {
+        t.options.clean_start = true;
+        assert!(is_clean(&t.open()));
+        t.options.clean_start = false;
+        t.restart(fresh());
+        assert!(is_clean(&t.open()), "CONNECT may never have arrived");
+        t.connect_accepted();
+        t.drain();
+        t.restart(fresh());
+        assert!(!is_clean(&t.open()), "there is one, and it is known");
     }
     on_both(go, go);
 }

@@ -24,14 +24,14 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::panic::catch_unwind;
 
-use mqtt_proto::{Qos, ReasonCode, TopicName, Version};
-use mqtt_session::{LocalState, Message, Why};
+use mqtt_proto::{Properties, Qos, ReasonCode, TopicName, Version};
+use mqtt_session::{AckMode, Durability, LocalState, Message, Why};
 
 use crate::broker::{BrokerConfig, BrokerStats};
 use crate::checks::{Deliveries, Endings, Subscriber, Wire};
 use crate::random::{Random, Rate};
 use crate::world::{
-    BrokerId, ClientId, ClientOptions, Fault, Faults, Halt, Observed, StorageKind, Strike, World,
+    BrokerId, ClientId, ClientOptions, Delivered, Fault, Faults, Halt, Observed, StorageKind, Strike, World,
 };
 
 pub use shrink::Shrunk;
@@ -52,6 +52,9 @@ pub enum Mood {
     /// The broker loses and doubles acknowledgements, too. Everything is promised, once the connection has been
     /// renewed: an acknowledgement that never comes is only made up for on a resume.
     BadLuck,
+    /// Clients' programs end without a word and start again, mostly with their journals. What their `Durability`
+    /// promises is promised.
+    Crashes,
     /// The broker forgets its sessions. Deliveries are not checked; all that was accepted still ends.
     Amnesia,
     /// The broker comes back with other limits. What no longer fits ends as refused or violated, the rest as promised.
@@ -63,13 +66,15 @@ pub enum Mood {
 
 impl Mood {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Faithful, Self::BadLuck, Self::Amnesia, Self::OtherLimits, Self::Noise];
+    pub const ALL: [Self; 6] =
+        [Self::Faithful, Self::BadLuck, Self::Crashes, Self::Amnesia, Self::OtherLimits, Self::Noise];
 
     /// What it is called in options and lists.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Faithful => "faithful",
             Self::BadLuck => "bad-luck",
+            Self::Crashes => "crashes",
             Self::Amnesia => "amnesia",
             Self::OtherLimits => "other-limits",
             Self::Noise => "noise",
@@ -81,6 +86,7 @@ impl Mood {
         match self {
             Self::Faithful => "the network fails, brokers come and go; everything is promised",
             Self::BadLuck => "the broker loses and doubles acknowledgements; everything is promised",
+            Self::Crashes => "programs crash and go on with what their journals kept; so much is promised",
             Self::Amnesia => "the broker forgets its sessions; all that was accepted ends",
             Self::OtherLimits => "the broker comes back with other limits; what no longer fits is refused",
             Self::Noise => "bytes change on their way; nobody answers nonsense with nonsense, and all ends",
@@ -91,6 +97,7 @@ impl Mood {
     pub const fn of_fault(fault: Fault) -> Option<Self> {
         match fault {
             Fault::LostAck | Fault::Duplicate => Some(Self::BadLuck),
+            Fault::Crash | Fault::JournalLost | Fault::NotStored => Some(Self::Crashes),
             Fault::BrokerAmnesia => Some(Self::Amnesia),
             Fault::OtherLimits => Some(Self::OtherLimits),
             Fault::Malformed => Some(Self::Noise),
@@ -98,10 +105,11 @@ impl Mood {
         }
     }
 
-    /// Seven of ten seeds are faithful.
+    /// More than half of the seeds are faithful.
     fn of(seed: u64) -> Self {
         match Random::new(seed ^ 0x0D00D).below(20) {
-            0..=13 => Self::Faithful,
+            0..=10 => Self::Faithful,
+            11..=13 => Self::Crashes,
             14..=15 => Self::BadLuck,
             16..=17 => Self::OtherLimits,
             18 => Self::Amnesia,
@@ -116,6 +124,15 @@ impl Mood {
         match self {
             Self::Faithful => {}
             Self::BadLuck => (faults.lost_ack, faults.duplicate) = (rate(1_000, 50_000), rate(1_000, 50_000)),
+            Self::Crashes => {
+                (faults.crash, faults.down_max) = (rate(500, 10_000), Duration::from_secs(20));
+                if rate(0, 1) == Rate::NEVER {
+                    faults.journal_lost = rate(10_000, 300_000);
+                }
+                if rate(0, 3) == Rate::NEVER {
+                    faults.not_stored = rate(1_000, 20_000);
+                }
+            }
             Self::Amnesia => {
                 (faults.broker_restart, faults.broker_amnesia) = (rate(5_000, 60_000), Rate::one_in(2))
             }
@@ -309,6 +326,12 @@ struct Run {
     world: World,
     random: Random,
     clients: Vec<ClientId>,
+    /// The highest QoS each client publishes with.
+    at_most: BTreeMap<ClientId, Qos>,
+    /// Nobody may lose sight of an exchange on the server.
+    all_sound: bool,
+    /// What each client is subscribed to.
+    filters: Vec<(String, Qos)>,
     accepted: u64,
     refused: u64,
     ghosts: usize,
@@ -352,12 +375,30 @@ impl Swarm {
         world.add_broker(broker);
         let drawn = random.between(1, 3);
         let count = self.clients.map_or(drawn, u64::from);
-        let clients =
-            (0..count).map(|n| world.add_client(self.client_options(n, mood, quota, &mut random))).collect();
+        let (mut clients, mut at_most, mut all_sound) = (Vec::new(), BTreeMap::new(), true);
+        for n in 0..count {
+            let options = self.client_options(n, mood, quota, &mut random);
+            // Where a crash may lose what the journal was to keep, the server is left with exchanges that nobody ends until
+            // their identifiers are needed; a strict 3.x one closes on whatever else takes them, again and again.
+            let sound = match options.config.durability {
+                Durability::Off => true,
+                Durability::BeforeSend => mood.faults(seed).not_stored == Rate::NEVER,
+                Durability::Async => mood != Mood::Crashes,
+            };
+            let most =
+                if sound || options.version == Version::V5 { Qos::ExactlyOnce } else { Qos::AtLeastOnce };
+            all_sound &= sound;
+            let client = world.add_client(options);
+            at_most.insert(client, most);
+            clients.push(client);
+        }
         Run {
             world,
             random,
             clients,
+            at_most,
+            all_sound,
+            filters: Vec::new(),
             accepted: 0,
             refused: 0,
             ghosts: 0,
@@ -384,6 +425,20 @@ impl Swarm {
         options.clean_start = options.version == Version::V5 && random.below(2) == 0;
         options.local_state = LocalState::Held;
         let config = &mut options.config;
+        let recorded = if mood == Mood::Crashes { random.below(5) } else { random.below(8) };
+        config.durability = match recorded {
+            0 => Durability::BeforeSend,
+            1 | 2 if mood == Mood::Crashes => Durability::BeforeSend,
+            3 => Durability::Async,
+            _ => Durability::Off,
+        };
+        if config.durability == Durability::BeforeSend {
+            // Its journal says what there is of an earlier run.
+            options.local_state = LocalState::None;
+        }
+        if random.below(4) == 0 {
+            config.ack_mode = AckMode::Manual;
+        }
         config.max_in_flight = u16::try_from(random.skewed(63) + 1).unwrap_or(1);
         if mood == Mood::BadLuck {
             // An acknowledgement that comes twice is harmless as long as its identifier is not in use again.
@@ -403,6 +458,30 @@ impl Swarm {
         config.backoff.cap = random.span(Duration::from_secs(1), Duration::from_secs(30));
         options
     }
+}
+
+/// What the applications do about what they are told: they acknowledge, and subscribe again where nothing of an
+/// earlier run is left. Says how many of them were stopped by a ghost: bytes of a connection given up, delayed until
+/// after the client was connected again, took its session over, and a session that is taken over stops for good.
+fn attend(world: &mut World, clients: &[ClientId], filters: &[(String, Qos)]) -> usize {
+    let taken_over = Why::ServerDisconnected(ReasonCode::SessionTakenOver);
+    let mut ghosts = 0;
+    for (client, (filter, qos)) in clients.iter().zip(filters) {
+        for event in world.events(*client) {
+            match event {
+                Observed::Message(Delivered { ack: Some(ack), .. }) => {
+                    // Too late after a cut: the message comes again.
+                    let _ = world.acknowledge(*client, ack, ReasonCode::Success, Properties::EMPTY);
+                }
+                Observed::Restarted { restored: 0 } => {
+                    let _ = world.subscribe(*client, filter, *qos);
+                }
+                Observed::Disconnected { why, retry: None } if why == taken_over => ghosts += 1,
+                _ => {}
+            }
+        }
+    }
+    ghosts
 }
 
 fn broker_config(random: &mut Random) -> BrokerConfig {
@@ -456,32 +535,21 @@ impl Run {
                 self.world.cut(*client);
             }
         }
+        let (filters, ghosts, all_sound) = (&self.filters, &mut self.ghosts, self.all_sound);
         let healed = self.world.run_until(HEALING, |world| {
+            *ghosts += attend(world, &clients, filters);
             clients.iter().all(|client| world.is_connected(*client) && world.pending(*client) == 0)
-                && world.broker(BrokerId::FIRST).is_some_and(|broker| broker.is_idle())
+                && world
+                    .broker(BrokerId::FIRST)
+                    .is_some_and(|broker| if all_sound { broker.is_idle() } else { broker.has_delivered() })
         });
-        if matches!(healed, Err(Halt::TimedOut(_))) && self.haunted() {
+        if matches!(healed, Err(Halt::TimedOut(_))) && self.ghosts > 0 {
             return Ok(());
         }
         healed?;
         // What is on its way to the applications still arrives, and acknowledgements leave.
         self.world.run_for(Duration::from_secs(2))?;
         self.world.finish()
-    }
-
-    /// Whether a client was stopped by a ghost: bytes of a connection it had given up, delayed until after it was
-    /// connected again, took its session over, and a session that is taken over stops for good.
-    fn haunted(&mut self) -> bool {
-        let clients = self.clients.clone();
-        self.ghosts = clients
-            .into_iter()
-            .flat_map(|client| self.world.events(client))
-            .filter(|event| {
-                let taken_over = Why::ServerDisconnected(ReasonCode::SessionTakenOver);
-                matches!(event, Observed::Disconnected { why, retry: None } if *why == taken_over)
-            })
-            .count();
-        self.ghosts > 0
     }
 
     /// Everybody connects and subscribes, without faults.
@@ -497,6 +565,7 @@ impl Run {
             };
             let filter =
                 if n == 0 { "topic/#".to_owned() } else { format!("topic/{}", self.random.below(3)) };
+            self.filters.push((filter.clone(), qos));
             if self.world.subscribe(client, &filter, qos).is_ok() {
                 subscribers.push(Subscriber { client, filter, qos });
             }
@@ -517,6 +586,7 @@ impl Run {
         while self.world.now() < end {
             let pause = self.random.span(Duration::ZERO, Duration::from_secs(3));
             self.world.run_for(pause)?;
+            self.ghosts += attend(&mut self.world, &self.clients, &self.filters);
             let burst = self.random.skewed(12);
             for _ in 0..=burst {
                 self.publish();
@@ -530,6 +600,7 @@ impl Run {
         let end = self.world.now().after(duration);
         while self.world.now() < end {
             self.world.run_for(pause)?;
+            self.ghosts += attend(&mut self.world, &self.clients, &self.filters);
             for client in self.clients.clone() {
                 self.publish_from(client);
             }
@@ -550,7 +621,7 @@ impl Run {
         let qos = match self.random.below(4) {
             0 => Qos::AtMostOnce,
             1 => Qos::AtLeastOnce,
-            _ => Qos::ExactlyOnce,
+            _ => self.at_most.get(&client).copied().unwrap_or_default(),
         };
         let number = self.accepted + self.refused;
         let filler = self.random.size_below(200);

@@ -200,7 +200,7 @@ impl Core {
         if self.records() {
             let named = self.own_client_id(options);
             let client = fingerprint(named_by(options, &named).client_id);
-            self.start_recorded(client, options.client_id.is_empty())?;
+            self.start_recorded(client, options.client_id.is_empty(), options.clean_start)?;
         }
         self.forget_redirects(tables);
         self.link.first = true;

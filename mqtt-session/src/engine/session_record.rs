@@ -40,7 +40,7 @@ impl Core {
         let flags = [
             (self.session_held, ACCEPTED),
             (self.session_kept, HELD),
-            (self.session_torn, TORN),
+            (self.session_torn || self.journal.clean, TORN),
             (self.is_loose() || !self.is_certain(), LOOSE),
         ];
         Noted {
@@ -58,6 +58,7 @@ impl Core {
     /// The server accepted a connection.
     #[cold]
     pub(super) fn note_session(&mut self, resumed: bool, client: u64) {
+        self.journal.clean = false;
         let version = self.link.version;
         self.session_interval = match self.limits.session_expiry {
             0 | u32::MAX => FOR_EVER,
@@ -74,13 +75,20 @@ impl Core {
         self.note_session_change();
     }
 
-    /// A run begins: that the server may have a session from now on is recorded before CONNECT.
+    /// A run begins: that the server may have a session from now on is recorded before CONNECT, and that it may be one of
+    /// which nothing is known here, where that CONNECT is `clean` and no CONNACK has confirmed it yet.
     /// Who has no name has another each time, and goes on with what is left of the operations.
-    pub(super) fn start_recorded(&mut self, client: u64, nameless: bool) -> Result<(), StartError> {
+    pub(super) fn start_recorded(
+        &mut self,
+        client: u64,
+        nameless: bool,
+        clean: bool,
+    ) -> Result<(), StartError> {
         let other = self.journal.client != 0 && self.journal.client != client;
         if self.journal.restored && other && !nameless {
             return Err(StartError::OtherClient);
         }
+        self.journal.clean = clean;
         self.journal.session_due |= !self.journal.session_known || self.journal.client != client;
         self.journal.session_known = true;
         self.journal.client = client;

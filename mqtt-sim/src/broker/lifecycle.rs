@@ -107,10 +107,13 @@ impl Broker {
     /// Whether nothing waits and nothing is under way in either direction: no message queued or in flight, no inbound
     /// QoS 2 message unfinished, no output untaken.
     pub fn is_idle(&self) -> bool {
-        self.sessions
-            .map
-            .values()
-            .all(|session| session.queued() == 0 && session.in_flight() == 0 && session.received.is_empty())
+        self.has_delivered() && self.sessions.map.values().all(|session| session.received.is_empty())
+    }
+
+    /// Whether nothing waits for a client and nothing is under way to one: no message queued or in flight, no output
+    /// untaken. What clients have not finished is not asked.
+    pub fn has_delivered(&self) -> bool {
+        self.sessions.map.values().all(|session| session.queued() == 0 && session.in_flight() == 0)
             && self.connections.values().all(|connection| connection.output.is_empty())
     }
 

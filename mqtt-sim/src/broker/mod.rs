@@ -88,7 +88,7 @@ impl From<ConnId> for u64 {
 ///   [`send_bytes`](Self::send_bytes), [`behave`](Self::behave).
 /// * Questions: [`config`](Self::config), [`stats`](Self::stats), [`client_id`](Self::client_id),
 ///   [`connection_of`](Self::connection_of), [`connections`](Self::connections), [`sessions`](Self::sessions),
-///   [`retained`](Self::retained), [`is_idle`](Self::is_idle).
+///   [`retained`](Self::retained), [`is_idle`](Self::is_idle), [`has_delivered`](Self::has_delivered).
 ///
 /// The same calls with the same arguments give the same bytes: nothing in it is random or depends on an address.
 #[derive(Clone, Debug)]

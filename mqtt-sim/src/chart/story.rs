@@ -286,6 +286,9 @@ impl Teller {
                     self.at_client(*client, tone, || text);
                 }
             }
+            Happening::Crashed { client, .. } => {
+                self.at_client(*client, Tone::Bad, || "✕ crashes".to_owned());
+            }
             Happening::Fault { strike } => self.fault(strike.fault, strike.occasion.client()),
             Happening::BrokerUp { up, .. } => {
                 self.everywhere(&What::Broker { up: *up });
@@ -322,13 +325,15 @@ impl Teller {
 
     fn fault(&mut self, fault: Fault, client: Option<ClientId>) {
         let (column, tone) = match fault {
-            // They are drawn as a cut, and as a stop.
-            Fault::Reset | Fault::BrokerRestart => return,
+            // They are drawn as a cut, as a stop and as a crash.
+            Fault::Reset | Fault::BrokerRestart | Fault::Crash => return,
             Fault::SplitRead | Fault::PartialWrite | Fault::Delay => (Column::Link, Tone::Minor),
             Fault::HalfOpen | Fault::BlackHole | Fault::Malformed | Fault::DialLost => {
                 (Column::Link, Tone::Bad)
             }
-            Fault::ClockStep | Fault::Stall => (Column::Application, Tone::Bad),
+            Fault::ClockStep | Fault::Stall | Fault::JournalLost | Fault::NotStored => {
+                (Column::Application, Tone::Bad)
+            }
             Fault::BrokerAmnesia | Fault::Duplicate | Fault::LostAck | Fault::OtherLimits => {
                 (Column::Fate, Tone::Bad)
             }

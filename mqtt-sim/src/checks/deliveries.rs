@@ -1,13 +1,13 @@
 //! What arrives: as often as its QoS promises, and in order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use mqtt_proto::{Qos, TopicFilter, TopicName};
+use mqtt_proto::{Packet, Qos, TopicFilter, TopicName};
 use mqtt_session::Instant;
 
 use crate::world::{ClientId, Delivered, Ended, Observed};
 
-use super::{Check, Observation, Operation, Violation};
+use super::{Check, Kept, Observation, Operation, Violation};
 
 /// A client that holds a subscription as long as the check watches.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +23,8 @@ pub struct Subscriber {
 /// Follows messages from the call that published them to the applications that get them.
 ///
 /// Every payload that is published while it watches must be unique. The subscribers must have been granted their
-/// subscriptions before, in sessions that are kept.
+/// subscriptions before, in sessions that are kept. After a crash it holds them to what [`Kept`] says: with
+/// [`Kept::All`] nothing is lost, and what comes twice at QoS 2 is marked so.
 #[derive(Clone, Debug)]
 pub struct Deliveries {
     subscribers: Vec<Subscriber>,
@@ -33,6 +34,10 @@ pub struct Deliveries {
     /// The last message of each stream (receiver, sender, topic, QoS) that arrived for the first time.
     last: BTreeMap<(ClientId, ClientId, String, Qos), usize>,
     arrived: u64,
+    /// Clients that crashed; those whose exactly once is no longer promised; those that lost subscriptions.
+    crashed: BTreeSet<ClientId>,
+    weak: BTreeSet<ClientId>,
+    unsubscribed: BTreeSet<ClientId>,
 }
 
 #[derive(Clone, Debug)]
@@ -56,6 +61,9 @@ impl Deliveries {
             by_token: BTreeMap::new(),
             last: BTreeMap::new(),
             arrived: 0,
+            crashed: BTreeSet::new(),
+            weak: BTreeSet::new(),
+            unsubscribed: BTreeSet::new(),
         }
     }
 
@@ -91,12 +99,16 @@ impl Deliveries {
             let detail = format!("{shown:?} arrived as {:?} instead of {qos:?}", delivered.qos);
             return Err(Violation::new(at, "MQTT-3.8.4-8", detail));
         }
+        let weak = self.weak.contains(&client) || self.weak.contains(&message.client);
         let arrivals = message.arrivals.entry(client).or_insert(0);
         *arrivals += 1;
         if *arrivals > 1 {
+            let marked = delivered.redelivered && self.crashed.contains(&client);
             return match qos {
+                Qos::ExactlyOnce if weak || marked => Ok(()),
                 // What its sender repeats at QoS 1 the broker hands on again.
                 Qos::AtMostOnce if message.qos == Qos::AtLeastOnce => Ok(()),
+                Qos::AtMostOnce if message.qos == Qos::ExactlyOnce && weak => Ok(()),
                 Qos::AtLeastOnce => Ok(()),
                 Qos::AtMostOnce => Err(Violation::new(
                     at,
@@ -118,6 +130,7 @@ impl Deliveries {
         let stream = (client, message.client, delivered.topic.clone(), qos);
         if let Some(last) = self.last.insert(stream, index)
             && last > index
+            && !weak
         {
             return Err(Violation::new(at, "MQTT-4.6.0-6", format!("{client:?} got {shown:?} out of order")));
         }
@@ -152,6 +165,26 @@ impl Check for Deliveries {
                 }
                 _ => Ok(()),
             },
+            Observation::Crashed { client, kept } => {
+                self.crashed.insert(*client);
+                match kept {
+                    Kept::All => {}
+                    Kept::Some => {
+                        self.weak.insert(*client);
+                    }
+                    Kept::Nothing => {
+                        self.unsubscribed.insert(*client);
+                    }
+                }
+                Ok(())
+            }
+            // In 3.x a clean session ends with its connection, and every resume in it.
+            Observation::Sent { client, packet: Packet::Connect(connect), .. }
+                if connect.clean_start && !connect.version.has_properties() =>
+            {
+                self.weak.insert(*client);
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -165,7 +198,11 @@ impl Check for Deliveries {
             for receiver in &receivers {
                 let granted = self.granted(*receiver, &message.topic);
                 let owed = granted.is_some_and(|granted| granted > Qos::AtMostOnce);
-                if owed && !message.arrivals.contains_key(receiver) {
+                // Where exactly once is not promised, an identifier that was forgotten may stand for two messages.
+                let qos2 = message.qos == Qos::ExactlyOnce || granted == Some(Qos::ExactlyOnce);
+                let excused = self.unsubscribed.contains(receiver)
+                    || (qos2 && (self.weak.contains(receiver) || self.weak.contains(&message.client)));
+                if owed && !excused && !message.arrivals.contains_key(receiver) {
                     let rule = match message.qos.min(granted.unwrap_or_default()) {
                         Qos::ExactlyOnce => "QoS 2 exactly once",
                         _ => "QoS 1 at least once",

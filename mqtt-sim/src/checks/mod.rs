@@ -7,6 +7,8 @@
 //!   limits of the server, nothing before CONNECT or after DISCONNECT.
 //! * [`Endings`]: every accepted operation ends exactly once.
 //! * [`Deliveries`]: QoS 1 at least once, QoS 2 exactly once, QoS 0 at most once, in order.
+//!
+//! A program that crashes goes on with what its journal kept ([`Kept`]); each check knows what that excuses.
 
 mod deliveries;
 mod endings;
@@ -88,11 +90,29 @@ pub enum Observation<'a> {
         /// What.
         event: &'a Observed,
     },
+    /// A client's program ended without a word; behind it comes a run of its own, with the same name.
+    Crashed {
+        /// The client.
+        client: ClientId,
+        /// What its next run starts from.
+        kept: Kept,
+    },
     /// A broker forgot its sessions.
     SessionsForgotten {
         /// The broker.
         broker: BrokerId,
     },
+}
+
+/// What a crash left of a session, and with it what is still promised ([`mqtt_session::Durability`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kept {
+    /// All that anything depended on (`BeforeSend`): exactly once stays exactly once.
+    All,
+    /// A journal for which nothing waited (`Async`), or that refused records: exactly once is not promised.
+    Some,
+    /// Nothing: the session begins anew.
+    Nothing,
 }
 
 /// An operation that a session accepted.

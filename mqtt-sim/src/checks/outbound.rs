@@ -6,6 +6,11 @@ use mqtt_proto::{Encode, Packet, PacketId, Peer, Publish, PublishHead, Qos, Reas
 
 use crate::world::LinkId;
 
+use super::Kept;
+
+/// How often an identifier may be asked for on one connection.
+const MOST_ASKED: u32 = 8;
+
 type Verdict = Result<(), (&'static str, String)>;
 
 /// The exchanges a client has begun.
@@ -26,10 +31,19 @@ pub(super) struct Outbound {
     kept: bool,
     /// Whether a connection was ever accepted.
     accepted: bool,
-    /// The session began before the client did: it may ask for identifiers by PUBREL, each once on a connection.
+    /// The session began before the client did: it may ask for identifiers by PUBREL, each a few times on a connection.
     inherited: bool,
-    asked: BTreeSet<PacketId>,
+    asked: BTreeMap<PacketId, u32>,
+    /// Whether the last one that was accepted went on with a session.
+    resumed: bool,
     limits: Limits,
+    /// Payloads that earlier runs of a program that crashed may have sent: they may come again.
+    earlier: BTreeSet<Vec<u8>>,
+    /// The last exchange of each identifier, where it has ended: of this run, and of earlier ones, which may come again.
+    ended: BTreeMap<PacketId, Ended>,
+    revived: BTreeMap<PacketId, Ended>,
+    /// Identifiers of a session that was lost: a crash may come before the journal knows.
+    lost: BTreeSet<PacketId>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +77,19 @@ struct Exchange {
     abandoned: bool,
 }
 
+/// An exchange that is over, as far as a run of the program knew.
+#[derive(Clone, Debug)]
+struct Ended {
+    qos: Qos,
+    place: Option<u64>,
+    payload: Vec<u8>,
+}
+
+impl Ended {
+    /// One of which nothing can be said: it may have been any.
+    const UNKNOWN: Self = Self { qos: Qos::ExactlyOnce, place: None, payload: Vec::new() };
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Kind {
     Publish {
@@ -85,6 +112,8 @@ enum Phase {
     Published,
     /// PUBREC has arrived.
     Received,
+    /// PUBREC arrived before a crash: the journal knows of it, or not.
+    Doubtful,
     /// PUBREL has been sent.
     Released,
 }
@@ -100,6 +129,11 @@ impl Outbound {
     /// CONNECT was sent.
     pub(super) fn connecting(&mut self, clean: bool) {
         self.clean = clean;
+    }
+
+    /// Whether the connection goes on with a session of before.
+    pub(super) fn is_resumed(&self) -> bool {
+        self.resumed
     }
 
     pub(super) fn closed(&mut self, version: Version, partial: &[u8]) {
@@ -136,6 +170,32 @@ impl Outbound {
             }
             _ => self.headless = true,
         }
+    }
+
+    /// The program crashed, and its next run goes on with what a journal kept.
+    pub(super) fn crashed(&mut self, kept: Kept, earlier: impl Iterator<Item = Vec<u8>>) {
+        self.earlier.extend(earlier);
+        self.revived.append(&mut self.ended);
+        let lost = core::mem::take(&mut self.lost);
+        self.revived.extend(lost.into_iter().map(|id| (id, Ended::UNKNOWN)));
+        if kept == Kept::All {
+            for exchange in self.live.values_mut() {
+                if let Kind::Publish { phase, .. } = &mut exchange.kind
+                    && *phase == Phase::Received
+                {
+                    *phase = Phase::Doubtful;
+                }
+            }
+            return;
+        }
+        // Which exchanges the next run still knows, and under which identifiers, nothing tells; it may ask.
+        self.accepted = false;
+        let live = core::mem::take(&mut self.live);
+        self.revived.extend(live.into_keys().map(|id| (id, Ended::UNKNOWN)));
+        for ended in self.revived.values_mut() {
+            *ended = Ended::UNKNOWN;
+        }
+        self.headless = false;
     }
 
     pub(super) fn sent(&mut self, link: LinkId, packet: &Packet<'_>) -> Verdict {
@@ -182,16 +242,18 @@ impl Outbound {
     /// The identifier of a message that was given up may go to another one, but not if the server may still wait for
     /// its PUBREL: it would take the next message for the old one.
     fn drop_abandoned(&mut self, packet: &Packet<'_>) {
-        let id = match packet {
-            Packet::Publish(publish) => publish.packet_id,
-            Packet::Subscribe(packet) => Some(packet.packet_id),
-            Packet::Unsubscribe(packet) => Some(packet.packet_id),
-            _ => None,
+        let (id, again) = match packet {
+            Packet::Publish(publish) => (publish.packet_id, Some(publish.payload)),
+            Packet::Subscribe(packet) => (Some(packet.packet_id), None),
+            Packet::Unsubscribe(packet) => (Some(packet.packet_id), None),
+            _ => (None, None),
         };
         if let Some(id) = id
             && self.live.get(&id).is_some_and(|exchange| {
+                // Without its alias a packet may fit where it did not with it.
                 self.given_up(exchange)
-                    && matches!(exchange.kind, Kind::Publish { qos: Qos::AtLeastOnce, .. })
+                    && matches!(&exchange.kind, Kind::Publish { qos: Qos::AtLeastOnce, payload, .. }
+                        if again.is_none_or(|again| again != payload))
             })
         {
             self.live.remove(&id);
@@ -227,7 +289,8 @@ impl Outbound {
     }
 
     fn begin(&mut self, link: LinkId, id: PacketId, publish: &Publish<'_>) -> Verdict {
-        if publish.dup && !core::mem::take(&mut self.headless) {
+        let again = self.earlier.contains(publish.payload);
+        if publish.dup && !again && !core::mem::take(&mut self.headless) {
             return Err(("MQTT-3.3.1-1", format!("PUBLISH {id:?} with DUP was not sent before")));
         }
         // What is owed from an earlier connection goes first. [MQTT-4.6.0-1]
@@ -236,10 +299,12 @@ impl Outbound {
                 && exchange.link != Some(link)
                 && !self.given_up(exchange)
         });
-        if let Some((owed, _)) = owed {
+        if let Some((owed, _)) = owed.filter(|_| !again) {
             return Err(("MQTT-4.6.0-1", format!("PUBLISH {id:?} overtakes the repetition of {owed:?}")));
         }
-        let place = self.next_place;
+        let among = if again { self.among() } else { None };
+        let revived = self.revived.remove(&id).filter(|ended| ended.payload == publish.payload);
+        let place = revived.and_then(|ended| ended.place).or(among).unwrap_or(self.next_place);
         self.next_place += 1;
         let kind = Kind::Publish {
             qos: publish.qos,
@@ -251,10 +316,23 @@ impl Outbound {
             unanswered: 0,
         };
         self.live.insert(id, Exchange { kind, link: Some(link), place, abandoned: false });
+        self.ended.remove(&id);
+        if again && self.repeated.replace(place).is_some_and(|last| last > place) {
+            return Err(("MQTT-4.6.0-1", format!("PUBLISH {id:?} of an earlier run out of order")));
+        }
         Ok(())
     }
 
+    /// Where a message stands among the repetitions whose place is not known: one that was cut short, or is of an
+    /// earlier run.
+    fn among(&self) -> Option<u64> {
+        let live = self.live.values().map(|exchange| exchange.place);
+        let revived = self.revived.values().filter_map(|ended| ended.place);
+        self.repeated.or_else(|| live.chain(revived).min())
+    }
+
     fn repeat(&mut self, link: LinkId, id: PacketId, publish: &Publish<'_>) -> Verdict {
+        let among = self.among().unwrap_or(0);
         let Some(exchange) = self.live.get_mut(&id) else { return Ok(()) };
         let Kind::Publish { qos, payload, phase, partial, .. } = &mut exchange.kind else {
             return Err(("MQTT-2.2.1-3", format!("PUBLISH {id:?} while a request has it")));
@@ -269,16 +347,20 @@ impl Outbound {
             *payload = publish.payload.to_vec();
             *qos = publish.qos;
             *partial = false;
+            exchange.place = among;
         } else {
             if *payload != publish.payload || *qos != publish.qos {
                 return Err(("MQTT-2.2.1-3", format!("PUBLISH {id:?} is another message while it is live")));
             }
-            if *phase != Phase::Published {
+            if !matches!(phase, Phase::Published | Phase::Doubtful) {
                 return Err(("MQTT-4.3.3-6", format!("PUBLISH {id:?} repeated after its PUBREC")));
             }
             if !publish.dup {
                 return Err(("MQTT-3.3.1-1", format!("PUBLISH {id:?} repeated without DUP")));
             }
+        }
+        if *phase == Phase::Doubtful {
+            *phase = Phase::Published;
         }
         exchange.link = Some(link);
         let place = exchange.place;
@@ -319,11 +401,31 @@ impl Outbound {
                 Ok(())
             }
             None if reason == ReasonCode::PacketIdentifierNotFound => Ok(()),
+            None if self.inherited && !self.live.contains_key(&id) && asks(&mut self.asked, id) => Ok(()),
+            None if self.revived.get(&id).is_some_and(|ended| ended.qos == Qos::ExactlyOnce) => {
+                self.revive(link, id);
+                Ok(())
+            }
             // Ends what was given up before its identifier was out.
             None if core::mem::take(&mut self.headless) => Ok(()),
-            None if self.inherited && !self.live.contains_key(&id) && self.asked.insert(id) => Ok(()),
             None => Err(("MQTT-4.3.3-4", format!("PUBREL {id:?} for nothing"))),
         }
+    }
+
+    /// An exchange of an earlier run goes on with its PUBREL.
+    fn revive(&mut self, link: LinkId, id: PacketId) {
+        let place = self.revived.remove(&id).and_then(|ended| ended.place).unwrap_or(self.next_place);
+        self.next_place += 1;
+        let kind = Kind::Publish {
+            qos: Qos::ExactlyOnce,
+            payload: Vec::new(),
+            size: 0,
+            retain: false,
+            phase: Phase::Released,
+            partial: false,
+            unanswered: 0,
+        };
+        self.live.insert(id, Exchange { kind, link: Some(link), place, abandoned: false });
     }
 
     fn request(&mut self, link: LinkId, id: PacketId) -> Verdict {
@@ -350,8 +452,10 @@ impl Outbound {
                 let first = !core::mem::replace(&mut self.accepted, true);
                 let older = connack.session_present || (version == Version::V3_1 && !self.clean);
                 self.inherited = if first { older } else { self.inherited && resumed };
+                self.resumed = resumed;
                 if !resumed {
-                    self.live.clear();
+                    self.lost.extend(core::mem::take(&mut self.live).into_keys());
+                    self.lost.extend(core::mem::take(&mut self.revived).into_keys());
                     self.headless = false;
                 }
                 let properties = &connack.properties;
@@ -401,8 +505,9 @@ impl Outbound {
         let fits = |exchange: &Exchange| matches!(exchange.kind, Kind::Publish { qos, .. } if qos == of);
         if self.live.get(&id).is_some_and(fits)
             && let Some(exchange) = self.live.remove(&id)
-            && let Kind::Publish { unanswered, .. } = exchange.kind
+            && let Kind::Publish { unanswered, qos, payload, .. } = exchange.kind
         {
+            self.ended.insert(id, Ended { qos, place: Some(exchange.place), payload });
             // The answer to a second PUBREC may follow.
             *self.stray.entry(id).or_insert(0) += unanswered;
         }
@@ -413,4 +518,12 @@ impl Outbound {
             self.live.remove(&id);
         }
     }
+}
+
+/// Whether an identifier may be asked for once more on this connection: after a quiet time what was answered is
+/// forgotten, but not for ever.
+fn asks(asked: &mut BTreeMap<PacketId, u32>, id: PacketId) -> bool {
+    let times = asked.entry(id).or_insert(0);
+    *times += 1;
+    *times <= MOST_ASKED
 }

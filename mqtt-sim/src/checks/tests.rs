@@ -9,6 +9,8 @@ use mqtt_session::{Instant, Message, Token};
 
 use crate::world::{ClientId, Delivered, Ended, LinkId, Observed};
 
+mod crashes;
+
 use super::{Check, Deliveries, Endings, Observation, Operation, Subscriber, Violation, Wire};
 
 const NOW: Instant = Instant::ZERO;
@@ -234,11 +236,14 @@ fn a_pubrel_out_of_place_is_found() {
 }
 
 #[test]
-fn a_session_older_than_its_client_may_be_asked_for_identifiers_once_on_each_connection() {
+fn a_session_older_than_its_client_may_be_asked_for_identifiers_a_few_times_on_each_connection() {
     let mut talk = Talk::of(true);
     let ask = |number| Packet::Pubrel(Pubrel::new(id(number)));
     talk.sends(&ask(1)).unwrap();
     talk.sends(&ask(2)).unwrap();
+    for _ in 1..8 {
+        talk.sends(&ask(1)).unwrap();
+    }
     assert_eq!(talk.sends(&ask(1)), Err("MQTT-4.3.3-4"));
     talk.sends(&publish(TWO, 1, "a")).unwrap();
     assert_eq!(talk.sends(&ask(1)), Err("MQTT-4.3.3-4"));
@@ -344,6 +349,7 @@ fn arrival(qos: Qos, topic: &str, payload: &[u8]) -> Observed {
         retain: false,
         dup: false,
         subscription_ids: Vec::new(),
+        redelivered: false,
         ack: None,
     })
 }

@@ -1,6 +1,6 @@
 //! What clients may put on the wire.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use mqtt_proto::{Encode, Packet, Version};
 use mqtt_session::Instant;
@@ -9,7 +9,10 @@ use crate::world::{ClientId, Ended, LinkId, Observed};
 
 use super::inbound::Inbound;
 use super::outbound::Outbound;
-use super::{Check, Observation, Operation, Violation};
+use super::{Check, Kept, Observation, Operation, Violation};
+
+/// Payloads of ended messages whose records a journal may still hold.
+const REMEMBERED: usize = 1_024;
 
 /// Follows every connection of every client, packet by packet. Payloads that are published must be unique.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +28,8 @@ struct Peer {
     inbound: Inbound,
     /// Payloads of the messages that were accepted and have not ended.
     payloads: BTreeMap<u64, Vec<u8>>,
+    /// The last ones that have ended: after a crash they may come again.
+    ended: VecDeque<Vec<u8>>,
 }
 
 /// Its connection.
@@ -83,6 +88,9 @@ impl Peer {
         }
         let version = line.version;
         self.outbound.reached(link, version, packet);
+        if matches!(packet, Packet::Connack(_)) && !self.outbound.is_resumed() {
+            self.inbound.session_lost();
+        }
         self.inbound.reached(packet);
     }
 }
@@ -135,8 +143,28 @@ impl Check for Wire {
             Observation::Event { client, event: Observed::Done { token, outcome, .. } } => {
                 let peer = self.clients.entry(client).or_default();
                 let payload = peer.payloads.remove(&u64::from(*token));
-                if let Some(payload) = payload.filter(|_| !matches!(outcome, Ended::Acked(_))) {
-                    peer.outbound.abandoned(&payload);
+                if let Some(payload) = payload {
+                    if !matches!(outcome, Ended::Acked(_)) {
+                        peer.outbound.abandoned(&payload);
+                    }
+                    peer.ended.push_back(payload);
+                    if peer.ended.len() > REMEMBERED {
+                        peer.ended.pop_front();
+                    }
+                }
+                Ok(())
+            }
+            Observation::Crashed { client, kept } => {
+                let peer = self.clients.entry(client).or_default();
+                peer.inbound.session_lost();
+                let ended = peer.ended.drain(..);
+                if kept == Kept::Nothing {
+                    drop(ended);
+                    peer.payloads.clear();
+                    peer.outbound = Outbound::default();
+                } else {
+                    let earlier = ended.chain(peer.payloads.values().cloned());
+                    peer.outbound.crashed(kept, earlier);
                 }
                 Ok(())
             }

@@ -20,7 +20,8 @@ use super::{BrokerId, ClientId, Direction, Fault, Happening, World};
 ///
 /// As text, and back: `c0.d3` is a dial, `c0.2` a connection, `c0.2.up.57` byte 57 of one of its directions,
 /// `c0.2.answer.5` an answer of the broker on it, `c0.s17` a second of a client, `b0.s4` of a broker, `b0.stop.2` a stop of
-/// a broker. All count from 0.
+/// a broker, `c0.deed.30` something that a client's program does, `c0.record.7` a record for its journal. All count
+/// from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Occasion {
@@ -79,6 +80,20 @@ pub enum Occasion {
         /// Which of its stops.
         number: u64,
     },
+    /// Something that a client's program does: it carries out a command, reads, writes, or hands over an event.
+    Deed {
+        /// Whose program.
+        client: ClientId,
+        /// Which of the things it does.
+        number: u64,
+    },
+    /// A record that a client's journal is to store, or to delete.
+    Record {
+        /// Whose journal.
+        client: ClientId,
+        /// Which of them.
+        number: u64,
+    },
 }
 
 impl Occasion {
@@ -89,7 +104,9 @@ impl Occasion {
             | Self::Connection { client, .. }
             | Self::Bytes { client, .. }
             | Self::Answer { client, .. }
-            | Self::ClientSecond { client, .. } => Some(*client),
+            | Self::ClientSecond { client, .. }
+            | Self::Deed { client, .. }
+            | Self::Record { client, .. } => Some(*client),
             Self::BrokerSecond { .. } | Self::Stop { .. } => None,
         }
     }
@@ -110,6 +127,8 @@ impl fmt::Display for Occasion {
             Self::ClientSecond { client, number } => write!(f, "c{}.s{number}", client.0),
             Self::BrokerSecond { broker, number } => write!(f, "b{}.s{number}", broker.0),
             Self::Stop { broker, number } => write!(f, "b{}.stop.{number}", broker.0),
+            Self::Deed { client, number } => write!(f, "c{}.deed.{number}", client.0),
+            Self::Record { client, number } => write!(f, "c{}.record.{number}", client.0),
         }
     }
 }
@@ -131,6 +150,12 @@ impl FromStr for Occasion {
                 .or_else(|| Some(Self::Connection { client: client(who)?, number: number(what)? })),
             [who, "stop", what] => {
                 broker(who).zip(number(what)).map(|(broker, number)| Self::Stop { broker, number })
+            }
+            [who, "deed", what] => {
+                client(who).zip(number(what)).map(|(client, number)| Self::Deed { client, number })
+            }
+            [who, "record", what] => {
+                client(who).zip(number(what)).map(|(client, number)| Self::Record { client, number })
             }
             [who, connection, way, at] => {
                 client(who).zip(number(connection)).zip(number(at)).and_then(|((client, connection), at)| {
@@ -200,6 +225,10 @@ pub(super) enum Draw {
     Answers,
     /// Which limits a broker comes back with.
     Limits,
+    /// What a crash leaves, and the seed of the next run.
+    Crash,
+    /// How long a journal takes, and in which order it answers.
+    Sync,
 }
 
 impl World {

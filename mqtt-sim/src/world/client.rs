@@ -2,9 +2,11 @@
 
 use std::collections::VecDeque;
 
-use mqtt_session::Instant;
+use mqtt_proto::Version;
+use mqtt_session::{ConnectOptions, Instant, StartError};
 
 use super::engine::Engine;
+use super::journal::Journal;
 use super::{ClientOptions, Direction, LinkId, Observed};
 
 /// Events kept for an application that does not look at them.
@@ -30,6 +32,16 @@ pub(super) struct Client {
     /// The stall it is in.
     pub(super) stall: Option<u64>,
     pub(super) next_stall: u64,
+    /// Its program has ended and was not started again.
+    pub(super) down: bool,
+    /// Counts the ends of its program.
+    pub(super) run: u64,
+    /// The program began without any record of an earlier run, though there was one.
+    pub(super) anew: bool,
+    pub(super) journal: Journal,
+    /// Counts what its programs did, and the records for its journal.
+    pub(super) deeds: u64,
+    pub(super) records: u64,
 }
 
 impl Client {
@@ -47,7 +59,26 @@ impl Client {
             offset: 0,
             stall: None,
             next_stall: 0,
+            down: false,
+            run: 0,
+            anew: false,
+            journal: Journal::default(),
+            deeds: 0,
+            records: 0,
         }
+    }
+
+    pub(super) fn start(&mut self) -> Result<(), StartError> {
+        self.engine.start(&connect(&self.options, self.run, self.anew))
+    }
+
+    pub(super) fn opened(&mut self, local: Instant) {
+        self.engine.opened(&connect(&self.options, self.run, self.anew), local);
+    }
+
+    /// Whether its program runs.
+    pub(super) fn is_awake(&self) -> bool {
+        self.stall.is_none() && !self.down
     }
 
     /// The time its clock shows.
@@ -65,4 +96,14 @@ impl Client {
             self.events.push_back(event);
         }
     }
+}
+
+/// How a client connects: in a later run to what there is, or anew where nothing is known of it.
+fn connect(options: &ClientOptions, run: u64, anew: bool) -> ConnectOptions<'_> {
+    let mut connect = options.connect();
+    if run > 0 {
+        let always = connect.clean_start && connect.version != Version::V5;
+        connect.clean_start = anew || always;
+    }
+    connect
 }

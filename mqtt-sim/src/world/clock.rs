@@ -23,6 +23,10 @@ pub(super) enum Planned {
     BrokerBack { broker: BrokerId, outage: u64 },
     /// A stalled client is run again.
     Unstall { client: ClientId, stall: u64 },
+    /// A crashed client starts again.
+    Restart { client: ClientId, run: u64 },
+    /// A client's journal has on its disk what was written until `begun`.
+    Synced { client: ClientId, run: u64, begun: Instant },
 }
 
 /// Who has a deadline of its own.

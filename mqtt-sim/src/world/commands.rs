@@ -58,11 +58,13 @@ impl World {
 
     /// The client's application starts its session.
     ///
+    /// Nothing happens while its program is down ([`crash`](Self::crash)).
+    ///
     /// # Errors
     /// Those of [`mqtt_session::Session::start`].
     pub fn start(&mut self, client: ClientId) -> Result<(), StartError> {
-        let Some(node) = self.client(client) else { return Ok(()) };
-        let started = node.engine.start(&node.options.connect());
+        let Some(node) = self.client(client).filter(|node| !node.down) else { return Ok(()) };
+        let started = node.start();
         self.called(client, "start", 0);
         self.serve_client(client);
         started
@@ -80,14 +82,16 @@ impl World {
     /// The client's application publishes.
     ///
     /// # Errors
-    /// Those of [`mqtt_session::Session::publish`].
+    /// Those of [`mqtt_session::Session::publish`]; `Stopping` while its program is down.
     pub fn publish(
         &mut self,
         client: ClientId,
         message: &Message<'_>,
         payload: &[u8],
     ) -> Result<Token, PublishError> {
-        let Some(node) = self.client(client) else { return Err(PublishError::Stopping) };
+        let Some(node) = self.client(client).filter(|node| !node.down) else {
+            return Err(PublishError::Stopping);
+        };
         let token = node.engine.publish(message, payload)?;
         self.accepted(client, token, "publish", Operation::Publish { message, payload });
         Ok(token)
@@ -113,7 +117,9 @@ impl World {
         filters: &[Subscription<'_>],
         properties: Properties<'_>,
     ) -> Result<Token, SubscribeError> {
-        let Some(node) = self.client(client) else { return Err(SubscribeError::Stopping) };
+        let Some(node) = self.client(client).filter(|node| !node.down) else {
+            return Err(SubscribeError::Stopping);
+        };
         let token = node.engine.subscribe(filters, properties)?;
         self.accepted(client, token, "subscribe", Operation::Subscribe);
         Ok(token)
@@ -125,7 +131,7 @@ impl World {
     /// If `filter` is none, and those of [`mqtt_session::Session::unsubscribe`].
     pub fn unsubscribe(&mut self, client: ClientId, filter: &str) -> Result<Token, CannotSubscribe> {
         let filter = TopicFilter::new(filter).map_err(CannotSubscribe::Filter)?;
-        let Some(node) = self.client(client) else {
+        let Some(node) = self.client(client).filter(|node| !node.down) else {
             return Err(CannotSubscribe::Session(SubscribeError::Stopping));
         };
         let token = node.engine.unsubscribe(&[filter]).map_err(CannotSubscribe::Session)?;
@@ -144,7 +150,9 @@ impl World {
         reason: ReasonCode,
         properties: Properties<'_>,
     ) -> Result<(), AckError> {
-        let Some(node) = self.client(client) else { return Err(AckError::Stale) };
+        let Some(node) = self.client(client).filter(|node| !node.down) else {
+            return Err(AckError::Stale);
+        };
         node.engine.acknowledge(ack, reason, properties)?;
         self.called(client, "acknowledge", 0);
         self.serve_client(client);
@@ -344,7 +352,7 @@ impl World {
         }
     }
 
-    fn node(&self, client: ClientId) -> Option<&Client> {
+    pub(super) fn node(&self, client: ClientId) -> Option<&Client> {
         self.clients.get(usize::try_from(client.0).ok()?)
     }
 
@@ -354,7 +362,7 @@ impl World {
         self.serve_client(client);
     }
 
-    fn called(&mut self, client: ClientId, call: &'static str, result: u64) {
+    pub(super) fn called(&mut self, client: ClientId, call: &'static str, result: u64) {
         self.trace.add(self.now, Happening::Called { client, call, result });
     }
 }

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use mqtt_proto::{Peer, frame_len};
-use mqtt_session::{Closed, Command};
+use mqtt_session::{Closed, Command, Key};
 
 use crate::checks::Observation;
 
@@ -17,11 +17,18 @@ const MAX_ROUNDS: u32 = 100_000;
 /// Longest time until a transport that took a part takes more.
 const PAUSE: Duration = Duration::from_millis(2);
 
+/// A command of a session.
+enum Order {
+    Open(u8),
+    Close,
+    Write(Key, Option<Vec<u8>>),
+}
+
 impl World {
     pub(super) fn client_timeout(&mut self, id: ClientId) {
         let now = self.now;
         if let Some(client) = self.client(id)
-            && client.stall.is_none()
+            && client.is_awake()
         {
             let local = client.local(now);
             client.engine.handle_timeout(local);
@@ -31,11 +38,12 @@ impl World {
 
     /// What a driver does after anything has happened, until nothing is left to do.
     pub(super) fn serve_client(&mut self, id: ClientId) {
-        if self.client(id).is_none_or(|client| client.stall.is_some()) {
+        if self.client(id).is_none_or(|client| !client.is_awake()) {
             return;
         }
         let mut rounds = 0;
-        while self.carry_out(id) | self.client_reads(id) | self.client_events(id) | self.client_writes(id) {
+        // Output first: what it comes to is told, and recorded, behind it.
+        while self.client_writes(id) | self.client_reads(id) | self.client_events(id) | self.carry_out(id) {
             rounds += 1;
             if rounds > MAX_ROUNDS {
                 self.steps_at_once = u64::MAX / 2;
@@ -43,7 +51,7 @@ impl World {
             }
         }
         let now = self.now;
-        let due = self.client(id).and_then(|client| {
+        let due = self.client(id).filter(|client| !client.down).and_then(|client| {
             let local = client.engine.poll_timeout()?;
             Some(client.global(local).max(now))
         });
@@ -52,11 +60,14 @@ impl World {
 
     fn carry_out(&mut self, id: ClientId) -> bool {
         let mut any = false;
-        while let Some(command) = self.client(id).and_then(|client| client.engine.poll_command()) {
+        while let Some(command) = self.next_command(id) {
             any = true;
+            if self.crashes(id) {
+                break;
+            }
             match command {
-                Command::Open { server, .. } => self.dial(id, server),
-                Command::Close => {
+                Order::Open(server) => self.dial(id, server),
+                Order::Close => {
                     let Some(client) = self.client(id) else { break };
                     client.dial = None;
                     if let Some(link) = client.link {
@@ -64,16 +75,24 @@ impl World {
                     }
                     self.client_learns(id, Closed::Carried);
                 }
-                // The clients of this world have no journal.
-                Command::Put { key, .. } | Command::Delete { key } => {
-                    if let Some(client) = self.client(id) {
-                        client.engine.not_stored(key);
-                    }
-                }
-                _ => {}
+                Order::Write(key, record) => self.write_journal(id, key, record),
             }
         }
         any
+    }
+
+    /// The next command, owned.
+    fn next_command(&mut self, id: ClientId) -> Option<Order> {
+        let client = self.client(id).filter(|client| !client.down)?;
+        loop {
+            return Some(match client.engine.poll_command()? {
+                Command::Open { server, .. } => Order::Open(server),
+                Command::Close => Order::Close,
+                Command::Put { key, record } => Order::Write(key, Some(record.chunks().concat())),
+                Command::Delete { key } => Order::Write(key, None),
+                _ => continue,
+            });
+        }
     }
 
     fn dial(&mut self, id: ClientId, server: u8) {
@@ -122,6 +141,9 @@ impl World {
         let wants = client.engine.wants_read();
         let Some(link_id) = client.link else { return false };
         let mut any = false;
+        if self.crashes(id) {
+            return true;
+        }
         if wants && let Some((mut bytes, occasion)) = self.read_pipe(link_id, Direction::Down) {
             any = true;
             self.damage(&mut bytes, occasion);
@@ -178,6 +200,9 @@ impl World {
             match event {
                 Some(event) => {
                     any = true;
+                    if self.crashes(id) {
+                        return true;
+                    }
                     self.tell(id, event);
                 }
                 None if more => {}
@@ -190,12 +215,15 @@ impl World {
         let mut any = false;
         while let Some(event) = self.client(id).and_then(|client| client.engine.poll_event()) {
             any = true;
+            if self.crashes(id) {
+                break;
+            }
             self.tell(id, event);
         }
         any
     }
 
-    fn tell(&mut self, id: ClientId, event: Observed) {
+    pub(super) fn tell(&mut self, id: ClientId, event: Observed) {
         self.observe(&Observation::Event { client: id, event: &event });
         self.trace.add(self.now, Happening::Event { client: id, event: event.clone() });
         if let Some(client) = self.client(id) {
@@ -235,6 +263,9 @@ impl World {
                 return any;
             }
             any |= !bytes.is_empty();
+            if self.crashes(id) {
+                return true;
+            }
             if bytes.len() < offered {
                 self.block(link_id, Direction::Up, struck.then_some(occasion));
             }

@@ -1,9 +1,11 @@
 //! The engine under test behind one face, whichever storage it has.
 
+use core::time::Duration;
+
 use mqtt_proto::{Properties, ReasonCode, Subscription, TopicFilter};
 use mqtt_session::{
     AckError, AckToken, Closed, Command, ConnectOptions, Event, FixedSession, HeapSession, Instant, Key,
-    Message, PublishError, Session, StartError, Stop, Storage, SubscribeError, Token,
+    Message, PublishError, RestoreError, Session, StartError, Stop, Storage, SubscribeError, Token,
 };
 
 use super::{ClientOptions, Observed, StorageKind};
@@ -34,7 +36,9 @@ pub(super) trait Engine {
     ) -> Result<(), AckError>;
     fn cancel(&mut self, token: Token) -> bool;
     fn check_link(&mut self);
+    fn stored(&mut self, key: Key);
     fn not_stored(&mut self, key: Key);
+    fn restore(&mut self, key: Key, record: &[u8], age: Option<Duration>) -> Result<(), RestoreError>;
     fn opened(&mut self, connect: &ConnectOptions<'_>, now: Instant);
     fn closed(&mut self, why: Closed, now: Instant);
     /// Consumes packets from the front of `input` until one has something to tell.
@@ -93,8 +97,16 @@ impl<S: Storage> Engine for Session<S> {
         Self::check_link(self);
     }
 
+    fn stored(&mut self, key: Key) {
+        Self::stored(self, key);
+    }
+
     fn not_stored(&mut self, key: Key) {
         Self::not_stored(self, key);
+    }
+
+    fn restore(&mut self, key: Key, record: &[u8], age: Option<Duration>) -> Result<(), RestoreError> {
+        Self::restore(self, key, record, age)
     }
 
     fn opened(&mut self, connect: &ConnectOptions<'_>, now: Instant) {

@@ -43,11 +43,17 @@ pub enum Fault {
     ClockStep,
     /// A client was not run for a while.
     Stall,
+    /// A client's program ended without a word; its journal is what the disk had.
+    Crash,
+    /// A client's program ended without a word, and its journal is gone.
+    JournalLost,
+    /// A client's disk did not take a record, or did not delete one.
+    NotStored,
 }
 
 impl Fault {
     /// All kinds, in their order.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::SplitRead,
         Self::PartialWrite,
         Self::Delay,
@@ -63,6 +69,9 @@ impl Fault {
         Self::OtherLimits,
         Self::ClockStep,
         Self::Stall,
+        Self::Crash,
+        Self::JournalLost,
+        Self::NotStored,
     ];
 
     /// What it is called in options and lists: `split-read`, `broker-restart`.
@@ -83,6 +92,9 @@ impl Fault {
             Self::OtherLimits => "other-limits",
             Self::ClockStep => "clock-step",
             Self::Stall => "stall",
+            Self::Crash => "crash",
+            Self::JournalLost => "journal-lost",
+            Self::NotStored => "not-stored",
         }
     }
 }
@@ -147,6 +159,16 @@ pub struct Faults {
     pub stall: Rate,
     /// Longest stall of a client.
     pub stall_max: Duration,
+    /// Each command a client's driver is to carry out, each read, event and write: the program ends before it.
+    pub crash: Rate,
+    /// Each end of a program: its journal is gone with it.
+    pub journal_lost: Rate,
+    /// Longest time until a program that ended is started again.
+    pub down_max: Duration,
+    /// Longest time until a record is on the disk, or deleted there.
+    pub sync_max: Duration,
+    /// Each record to be stored or deleted: the disk refuses.
+    pub not_stored: Rate,
 }
 
 impl Faults {
@@ -170,6 +192,11 @@ impl Faults {
         clock_step: Rate::NEVER,
         stall: Rate::NEVER,
         stall_max: Duration::ZERO,
+        crash: Rate::NEVER,
+        journal_lost: Rate::NEVER,
+        down_max: Duration::ZERO,
+        sync_max: Duration::ZERO,
+        not_stored: Rate::NEVER,
     };
 
     /// Sets the rate of one kind.
@@ -191,6 +218,9 @@ impl Faults {
             Fault::OtherLimits => &mut self.other_limits,
             Fault::ClockStep => &mut self.clock_step,
             Fault::Stall => &mut self.stall,
+            Fault::Crash => &mut self.crash,
+            Fault::JournalLost => &mut self.journal_lost,
+            Fault::NotStored => &mut self.not_stored,
         };
         *place = rate;
         self
@@ -208,7 +238,8 @@ impl Faults {
 
     /// A swarm member: each kind of fault that leaves the promises of QoS 1 and 2 intact is off in about half the
     /// seeds, and has a rate of its own in the others. Faults that a broker must not commit (lost acknowledgements,
-    /// forgotten sessions, changed bytes) are never drawn here; add them where the checks allow for them.
+    /// forgotten sessions, changed bytes) and the ends of programs are never drawn here; add them where the checks
+    /// allow for them.
     pub fn swarm(seed: u64) -> Self {
         let mut random = Random::new(seed ^ 0x5EED_0F5A_17E5);
         let mut draw = |low: u64, high: u64| {
@@ -228,6 +259,7 @@ impl Faults {
             clock_step: draw(1_000, 30_000),
             stall: draw(2_000, 60_000),
             stall_max: Duration::from_secs(15),
+            sync_max: Duration::from_millis(300),
             ..Self::NONE
         }
     }

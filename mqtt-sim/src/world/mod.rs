@@ -36,9 +36,11 @@ mod chance;
 mod client;
 mod clock;
 mod commands;
+mod crash;
 mod drive;
 mod engine;
 mod faults;
+mod journal;
 mod link;
 mod network;
 mod observed;
@@ -149,7 +151,7 @@ impl core::error::Error for Halt {}
 /// * Act as a client's application: [`start`](Self::start), [`publish`](Self::publish),
 ///   [`subscribe`](Self::subscribe), .. , [`events`](Self::events).
 /// * Act as fate: [`cut`](Self::cut), [`stop_broker`](Self::stop_broker), [`start_broker`](Self::start_broker),
-///   [`heal`](Self::heal).
+///   [`crash`](Self::crash), [`restart`](Self::restart), [`heal`](Self::heal).
 /// * Let time pass: [`step`](Self::step), [`run_for`](Self::run_for), [`run_until`](Self::run_until).
 /// * Ask: [`now`](Self::now), [`trace`](Self::trace), [`strikes`](Self::strikes), [`broker`](Self::broker), ..
 pub struct World {
@@ -234,7 +236,7 @@ impl World {
     }
 
     /// From now on nothing goes wrong any more: planned cuts are off, brokers that are down come back, stalled
-    /// clients go on. What was lost stays lost, and who has not learnt of it still has to find out.
+    /// clients go on, crashed ones start again. What was lost stays lost, and who has not learnt of it still has to find out.
     pub fn heal(&mut self) {
         self.set_faults(Faults::NONE);
         self.note("healed");
@@ -246,6 +248,9 @@ impl World {
         }
         for client in self.clients() {
             self.unstall(client);
+            if let Some(run) = self.client(client).map(|node| node.run) {
+                self.restart_due(client, run);
+            }
         }
     }
 

@@ -42,6 +42,8 @@ impl World {
                     self.unstall(client);
                 }
             }
+            Planned::Restart { client, run } => self.restart_due(client, run),
+            Planned::Synced { client, run, begun } => self.synced(client, run, begun),
         }
     }
 
@@ -82,7 +84,7 @@ impl World {
             client.dial = None;
             client.link = Some(link_id);
             let local = client.local(now);
-            client.engine.opened(&client.options.connect(), local);
+            client.opened(local);
         }
         self.serve_server(broker);
         self.serve_client(id);
@@ -328,7 +330,9 @@ impl World {
                 let forward = random.below(2) == 0;
                 self.step_clock(client, if forward { jump } else { -jump });
             }
-            if let Some(mut random) = self.strike(Fault::Stall, faults.stall, occasion) {
+            if !self.is_down(client)
+                && let Some(mut random) = self.strike(Fault::Stall, faults.stall, occasion)
+            {
                 self.stall(client, random.span(Duration::ZERO, faults.stall_max));
             }
         }

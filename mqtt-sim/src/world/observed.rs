@@ -51,6 +51,16 @@ pub enum Observed {
         /// How.
         outcome: Ended,
     },
+    /// A publish outlives a crash from now on.
+    Durable {
+        /// Which.
+        token: Token,
+    },
+    /// Not from the session: the program was started again after a crash.
+    Restarted {
+        /// Records its journal still had. 0: what it was subscribed to is to be subscribed to again.
+        restored: u64,
+    },
     /// A refused publish may be tried again.
     Unblocked,
     /// The session has stopped.
@@ -77,6 +87,8 @@ pub struct Delivered {
     pub dup: bool,
     /// Subscription identifiers it carried.
     pub subscription_ids: Vec<u32>,
+    /// Whether an earlier run of the program may have been given it.
+    pub redelivered: bool,
     /// With manual acknowledgement: what to acknowledge.
     pub ack: Option<AckToken>,
 }
@@ -136,11 +148,13 @@ impl Observed {
                         _ => None,
                     })
                     .collect(),
+                redelivered: message.redelivered,
                 ack: message.ack,
             }),
             Event::Done { token, tag, outcome, .. } => {
                 Self::Done { token: *token, tag: *tag, outcome: Ended::of(outcome) }
             }
+            Event::Durable { token } => Self::Durable { token: *token },
             Event::Unblocked => Self::Unblocked,
             Event::Stopped { left } => Self::Stopped { left: *left },
             other => Self::Other(format!("{other:?}")),
@@ -179,6 +193,8 @@ impl Hash for Observed {
             Self::SessionLost { republished, ended } => (republished, ended).hash(state),
             Self::Message(delivered) => delivered.hash(state),
             Self::Done { token, tag, outcome } => (token, tag, outcome).hash(state),
+            Self::Durable { token } => token.hash(state),
+            Self::Restarted { restored } => restored.hash(state),
             Self::Unblocked => {}
             Self::Stopped { left } => left.hash(state),
             Self::Other(text) => text.hash(state),

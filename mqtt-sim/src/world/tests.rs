@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use mqtt_proto::{Qos, TopicName, Version};
-use mqtt_session::{Instant, Message, Why};
+use mqtt_session::{Durability, Instant, Message, Why};
 
 use crate::broker::BrokerConfig;
 use crate::checks::{Deliveries, Endings, Subscriber, Wire};
@@ -290,6 +290,8 @@ fn faults_and_occasions_are_texts_and_back() {
         "stall@c0.s17",
         "broker-restart@b0.s4",
         "other-limits@b3.stop.2",
+        "crash@c1.deed.30",
+        "not-stored@c0.record.7",
     ];
     for text in texts {
         let strike: Strike = text.parse().unwrap();
@@ -306,4 +308,48 @@ fn faults_and_occasions_are_texts_and_back() {
     assert_eq!("20%".parse(), Ok(Rate::one_in(5)));
     assert_eq!("0.2".parse(), Ok(Rate::one_in(5)));
     assert!(["", "x", "-0.1", "1.1", "101%", "NaN"].iter().all(|text| text.parse::<Rate>().is_err()));
+}
+
+/// A client that crashes in the middle of it, with a journal or without.
+fn phoenix(durability: Durability, lose_journal: bool) -> (World, ClientId) {
+    let mut world = world(11);
+    let mut options = ClientOptions { clean_start: false, ..ClientOptions::new("phoenix") };
+    options.config.durability = durability;
+    let client = subscriber(&mut world, options);
+    world.events(client).for_each(drop);
+    for n in 0..5 {
+        publish(&mut world, client, Qos::ExactlyOnce, &n.to_string());
+    }
+    world.run_for(Duration::from_millis(5)).unwrap();
+    world.crash(client, lose_journal);
+    assert!(world.is_down(client) && !world.is_connected(client));
+    let message = Message::new(TopicName::new("t").unwrap());
+    assert!(world.publish(client, &message, b"nobody is there").is_err());
+    world.run_for(10 * SECOND).unwrap();
+    world.restart(client).unwrap();
+    world.run_for(20 * SECOND).unwrap();
+    (world, client)
+}
+
+#[test]
+fn a_program_that_crashes_goes_on_with_its_journal() {
+    let (mut world, client) = phoenix(Durability::BeforeSend, false);
+    assert_eq!(world.pending(client), 0);
+    let mut got = payloads(&mut world, client);
+    got.dedup();
+    assert_eq!(got, ["0", "1", "2", "3", "4"]);
+    world.finish().unwrap();
+}
+
+#[test]
+fn a_program_without_a_journal_begins_anew() {
+    for (durability, lost) in [(Durability::Off, false), (Durability::BeforeSend, true)] {
+        let (mut world, client) = phoenix(durability, lost);
+        let events: Vec<Observed> = world.events(client).collect();
+        assert!(events.contains(&Observed::Restarted { restored: 0 }), "{events:#?}");
+        let fresh = |event: &Observed| matches!(event, Observed::Connected { session_present: false, .. });
+        assert!(events.iter().any(fresh), "{events:#?}");
+        assert_eq!(world.pending(client), 0);
+        world.finish().unwrap();
+    }
 }

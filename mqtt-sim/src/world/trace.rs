@@ -4,6 +4,8 @@ use core::hash::{Hash, Hasher};
 
 use mqtt_session::Instant;
 
+use crate::checks::Kept;
+
 use super::{BrokerId, ClientId, LinkId, Observed, Strike};
 
 /// Which way bytes travel.
@@ -85,6 +87,13 @@ pub enum Happening {
     Broke {
         /// The connection.
         link: LinkId,
+    },
+    /// A client's program ended without a word.
+    Crashed {
+        /// Which client.
+        client: ClientId,
+        /// What its next run starts from.
+        kept: Kept,
     },
     /// A fault struck.
     Fault {
