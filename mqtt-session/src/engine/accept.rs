@@ -1,18 +1,16 @@
-//! Commands that put operations into the queue, or take them out again.
+//! Messages that are put into the queue, and operations that are taken out again.
 
 use core::time::Duration;
 
-use mqtt_proto::{Encode, EncodeError, Properties, Property, PropertyId, PropertyPlace, Publish, Qos};
-use mqtt_proto::{Subscribe, Subscription, Subscriptions, TopicFilter, TopicFilters, Unsubscribe, Version};
+use mqtt_proto::{EncodeError, Properties, Property, PropertyId, PropertyPlace, Publish, Qos, Version};
 
 use super::direct::Direct;
-use super::notes;
 use super::pump::OWN_HEAD;
+use super::room::Lack;
 use super::{ANY_ID, Core};
-use crate::aliases;
-use crate::arena::{cost, owner};
+use crate::arena::cost;
 use crate::config::OverQos;
-use crate::error::{PublishError, SubscribeError};
+use crate::error::PublishError;
 use crate::limits::LONGEST_PACKET;
 use crate::link::State;
 use crate::list::NONE;
@@ -22,12 +20,6 @@ use crate::qos::Stage;
 use crate::storage::{Table, Tables};
 use crate::time::Instant;
 use crate::token::Token;
-
-/// Which of the two budgets is used up.
-pub(super) enum Lack {
-    Slots,
-    Bytes,
-}
 
 /// What became of a message.
 pub(crate) enum Accepted {
@@ -43,12 +35,12 @@ pub(crate) enum Accepted {
 /// What an operation will keep: its parts' lengths, checked and counted.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
-    kind: Kind,
-    head_len: usize,
-    properties_len: usize,
-    body_len: usize,
-    filters: u16,
-    body: Body,
+    pub(super) kind: Kind,
+    pub(super) head_len: usize,
+    pub(super) properties_len: usize,
+    pub(super) body_len: usize,
+    pub(super) filters: u16,
+    pub(super) body: Body,
 }
 
 /// Where the body of an operation is kept.
@@ -65,89 +57,19 @@ pub(crate) enum Body {
 impl Plan {
     /// Bytes that are kept. Lengths of what is in memory: their sum does not overflow.
     #[inline]
-    fn all(&self) -> usize {
+    pub(super) fn all(&self) -> usize {
         let body = if self.body == Body::Sourced { 0 } else { self.body_len };
         self.head_len.wrapping_add(self.properties_len).wrapping_add(body)
     }
 
     #[inline]
-    fn in_arena(&self) -> usize {
+    pub(super) fn in_arena(&self) -> usize {
         let body = if self.body == Body::Copied { self.body_len } else { 0 };
         self.head_len.wrapping_add(self.properties_len).wrapping_add(body)
     }
 }
 
-/// The filters of a SUBSCRIBE or UNSUBSCRIBE.
-#[derive(Clone, Copy)]
-pub(crate) enum Filters<'a> {
-    Subscribe(&'a [Subscription<'a>]),
-    Unsubscribe(&'a [TopicFilter<'a>]),
-}
-
-impl Filters<'_> {
-    fn len(&self) -> usize {
-        match self {
-            Self::Subscribe(list) => list.len(),
-            Self::Unsubscribe(list) => list.len(),
-        }
-    }
-
-    fn kind(&self) -> Kind {
-        match self {
-            Self::Subscribe(_) => Kind::Subscribe,
-            Self::Unsubscribe(_) => Kind::Unsubscribe,
-        }
-    }
-
-    fn body_len(&self) -> usize {
-        match self {
-            Self::Subscribe(list) => Subscriptions::from(*list).body_len(),
-            Self::Unsubscribe(list) => TopicFilters::from(*list).body_len(),
-        }
-    }
-
-    fn write_body(&self, out: &mut [u8]) -> Result<usize, EncodeError> {
-        match self {
-            Self::Subscribe(list) => Subscriptions::from(*list).write_body(out),
-            Self::Unsubscribe(list) => TopicFilters::from(*list).write_body(out),
-        }
-    }
-
-    /// The length of the packet, as long as it can get on any version.
-    fn packet_len(&self, properties: Properties<'_>) -> Result<usize, EncodeError> {
-        let packet_id = ANY_ID;
-        match self {
-            Self::Subscribe(list) => Subscribe { packet_id, properties, filters: Subscriptions::from(*list) }
-                .encoded_len(Version::V5),
-            Self::Unsubscribe(list) => {
-                Unsubscribe { packet_id, properties, filters: TopicFilters::from(*list) }
-                    .encoded_len(Version::V5)
-            }
-        }
-    }
-
-    fn any(&self, test: impl Fn(&TopicFilter<'_>) -> bool) -> bool {
-        match self {
-            Self::Subscribe(list) => list.iter().any(|subscription| test(&subscription.filter)),
-            Self::Unsubscribe(list) => list.iter().any(test),
-        }
-    }
-}
-
 impl Core {
-    /// Whether an operation that keeps `bytes` (with its overhead) can be accepted now.
-    #[inline(always)]
-    pub(super) fn room_for(&self, bytes: usize) -> Result<(), Lack> {
-        if self.ops.in_use() >= self.bounds.operations {
-            return Err(Lack::Slots);
-        }
-        // Bytes that are in memory: their sum does not overflow.
-        if self.kept.wrapping_add(bytes) > self.bounds.arena {
-            return Err(Lack::Bytes);
-        }
-        Ok(())
-    }
-
     /// Accepts a message: it is checked, finds room, and is kept. Called again after `Need`, it goes on.
     pub(crate) fn publish(
         &mut self,
@@ -309,126 +231,6 @@ impl Core {
         Ok(())
     }
 
-    /// Checks a subscription or its end against everything that is known now.
-    pub(crate) fn plan_filters(
-        &mut self,
-        filters: Filters<'_>,
-        properties: Properties<'_>,
-    ) -> Result<Plan, SubscribeError> {
-        if self.link.stopping {
-            return Err(SubscribeError::Stopping);
-        }
-        let Some(count) = u16::try_from(filters.len()).ok().filter(|count| *count != 0) else {
-            return Err(if filters.len() == 0 {
-                SubscribeError::NoFilter
-            } else {
-                SubscribeError::TooLarge { needed: filters.len(), allowed: usize::from(u16::MAX) }
-            });
-        };
-        let needed = filters.packet_len(properties).map_err(SubscribeError::Invalid)?;
-        if needed > self.bounds.wire {
-            return Err(SubscribeError::TooLarge { needed, allowed: self.bounds.wire });
-        }
-        if self.link.state == State::Up {
-            self.check_filters(filters, properties, needed)?;
-        }
-        let plan = Plan {
-            kind: filters.kind(),
-            head_len: 0,
-            properties_len: properties.body_len(),
-            body_len: filters.body_len(),
-            filters: count,
-            body: Body::Copied,
-        };
-        if cost(plan.all()) > self.bounds.arena {
-            return Err(SubscribeError::TooLarge { needed: cost(plan.all()), allowed: self.bounds.arena });
-        }
-        if let Err(lack) = self.room_for(cost(plan.all())) {
-            self.blocked = Some(cost(plan.all()));
-            return Err(match lack {
-                Lack::Slots => SubscribeError::QueueFull,
-                Lack::Bytes => SubscribeError::BytesFull,
-            });
-        }
-        Ok(plan)
-    }
-
-    fn check_filters(
-        &self,
-        filters: Filters<'_>,
-        properties: Properties<'_>,
-        needed: usize,
-    ) -> Result<(), SubscribeError> {
-        let allowed = self.limits.maximum_packet_size as usize;
-        if needed > allowed {
-            return Err(SubscribeError::TooLargeForServer { needed, allowed });
-        }
-        if filters.kind() == Kind::Subscribe {
-            if !self.limits.wildcard_subscriptions && filters.any(|filter| filter.has_wildcards()) {
-                return Err(SubscribeError::WildcardsNotSupported);
-            }
-            if !self.limits.shared_subscriptions && filters.any(|filter| filter.share().is_some()) {
-                return Err(SubscribeError::SharedNotSupported);
-            }
-            if !self.limits.subscription_identifiers && properties.subscription_identifiers().next().is_some()
-            {
-                return Err(SubscribeError::IdentifiersNotSupported);
-            }
-        }
-        Ok(())
-    }
-
-    /// What the tables lack to accept a planned operation. Squeezes the arena where that helps.
-    pub(crate) fn room_in_tables(&mut self, tables: &mut Tables<'_>, plan: &Plan) -> super::Need {
-        if !self.ops.free.has_room(tables.slots.len()) {
-            return Some((Table::Slots, tables.slots.len().saturating_add(1)));
-        }
-        self.yield_room(tables, cost(plan.all()));
-        self.room_in_arena(tables, plan.in_arena())
-    }
-
-    /// What the arena lacks to keep `len` bytes beside the operations.
-    pub(crate) fn room_for_bytes(&mut self, tables: &mut Tables<'_>, len: usize) -> super::Need {
-        self.yield_room(tables, cost(len));
-        self.room_in_arena(tables, len)
-    }
-
-    /// What the arena lacks to take an entry of `len` bytes that the budget has room for.
-    pub(super) fn room_in_arena(&mut self, tables: &mut Tables<'_>, len: usize) -> super::Need {
-        if self.arena.fits(tables.arena.len(), len) { None } else { self.squeeze_or_grow(tables, len) }
-    }
-
-    #[cold]
-    fn squeeze_or_grow(&mut self, tables: &mut Tables<'_>, len: usize) -> super::Need {
-        // Squeezing moves at most what is in use: it pays when that is less than half.
-        let live = self.arena.live().saturating_add(cost(len));
-        let grows = tables.arena.len() < self.bounds.memory;
-        if grows && live > tables.arena.len() / 2 {
-            return Some((Table::Arena, live.saturating_mul(2).min(self.bounds.memory)));
-        }
-        self.squeeze(tables);
-        None
-    }
-
-    /// Takes the holes out of the arena. O(bytes in use).
-    pub(super) fn squeeze(&mut self, tables: &mut Tables<'_>) {
-        let Tables { slots, exchanges, arena, aliases_out, aliases_in, .. } = tables;
-        let (farewell, redirects, said) = (&mut self.farewell, &mut self.redirects, &mut self.said);
-        self.arena.compact(arena, |of, at| {
-            if let Some(slot) = slots.get_mut(of as usize) {
-                slot.at = at;
-            } else if of == owner::STOP {
-                if let Some(farewell) = farewell {
-                    farewell.0 = at;
-                }
-            } else if !aliases::moved(aliases_out, aliases_in, of, at)
-                && !notes::moved(exchanges, said, of, at)
-            {
-                redirects.moved_to(of, at);
-            }
-        });
-    }
-
     /// Accepts a planned message. The caller has made room.
     #[inline]
     fn accept_publish(
@@ -466,37 +268,9 @@ impl Core {
         Some(token)
     }
 
-    /// Accepts a planned SUBSCRIBE or UNSUBSCRIBE. The caller has made room.
-    pub(crate) fn accept_filters(
-        &mut self,
-        tables: &mut Tables<'_>,
-        filters: Filters<'_>,
-        properties: Properties<'_>,
-        plan: &Plan,
-    ) -> Option<Token> {
-        let (index, slot, content) = self.insert(tables, plan)?;
-        slot.qos = Qos::AtLeastOnce;
-        slot.asked = Qos::AtLeastOnce;
-        slot.retain = false;
-        slot.tag = 0;
-        slot.key = None;
-        slot.expires =
-            self.config.request_timeout.map_or(Instant::NEVER, |timeout| Instant::ZERO.after(timeout));
-        slot.wire_expires = Instant::NEVER;
-        let (head, body) = content.split_at_mut_checked(plan.properties_len)?;
-        properties.write_body(head).ok()?;
-        filters.write_body(body).ok()?;
-        let token = Token::new(index, slot.generation);
-        self.ops.accept(tables.slots, index);
-        if self.records() {
-            self.note_accepted(tables, index);
-        }
-        Some(token)
-    }
-
     /// Takes a slot and a place in the arena for what is planned.
     #[inline]
-    fn insert<'t>(
+    pub(super) fn insert<'t>(
         &mut self,
         tables: &'t mut Tables<'_>,
         plan: &Plan,

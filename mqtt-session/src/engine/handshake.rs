@@ -2,7 +2,7 @@
 
 use mqtt_proto::{
     Connack, Connect, DecodeErrorKind, Encode, EncodeError, EncodedProperties, PacketType, Peer, Properties,
-    Property, PropertyPlace, Qos, ReasonCode, Version,
+    Property, PropertyPlace, ReasonCode, Version,
 };
 
 use super::auth::Turn;
@@ -11,15 +11,11 @@ use super::receive::closing;
 use super::{Connection, Core, Need};
 use crate::aliases::GivenAliases;
 use crate::client_id::{ClientId, LONGEST_3_1};
-use crate::config::SessionLost;
 use crate::error::StartError;
 use crate::event::{Anomaly, Connected, Event, Why};
 use crate::limits::ServerLimits;
-use crate::link::{Notice, State};
-use crate::list::{NONE, next};
-use crate::operation::{Ending, Kind};
+use crate::link::State;
 use crate::options::{ConnectOptions, LocalState};
-use crate::qos::Stage;
 use crate::storage::{Table, Tables};
 use crate::time::Instant;
 use crate::timers::Timer;
@@ -437,73 +433,5 @@ impl Core {
 
     pub(crate) fn assigned_client_id(&self) -> Option<&str> {
         Some(self.assigned.as_str()).filter(|id| !id.is_empty())
-    }
-
-    /// The server has no session any more: its half of every exchange is gone.
-    pub(super) fn lose_session(&mut self, tables: &mut Tables<'_>, unexpected: bool) {
-        self.exchanges.clear(tables.exchanges);
-        self.sweep_notes(tables);
-        self.forget_doubts(tables);
-        if !self.session_held {
-            return;
-        }
-        self.session_held = false;
-        let gated = self.gates();
-        let mut republished = 0u32;
-        let mut ended = 0u32;
-        let mut at = self.ops.order.head();
-        while let Some(slot) = tables.slots.get_mut(at as usize) {
-            if slot.stage == Stage::Queued && !slot.told && !slot.reserved {
-                // What was never handed out is behind all that was.
-                break;
-            }
-            let following = next(tables.slots, at);
-            if self.records() && self.unreserve_lost(tables, at) {
-                at = following;
-                continue;
-            }
-            if tables.slots.get(at as usize).is_some_and(|slot| slot.late) {
-                // Nobody waits for it, and its answer can no longer come.
-                let _ = self.complete(tables, at);
-                at = following;
-                continue;
-            }
-            let again = match tables.slots.get(at as usize).map(|slot| slot.kind) {
-                // Requests are not part of a session: they are simply made again.
-                Some(Kind::Subscribe | Kind::Unsubscribe) => true,
-                _ => self.config.on_session_lost == SessionLost::Republish,
-            };
-            let counts = tables.slots.get(at as usize).is_some_and(|slot| slot.kind == Kind::Publish);
-            if again {
-                self.release_id(tables, at);
-                if let Some(slot) = tables.slots.get_mut(at as usize) {
-                    slot.stage = Stage::Queued;
-                    // Where everything waits for its mark, that is enough.
-                    self.journal.moved |= slot.qos == Qos::ExactlyOnce && !gated;
-                }
-                republished = republished.saturating_add(u32::from(counts));
-            } else {
-                self.end(tables, at, self.lost_ending(Ending::Lost));
-                ended = ended.saturating_add(1);
-            }
-            at = following;
-        }
-        while self.ops.release.head() != NONE {
-            let told = tables.slots.get(self.ops.release.head() as usize).is_some_and(|slot| slot.told);
-            self.end(tables, self.ops.release.head(), self.lost_ending(Ending::Unknown));
-            ended = ended.saturating_add(u32::from(!told));
-        }
-        if unexpected || republished != 0 || ended != 0 {
-            debug!("session lost: {republished} messages go again, {ended} operations ended");
-            self.notices.push(Notice::SessionLost { republished, ended });
-        }
-    }
-
-    fn lost_ending(&self, otherwise: Ending) -> Ending {
-        match self.config.on_session_lost {
-            SessionLost::Republish => otherwise,
-            SessionLost::Fail => Ending::Lost,
-            SessionLost::Drop => Ending::Dropped,
-        }
     }
 }

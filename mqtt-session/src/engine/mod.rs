@@ -3,6 +3,7 @@
 mod accept;
 mod acks;
 mod aliases;
+mod answers;
 mod arrivals;
 mod auth;
 mod deliver;
@@ -12,18 +13,22 @@ mod eager;
 mod ending;
 mod expiry;
 mod farewell;
+mod filters;
 mod handshake;
 mod keep_alive;
 mod large;
 mod lifecycle;
+mod lost;
 mod measure;
 mod notes;
+mod owed;
 mod persist;
 mod pump;
 mod receive;
 mod redirect;
 mod requests;
 mod restore;
+mod room;
 mod session_clock;
 mod session_record;
 mod source;
@@ -33,8 +38,9 @@ use core::time::Duration;
 
 use mqtt_proto::{PacketId, PacketType, Qos, ReasonCode};
 
-pub(crate) use accept::{Accepted, Body, Filters};
+pub(crate) use accept::{Accepted, Body};
 pub(crate) use acks::Straight;
+pub(crate) use filters::Filters;
 pub(crate) use persist::Give;
 pub(crate) use session_record::Noted;
 pub(crate) use source::Provided;
@@ -504,37 +510,7 @@ impl Core {
     fn ids_left(&self) -> bool {
         self.ids.needed(self.bounds.ids).is_some()
     }
-
-    /// Whether nothing at all is open, and has not been for a while: the tables may then be new ones.
-    ///
-    /// Held subscriptions stay where they are, with the tables around them, and aliases do; `Some`: the bytes of
-    /// the arena that are still needed, and whether the slots are.
-    pub(crate) fn quiet(&mut self, tables: &mut Tables<'_>) -> Option<(usize, bool)> {
-        let quiet = self.ops.in_use() == self.ops.held.len()
-            && self.wire.is_empty()
-            && self.exchanges.open() == 0
-            && self.owed.is_empty()
-            && self.farewell.is_none()
-            && self.journal.is_calm()
-            && self.now.since(self.connection.last_out) > SHRINK_AFTER;
-        if !quiet {
-            return None;
-        }
-        self.exchanges.renew();
-        self.shelve_doubts();
-        self.ids = Ids::new();
-        self.owed = OwedRing::new();
-        let slots = self.ops.in_use() != 0;
-        if !slots {
-            self.ops.renew();
-        }
-        self.squeeze(tables);
-        Some((self.arena.live(), slots))
-    }
 }
-
-/// A session that sent nothing for this long gives memory back when it is told the time.
-const SHRINK_AFTER: Duration = Duration::from_secs(5);
 
 /// A payload above this many bytes is lent to the transport from where it is kept.
 const LEND_ABOVE: usize = 4_096;

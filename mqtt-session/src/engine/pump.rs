@@ -2,15 +2,12 @@
 //! SUBSCRIBE or UNSUBSCRIBE overtakes publishes that wait for quota.
 
 use mqtt_proto::{
-    Encode, EncodeError, PacketId, PacketType, Pingreq, Properties, Puback, Pubcomp, Pubrec, Pubrel, Qos,
-    ReasonCode, StoredPublish, Subscribe, Subscriptions, TopicFilters, Unsubscribe,
+    Encode, EncodeError, PacketId, PacketType, Pingreq, Pubrel, Qos, ReasonCode, StoredPublish,
 };
 
 use super::aliases::Naming;
-use super::receive::SHORT_ACK;
 use super::{Core, Need};
 use crate::config::OverQos;
-use crate::inbound::{Owed, OwedKind};
 use crate::link::State;
 use crate::list::{NONE, change, next};
 use crate::operation::{Ending, Kind, Slot};
@@ -181,73 +178,6 @@ impl Core {
         Ok(())
     }
 
-    fn pump_owed(&mut self, tables: &mut Tables<'_>) -> Result<(), Stop> {
-        loop {
-            while let Some(owed) = self.owed.front(tables.owed) {
-                if owed.explained {
-                    self.put_explained(tables, owed)?;
-                } else {
-                    self.put_owed(tables, owed)?;
-                }
-                if owed.kind == OwedKind::Pubrec && owed.reason.is_error() {
-                    self.exchanges.refusal_written(tables.exchanges, self.wire.position());
-                }
-                self.owed.pop(tables.owed, owed);
-            }
-            // What the application acknowledged waits in the exchanges until the ring has room.
-            if !self.exchanges.has_acknowledged(tables.exchanges) {
-                return Ok(());
-            }
-            if self.connection.large.is_some() && self.bounds.inbound == 1 {
-                // The only place belongs to the message on its way in.
-                return Ok(());
-            }
-            if tables.owed.is_empty() {
-                return Err(Stop::Need(Table::Owed, 1));
-            }
-            let refusable = self.link.version.has_properties();
-            if let Some((mut owed, index)) = self.exchanges.next_acknowledged(tables.exchanges, refusable) {
-                owed.explained = self.take_note(tables, index);
-                self.owed.push(tables.owed, owed);
-            }
-        }
-    }
-
-    #[inline(always)]
-    pub(super) fn put_owed(&mut self, tables: &mut Tables<'_>, owed: Owed) -> Result<(), Stop> {
-        let Some(id) = owed.id() else { return Ok(()) };
-        let version = self.link.version;
-        if owed.reason == ReasonCode::Success {
-            let mut ack = [0; SHORT_ACK];
-            let written = match owed.kind {
-                OwedKind::Puback => Puback::new(id).encode(version, &mut ack),
-                OwedKind::Pubrec => Pubrec::new(id).encode(version, &mut ack),
-                OwedKind::Pubrel => Pubrel::new(id).encode(version, &mut ack),
-                OwedKind::Pubcomp => Pubcomp::new(id).encode(version, &mut ack),
-            };
-            let encode = |out: &mut [u8]| {
-                let place = out.first_chunk_mut().ok_or(EncodeError::BufferTooSmall { needed: SHORT_ACK })?;
-                *place = ack;
-                written
-            };
-            return self.put(tables, encode, SHORT_ACK);
-        }
-        self.put_reason(tables, owed, id)
-    }
-
-    /// An acknowledgement that says more than that all went well.
-    #[cold]
-    fn put_reason(&mut self, tables: &mut Tables<'_>, owed: Owed, id: PacketId) -> Result<(), Stop> {
-        let (version, reason) = (self.link.version, owed.reason);
-        let encode = |out: &mut [u8]| match owed.kind {
-            OwedKind::Puback => Puback::with(id, reason, Properties::EMPTY).encode(version, out),
-            OwedKind::Pubrec => Pubrec::with(id, reason, Properties::EMPTY).encode(version, out),
-            OwedKind::Pubrel => Pubrel::with(id, reason, Properties::EMPTY).encode(version, out),
-            OwedKind::Pubcomp => Pubcomp::with(id, reason, Properties::EMPTY).encode(version, out),
-        };
-        self.put(tables, encode, 5)
-    }
-
     /// PUBREL for everything past PUBREC, whatever the send quota. [MQTT-4.6.0-4]
     fn pump_releases(&mut self, tables: &mut Tables<'_>) -> Result<(), Stop> {
         let version = self.link.version;
@@ -281,7 +211,7 @@ impl Core {
     }
 
     /// The identifier the next operation will have; it is taken when the packet is written.
-    fn next_id(&self, ids_len: usize) -> Result<PacketId, Stop> {
+    pub(super) fn next_id(&self, ids_len: usize) -> Result<PacketId, Stop> {
         match self.ids.needed(self.bounds.ids) {
             None => Err(Stop::Pause),
             Some(len) if len > ids_len => Err(Stop::Need(Table::Ids, len)),
@@ -421,72 +351,13 @@ impl Core {
         Some(u32::try_from(left).unwrap_or(u32::MAX).max(1))
     }
 
-    /// Why the server does not allow these subscriptions, told after they were accepted.
-    fn ruled_out(&self, filters: &Subscriptions<'_>, properties: &Properties<'_>) -> Option<ReasonCode> {
-        let limits = &self.limits;
-        if limits.wildcard_subscriptions && limits.shared_subscriptions && limits.subscription_identifiers {
-            return None;
-        }
-        if !limits.wildcard_subscriptions && filters.iter().any(|item| item.filter.has_wildcards()) {
-            return Some(ReasonCode::WildcardSubscriptionsNotSupported);
-        }
-        if !limits.shared_subscriptions && filters.iter().any(|item| item.filter.share().is_some()) {
-            return Some(ReasonCode::SharedSubscriptionsNotSupported);
-        }
-        let identified = properties.subscription_identifiers().next().is_some();
-        (!limits.subscription_identifiers && identified)
-            .then_some(ReasonCode::SubscriptionIdentifiersNotSupported)
-    }
-
-    fn pump_filters(&mut self, tables: &mut Tables<'_>, index: u32) -> Result<(), Stop> {
-        let Some(slot) = tables.slots.get(index as usize) else { return Err(Stop::Pause) };
-        let packet_id = match slot.packet_id {
-            Some(id) => id,
-            None => self.next_id(tables.ids.len())?,
-        };
-        let version = self.link.version;
-        let (_, stored) = slot.head(tables.arena);
-        let properties =
-            if version.has_properties() { Properties::Encoded(stored) } else { Properties::EMPTY };
-        let body = slot.body(tables.arena);
-        if slot.kind == Kind::Subscribe
-            && let Some(code) = self.ruled_out(&Subscriptions::from_stored(body), &properties)
-        {
-            return self.refuse(tables, index, code);
-        }
-        let begins = self.wire.position();
-        let longest =
-            (slot.properties_len as usize).saturating_add(slot.payload_len as usize).saturating_add(12);
-        let space = self.wire.space(tables.wire, longest);
-        let (written, stage) = match slot.kind {
-            Kind::Unsubscribe => {
-                let packet = Unsubscribe { packet_id, properties, filters: TopicFilters::from_stored(body) };
-                (packet.encode(version, space), Stage::AwaitUnsuback)
-            }
-            _ => {
-                let packet = Subscribe { packet_id, properties, filters: Subscriptions::from_stored(body) };
-                (packet.encode(version, space), Stage::AwaitSuback)
-            }
-        };
-        match written {
-            Ok(len) if len > self.limits.maximum_packet_size as usize => {
-                self.refuse(tables, index, ReasonCode::PacketTooLarge)
-            }
-            Ok(len) => {
-                self.stats.packets_out.count(space.first().copied().unwrap_or(0));
-                self.wire.written(len);
-                self.handed_out(tables, index, stage, (begins, self.wire.position()));
-                self.connection.requests = self.connection.requests.saturating_add(1);
-                self.await_ack();
-                Ok(())
-            }
-            Err(EncodeError::BufferTooSmall { needed }) => Err(self.no_room(tables.wire.len(), needed)),
-            Err(_) => self.refuse(tables, index, ReasonCode::ImplementationSpecificError),
-        }
-    }
-
     /// The server told limits that rule the operation out.
-    fn refuse(&mut self, tables: &mut Tables<'_>, index: u32, code: ReasonCode) -> Result<(), Stop> {
+    pub(super) fn refuse(
+        &mut self,
+        tables: &mut Tables<'_>,
+        index: u32,
+        code: ReasonCode,
+    ) -> Result<(), Stop> {
         let ending = Ending::Refused(code);
         let Some(slot) = tables.slots.get_mut(index as usize) else { return Ok(()) };
         if slot.told {
@@ -514,7 +385,13 @@ impl Core {
     }
 
     #[inline]
-    fn handed_out(&mut self, tables: &mut Tables<'_>, index: u32, stage: Stage, (begins, ends): (u64, u64)) {
+    pub(super) fn handed_out(
+        &mut self,
+        tables: &mut Tables<'_>,
+        index: u32,
+        stage: Stage,
+        (begins, ends): (u64, u64),
+    ) {
         let Some(slot) = tables.slots.get_mut(index as usize) else { return };
         slot.first_time = slot.packet_id.is_none();
         if !slot.reserved {

@@ -2,22 +2,18 @@
 
 use mqtt_proto::{
     Disconnect, PacketId, PacketType, Peer, Pingresp, Properties, Property, Puback, Pubcomp, Publish, Pubrec,
-    Pubrel, Qos, ReasonCode, ReasonCodes, Suback, Unsuback, announced_len, frame_len, short_ack,
+    Pubrel, Qos, ReasonCode, Suback, Unsuback, announced_len, frame_len, short_ack,
 };
 
 use super::auth::Turn;
 use super::deliver::Admission;
 use super::{Core, Need, Partial};
-use crate::event::{Anomaly, Event, Outcome, Received, Why};
-use crate::inbound::{Owed, OwedKind};
+use crate::event::{Event, Received, Why};
 use crate::link::State;
-use crate::list::NONE;
-use crate::operation::Slot;
-use crate::qos::{Answer, Phase, Reaction, Stage, answered};
+use crate::qos::Answer;
 use crate::storage::{Table, Tables};
 use crate::time::Instant;
 use crate::timers::Timer;
-use crate::trace::debug;
 
 /// What one step of taking in came to.
 pub(super) enum Step<'i> {
@@ -400,174 +396,5 @@ impl Core {
     #[inline]
     pub(super) fn is_redelivered(&self, publish: &Publish<'_>) -> bool {
         publish.dup && publish.qos == Qos::ExactlyOnce && self.journal.earlier
-    }
-
-    #[inline(always)]
-    pub(super) fn owe(&mut self, tables: &mut Tables<'_>, kind: OwedKind, id: PacketId, reason: ReasonCode) {
-        self.owed.push(tables.owed, Owed::new(kind, id, reason));
-    }
-
-    #[cold]
-    fn unexpected(&mut self, id: PacketId) {
-        self.stats.unexpected_acks = self.stats.unexpected_acks.wrapping_add(1);
-        debug!("an acknowledgement of no open exchange, identifier {}", id.get());
-        self.notices.anomaly = Some(Anomaly::UnexpectedAck(id));
-    }
-
-    /// PUBREL ends an exchange; for one that is not known, PUBCOMP says so and nothing is lost.
-    #[inline]
-    pub(super) fn handle_pubrel(&mut self, tables: &mut Tables<'_>, id: PacketId) {
-        match self.exchanges.find(tables.exchanges, id) {
-            Some((index, Phase::Received | Phase::Leaving)) => {
-                if self.exchanges.complete(tables.exchanges, index) {
-                    self.owe(tables, OwedKind::Pubcomp, id, ReasonCode::Success);
-                }
-            }
-            _ => {
-                self.owe(tables, OwedKind::Pubcomp, id, ReasonCode::PacketIdentifierNotFound);
-                self.unexpected(id);
-            }
-        }
-    }
-
-    #[inline(never)]
-    fn handle_ack<'i>(
-        &mut self,
-        tables: &mut Tables<'_>,
-        id: PacketId,
-        answer: Answer,
-        code: ReasonCode,
-        properties: Properties<'i>,
-    ) -> Option<Event<'i>> {
-        let holder = self.answerable(tables, id);
-        let reaction = holder.map_or(Reaction::Unexpected, |(_, stage)| answered(stage, answer));
-        let index = holder.map_or(NONE, |(index, _)| index);
-        if matches!(reaction, Reaction::Complete | Reaction::Release) {
-            self.time_answer(id);
-            self.progressed();
-        }
-        match reaction {
-            Reaction::Unexpected => {
-                if answer == Answer::Pubcomp && self.answers_doubt(tables, id) {
-                    self.progressed();
-                    return None;
-                }
-                if answer == Answer::Pubrec {
-                    // The server waits for PUBREL: it gets one that says the exchange is not known.
-                    self.owe(tables, OwedKind::Pubrel, id, ReasonCode::PacketIdentifierNotFound);
-                }
-                self.unexpected(id);
-                None
-            }
-            Reaction::Complete => {
-                let outcome = if code.is_error() && answer != Answer::Pubcomp {
-                    Outcome::Refused(code)
-                } else {
-                    Outcome::Acked(code)
-                };
-                let told = tables.slots.get(index as usize).is_some_and(|slot| slot.told);
-                let (token, tag) = self.complete(tables, index)?;
-                (!told).then_some(Event::Done { token, tag, outcome, properties })
-            }
-            Reaction::Release => {
-                // From here on the message itself is never needed again.
-                self.give_quota(tables, index);
-                self.release_content(tables, index);
-                self.ops.released(tables.slots, index);
-                if self.records() {
-                    self.note_released(tables, index);
-                }
-                None
-            }
-            // The first PUBREL still waits for the journal: it answers both.
-            Reaction::ReleaseAgain if !self.may_release(tables, index) => None,
-            Reaction::ReleaseAgain => {
-                self.owe(tables, OwedKind::Pubrel, id, ReasonCode::Success);
-                None
-            }
-            Reaction::Confused => {
-                let why = Why::Protocol(ReasonCode::ProtocolError, "MQTT-4.3.2-3");
-                self.violated(why, ReasonCode::ProtocolError);
-                None
-            }
-            Reaction::Violation => {
-                // A server that does this may still hold a half of the exchange, and would take the next
-                // message of this identifier for it; a PUBREL may be one more thing it does not know. A new
-                // session settles both.
-                let done = self.complete(tables, index);
-                self.tear_session();
-                let why = Why::Protocol(ReasonCode::ProtocolError, "MQTT-4.3.3-4");
-                self.violated(why, ReasonCode::ProtocolError);
-                done.map(|(token, tag)| Event::Done { token, tag, outcome: Outcome::Violated, properties })
-            }
-        }
-    }
-
-    /// Whether the transport took the whole packet: nothing can answer one that the server cannot have,
-    /// but a duplicate of an answer to an earlier one of the same identifier.
-    #[inline]
-    pub(super) fn has_left(&self, slot: &Slot) -> bool {
-        slot.stage == Stage::AwaitPubcomp
-            || slot.epoch != self.connection.epoch
-            || slot.end <= self.wire.taken()
-    }
-
-    /// The operation that holds `id`, if an answer to it can have come.
-    #[inline]
-    fn answerable(&self, tables: &Tables<'_>, id: PacketId) -> Option<(u32, Stage)> {
-        let index = self.ids.slot(tables.ids, id)?;
-        let slot = tables.slots.get(index as usize)?;
-        self.has_left(slot).then_some((index, slot.stage))
-    }
-
-    /// An acknowledgement came: the next one has its time again.
-    #[inline(always)]
-    pub(super) fn progressed(&mut self) {
-        self.first_unacked = None;
-        if self.config.ack_timeout.is_some() {
-            self.await_next_ack();
-        }
-    }
-
-    fn await_next_ack(&mut self) {
-        self.timers.clear(Timer::Ack);
-        if self.awaits_ack() {
-            self.await_ack();
-        }
-    }
-
-    #[inline(never)]
-    fn handle_codes<'i>(
-        &mut self,
-        tables: &mut Tables<'_>,
-        id: PacketId,
-        answer: Answer,
-        codes: ReasonCodes<'i>,
-        properties: Properties<'i>,
-    ) -> Option<Event<'i>> {
-        let version = self.link.version;
-        let open =
-            self.answerable(tables, id).filter(|(_, stage)| answered(*stage, answer) == Reaction::Complete);
-        let matches = open.filter(|(index, _)| {
-            let filters = tables.slots.get(*index as usize).map_or(0, |slot| usize::from(slot.filters));
-            // The UNSUBACK of 3.x has no codes.
-            codes.len() == filters || (answer == Answer::Unsuback && !version.has_properties())
-        });
-        let Some((index, _)) = matches else {
-            // One code for each filter, in order. [MQTT-3.8.4-6], [MQTT-3.9.3-1], [MQTT-3.11.3-1]
-            let rule = if answer == Answer::Suback { "MQTT-3.8.4-6" } else { "MQTT-3.11.3-1" };
-            self.violated(Why::Protocol(ReasonCode::ProtocolError, rule), ReasonCode::ProtocolError);
-            return None;
-        };
-        self.progressed();
-        if answer == Answer::Suback && self.config.resubscribe {
-            return self.granted(tables, index, codes, properties);
-        }
-        if answer == Answer::Unsuback {
-            self.unsubscribed(tables, index, codes);
-        }
-        let late = tables.slots.get(index as usize).is_some_and(|slot| slot.late);
-        let (token, tag) = self.complete(tables, index)?;
-        (!late).then_some(Event::Done { token, tag, outcome: Outcome::Granted(codes), properties })
     }
 }
