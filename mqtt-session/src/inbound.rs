@@ -450,7 +450,7 @@ mod tests {
         assert_eq!(open.next_acknowledged(&mut table, true), None);
         assert!(open.acknowledge(&mut table, first, ReasonCode::Success));
         let given: Vec<u16> = core::iter::from_fn(|| open.next_acknowledged(&mut table, true))
-            .map(|(owed, _)| owed.id)
+            .map(|(owed, _)| owed.id().unwrap().get())
             .collect();
         assert_eq!(given, [1, 2]);
         assert!(!open.acknowledge(&mut table, first, ReasonCode::Success), "used twice");
