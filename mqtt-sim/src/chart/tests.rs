@@ -117,7 +117,7 @@ fn no_text_covers_another_and_time_runs_downwards() {
 
 #[test]
 fn of_a_long_run_the_part_before_the_failure_is_drawn() {
-    let (world, _) = Swarm { duration: 20 * SECOND, ..Swarm::default() }.record(5);
+    let (world, _) = Swarm { duration: 40 * SECOND, ..Swarm::default() }.record(5);
     let drawn = |chart: &Chart| {
         let mut story = Story::of(&world, &world.clients().collect::<Vec<_>>());
         let all = story.items.len();
