@@ -277,3 +277,106 @@ fn stored_parts_that_do_not_go_together() {
     assert_eq!(alias.encode(V5, 0, &mut out), Ok(8));
     assert_eq!(out[..8], *b"\x30\x06\x00\x00\x03\x23\x00\x07");
 }
+
+/// A message without properties has a way of its own, which writes the same at every length of the remaining length,
+/// of the name and of what there is room for; what it does not look at changes nothing.
+#[test]
+fn bare_parts_are_written_as_the_message_is() {
+    let names = [1, 2, 7, 8, 15, 16, 31, 32, 33, 200].map(|len| "n".repeat(len));
+    let payload = vec![0x5A; 2_097_152];
+    let ids =
+        [(Qos::AtMostOnce, None), (Qos::AtLeastOnce, Some(id(0x0102))), (Qos::ExactlyOnce, Some(id(0xFFFF)))];
+    for version in ALL {
+        for (name, (qos, packet_id)) in names.iter().flat_map(|name| ids.map(|id| (name, id))) {
+            let head = name.len() + 2 + packet_id.map_or(0, |_| 2) + usize::from(version == V5);
+            for remaining in [0x7F, 0x80, 0x3FFF, 0x4000, 0x1F_FFFF, 0x20_0000] {
+                if remaining < head || remaining > 0x4000 && name.len() > 1 {
+                    continue;
+                }
+                let payload = &payload[..remaining - head];
+                for (dup, retain) in [(false, false), (false, true), (qos != Qos::AtMostOnce, true)] {
+                    let whole = Publish { dup, qos, retain, packet_id, ..Publish::new(topic(name), payload) };
+                    let parts = StoredPublish {
+                        dup,
+                        qos,
+                        retain,
+                        packet_id,
+                        topic_alias: core::num::NonZeroU16::new(3),
+                        message_expiry_interval: Some(9),
+                        ..StoredPublish::new(name.as_bytes(), payload)
+                    };
+                    let want = encode(&whole, version);
+                    let mut out = vec![0; want.len() + 1];
+                    assert_eq!(parts.encode_bare(version, &mut out), Ok(want.len()));
+                    assert_eq!(out[..want.len()], want);
+                    assert_eq!(out[want.len()], 0);
+                    let needed = EncodeError::BufferTooSmall { needed: want.len() };
+                    assert_eq!(parts.encode_bare(version, &mut out[..want.len() - 1]), Err(needed));
+                }
+            }
+        }
+    }
+}
+
+/// What does not go together, and what is too long, is refused on the bare way too, before a byte is written.
+#[test]
+fn bare_parts_that_do_not_go_together() {
+    let fine = StoredPublish::new(b"a", b"");
+    let long = vec![b'a'; 65_536];
+    let endless = vec![0; 268_435_455];
+    let at_least_once = StoredPublish { qos: Qos::AtLeastOnce, ..fine };
+    for version in ALL {
+        for (parts, why) in [
+            (StoredPublish { dup: true, ..fine }, EncodeError::DupAtQos0),
+            (StoredPublish { packet_id: Some(id(1)), ..fine }, EncodeError::PacketIdMismatch),
+            (at_least_once, EncodeError::PacketIdMismatch),
+            (StoredPublish { topic: b"", ..fine }, EncodeError::MissingTopic),
+            (StoredPublish { topic: &long, ..fine }, EncodeError::StringTooLong),
+            (StoredPublish { payload: &endless, ..fine }, EncodeError::PacketTooLong),
+        ] {
+            let mut out = [0xAA; 32];
+            assert_eq!(parts.encode_bare(version, &mut out), Err(why));
+            assert_eq!(out, [0xAA; 32]);
+        }
+    }
+    // The longest packet there is.
+    let payload = &endless[..268_435_455 - 3];
+    let longest = StoredPublish { payload, ..fine }.encode_bare(V3_1_1, &mut []);
+    assert_eq!(longest, Err(EncodeError::BufferTooSmall { needed: 268_435_460 }));
+}
+
+/// A PUBLISH at the front of a stream reads as it does alone; where it is not there as a whole, is longer than wanted, is
+/// something else or is wrong, nothing is read.
+#[test]
+fn the_publish_at_the_front_of_a_stream() {
+    let mut found = 0;
+    for entry in support::corpus::corpus() {
+        let (version, from, frame) = (entry.version, entry.from, entry.frame);
+        let alone = Publish::decode(&frame, version, from);
+        let mut stream = frame.clone();
+        stream.extend_from_slice(&frame);
+        let want = alone.ok().filter(|_| frame.len() <= 0x3FFF + 3).map(|publish| (publish, frame.len()));
+        for max in [frame.len(), usize::MAX] {
+            assert_eq!(Publish::decode_front(&stream, version, from, max), want);
+            assert_eq!(Publish::decode_front(&frame, version, from, max), want);
+        }
+        assert_eq!(Publish::decode_front(&stream, version, from, frame.len() - 1), None);
+        for cut in 0..frame.len() {
+            assert_eq!(Publish::decode_front(&frame[..cut], version, from, usize::MAX), None);
+        }
+        found += usize::from(want.is_some());
+    }
+    assert!(found > 20, "{found}");
+    // With one and with two bytes of remaining length, the most of each, and with three.
+    for (payload, read) in [(124, true), (125, true), (16_380, true), (16_381, false), (70_000, false)] {
+        let payload = vec![b'p'; payload];
+        let message = Publish::new(topic("a"), &payload);
+        let frame = encode(&message, V3_1_1);
+        let want = read.then_some((message, frame.len()));
+        assert_eq!(Publish::decode_front(&frame, V3_1_1, Server, usize::MAX), want);
+    }
+    // Wrong: no name, QoS 3, a length that is written too long.
+    for wrong in [&b"\x30\x02\x00\x00"[..], b"\x36\x05\x00\x01a\x00\x01", b"\x30\x83\x00\x00\x01a"] {
+        assert_eq!(Publish::decode_front(wrong, V3_1_1, Server, usize::MAX), None);
+    }
+}
