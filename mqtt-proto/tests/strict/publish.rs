@@ -376,7 +376,12 @@ fn the_publish_at_the_front_of_a_stream() {
         assert_eq!(Publish::decode_front(&frame, V3_1_1, Server, usize::MAX), want);
     }
     // Wrong: no name, DUP at QoS 0, QoS 3, a length that is written too long.
-    for wrong in [&b"\x30\x02\x00\x00"[..], b"\x38\x03\x00\x01a", b"\x36\x05\x00\x01a\x00\x01", b"\x30\x83\x00\x00\x01a"] {
+    for wrong in [
+        &b"\x30\x02\x00\x00"[..],
+        b"\x38\x03\x00\x01a",
+        b"\x36\x05\x00\x01a\x00\x01",
+        b"\x30\x83\x00\x00\x01a",
+    ] {
         assert_eq!(Publish::decode_front(wrong, V3_1_1, Server, usize::MAX), None);
     }
 }
