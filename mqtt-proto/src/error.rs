@@ -10,7 +10,7 @@ use crate::topic::TopicError;
 ///
 /// Small, `Copy`, without strings of its own: what is wrong, where, which statement forbids it and which reason code
 /// a DISCONNECT should carry.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct DecodeError {
     /// What sort of mistake it is.
     pub kind: DecodeErrorKind,

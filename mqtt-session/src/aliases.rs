@@ -13,7 +13,7 @@ const TOO_SHORT: usize = 3;
 const NO_INDEX: u16 = u16::MAX;
 
 /// An outgoing alias, number index + 1: found by its topic through a chained hash in the table itself.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct Sent {
     links: Links,
     /// Where its topic lies.
@@ -52,7 +52,7 @@ pub(crate) enum Found {
 }
 
 /// The outgoing aliases of one connection, least recently used first.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct SentAliases {
     /// How many there may be.
     limit: u16,
@@ -215,7 +215,7 @@ fn hash(topic: &[u8]) -> u32 {
 }
 
 /// An inbound alias, number index + 1.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct Given {
     /// Where its topic lies; `NONE`: the server has not set it.
     at: u32,
@@ -243,7 +243,7 @@ impl TopicAlias {
 }
 
 /// The inbound aliases of one connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct GivenAliases {
     /// The highest number the server may use: what CONNECT said.
     maximum: u16,

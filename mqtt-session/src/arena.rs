@@ -33,7 +33,7 @@ pub(crate) const fn cost(len: usize) -> usize {
     len.saturating_add(HEADER)
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct Arena {
     /// End of the last entry.
     tail: usize,
@@ -49,6 +49,11 @@ impl Arena {
     /// Bytes in use, headers included.
     pub(crate) const fn live(&self) -> usize {
         self.live
+    }
+
+    /// The part of `slice` that entries lie in.
+    pub(crate) fn written<'b>(&self, slice: &'b [u8]) -> &'b [u8] {
+        slice.get(..self.tail).unwrap_or_default()
     }
 
     /// Whether an entry of `len` bytes fits behind the last one.

@@ -7,7 +7,7 @@ const LONGEST: usize = 64;
 pub(crate) const LONGEST_3_1: usize = 23;
 
 /// A client identifier of at most 64 bytes; empty: none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ClientId {
     bytes: [u8; LONGEST],
     len: u8,

@@ -278,7 +278,7 @@ pub enum Topic<'i> {
 }
 
 /// Why a connection, or an attempt at one, ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Why {
     /// The transport could not be connected.
@@ -357,7 +357,7 @@ impl fmt::Display for Why {
 }
 
 /// Something odd but harmless, mostly something that the server did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Anomaly {
     /// PUBACK, PUBREC, PUBREL or PUBCOMP for an exchange that is not open, or not in that phase. PUBREC

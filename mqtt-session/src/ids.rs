@@ -12,7 +12,7 @@ use crate::list::{NONE, change};
 const DOUBTED: u32 = NONE - 1;
 
 /// One packet identifier.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct IdEntry {
     /// The operation that holds it, or `NONE`, or `DOUBTED`.
     slot: u32,
@@ -25,7 +25,7 @@ impl IdEntry {
 }
 
 /// The order in which identifiers are given out.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct Ids {
     /// Identifiers 1..=fresh have been given out at least once.
     fresh: u16,

@@ -13,7 +13,7 @@ use crate::qos::Phase;
 use crate::token::AckToken;
 
 /// One open inbound exchange.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct Exchange {
     links: Links,
     /// First exchange whose identifier falls on this index of the table.
@@ -69,7 +69,7 @@ impl Linked for Exchange {
 
 /// The open inbound exchanges: found by identifier through a chained hash in the table itself, and
 /// listed in order of arrival where the application acknowledges.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct Exchanges {
     free: FreeList,
     open: u32,
@@ -384,6 +384,7 @@ impl Exchanges {
         let len = u32::try_from(table.len()).unwrap_or(NONE);
         for index in 0..len {
             self.remove(table, index);
+            self.disown(table, index);
         }
     }
 }

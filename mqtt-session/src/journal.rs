@@ -33,7 +33,7 @@ pub(crate) const OLDER_PUT: u16 = 1 << 13;
 pub(crate) const OLDER_MARK: u16 = 1 << 14;
 pub(crate) const OLDER: u16 = OLDER_PUT | OLDER_MARK;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct Place {
     next: u32,
     prev: u32,
@@ -44,7 +44,7 @@ impl Place {
 }
 
 /// What the journal holds of one operation.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct Entry {
     /// Its places on the lists.
     pub(crate) places: [Place; 2],
@@ -71,7 +71,7 @@ impl Entry {
 }
 
 /// A list through the entries. Lists share the entries, each with its own place in them.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct Lane {
     head: u32,
     tail: u32,
@@ -138,7 +138,7 @@ impl Lane {
 }
 
 /// What is remembered of the journal beside the entries.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct Journal {
     pub(crate) commands: Lane,
     pub(crate) told: Lane,

@@ -84,6 +84,10 @@ mod list;
 mod operation;
 mod options;
 mod outgoing;
+#[cfg(not(planted = "chosen"))]
+mod planted;
+#[cfg(planted = "chosen")]
+pub mod planted;
 mod qos;
 mod record;
 pub mod request;

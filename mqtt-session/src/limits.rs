@@ -5,7 +5,7 @@ use core::time::Duration;
 use mqtt_proto::{Connack, Property, Qos};
 
 /// The server's limits on the present connection; what a 3.x server cannot say has the widest value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct ServerLimits {
     /// QoS 1 and 2 publishes it takes before acknowledging. 65,535 unless told.

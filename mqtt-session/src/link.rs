@@ -19,7 +19,7 @@ use crate::time::{Instant, micros};
 use crate::token::Token;
 
 /// Where the link stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum State {
     /// Not started, or stopped.
     Idle,
@@ -36,7 +36,7 @@ pub(crate) enum State {
 }
 
 /// The link, its attempts and what it owes the driver.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct Link {
     pub(crate) state: State,
     /// `Command::Open` is to be fetched.
@@ -178,7 +178,7 @@ pub(crate) const fn is_fatal(why: &Why) -> bool {
 }
 
 /// What time and transport did, to be fetched with `poll_event`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Notice {
     Connecting { attempt: u32, server: u8 },
     Disconnected { why: Why, retry: Option<Duration> },
@@ -192,7 +192,7 @@ const NOTICES: usize = 9;
 
 /// A short queue of notices. It cannot overflow: no new attempt begins while more than
 /// `Notices::CALM` wait, and one attempt makes at most seven.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct Notices {
     ring: [Notice; NOTICES],
     len: usize,

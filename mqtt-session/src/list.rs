@@ -5,7 +5,7 @@
 pub(crate) const NONE: u32 = u32::MAX;
 
 /// The links of one slot. A slot is on one list at a time.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct Links {
     next: u32,
     prev: u32,
@@ -35,7 +35,7 @@ pub(crate) trait Linked {
 }
 
 /// A list; the slots hold its links.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct List {
     head: u32,
     tail: u32,
@@ -180,7 +180,7 @@ pub(crate) fn prev<T: Linked>(table: &[T], index: u32) -> u32 {
 
 /// Slots not in use: the one freed last is used first, and a slot never used only when there is no
 /// other, so that the table stays dense whatever its size.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct FreeList {
     head: u32,
     fresh: u32,

@@ -13,7 +13,7 @@ use crate::time::Instant;
 use crate::token::Token;
 
 /// What an operation is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Hash)]
 pub(crate) enum Kind {
     #[default]
     Publish,
@@ -22,7 +22,7 @@ pub(crate) enum Kind {
 }
 
 /// How an operation ended that has not been told yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Ending {
     Refused(ReasonCode),
     Sent,
@@ -42,7 +42,7 @@ pub(crate) enum Ending {
 
 /// One operation. What it carries lies in the arena at `at`: a topic, properties and a payload for
 /// PUBLISH, properties and filters for the others.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct Slot {
     pub(crate) links: Links,
     pub(crate) due: Due,
@@ -198,7 +198,7 @@ impl Linked for Slot {
 }
 
 /// The lists through the slots.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct Operations {
     pub(crate) free: FreeList,
     /// Open operations whose `Done` was told already.

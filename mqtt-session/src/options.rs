@@ -74,7 +74,7 @@ impl fmt::Debug for ConnectOptions<'_> {
 }
 
 /// What the application still holds of a session of an earlier run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Hash)]
 pub enum LocalState {
     /// Nothing. A server that says it resumed a session is then disconnected, as the standard demands
     /// ([MQTT-3.2.2-4]). The default.

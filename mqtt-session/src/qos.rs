@@ -26,7 +26,7 @@
 //! `inbound/refusals.rs`.
 
 /// Where an operation stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Hash)]
 pub(crate) enum Stage {
     /// Accepted; holds no packet identifier unless it was sent on an earlier connection.
     #[default]
@@ -120,7 +120,7 @@ pub(crate) const fn awaits(answer: Answer) -> Option<Stage> {
 }
 
 /// Where an inbound exchange stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Hash)]
 pub(crate) enum Phase {
     /// No exchange.
     #[default]

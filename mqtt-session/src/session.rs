@@ -14,6 +14,8 @@ mod inputs;
 mod outputs;
 mod questions;
 
+use core::hash::{Hash, Hasher};
+
 use crate::config::Config;
 use crate::engine::Core;
 use crate::storage::{Fixed, Storage};
@@ -121,5 +123,14 @@ impl<S: Storage> Session<S> {
 
     pub(crate) fn has_outgoing(&self) -> bool {
         self.core.has_outgoing()
+    }
+}
+
+/// Everything that decides what the session will do: two sessions of equal configuration that give equal hashes (of a
+/// hash long enough) behave alike from here on. Counters and round-trip times are left out. For the exploration of
+/// state spaces; O(memory in use).
+impl<S: Storage> Hash for Session<S> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.core.digest(&self.store.contents(), state);
     }
 }

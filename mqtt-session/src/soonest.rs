@@ -7,7 +7,7 @@ use crate::list::{NONE, change};
 use crate::time::Instant;
 
 /// The links of one slot.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct Due {
     /// The first of those below it.
     child: u32,
@@ -30,7 +30,7 @@ pub(crate) trait Falls {
 }
 
 /// The slots that fall due.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct Soonest {
     root: u32,
 }

@@ -46,7 +46,7 @@ const ALL: [Timer; COUNT] = [
 ///
 /// A command has no time to count from: the span it begins waits as *pending*, and becomes a deadline
 /// the next time the session is told the time.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Timers {
     due: [Instant; COUNT],
     pending: [u64; COUNT],

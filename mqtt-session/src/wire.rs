@@ -2,7 +2,7 @@
 //! where it is kept, in the middle of them.
 
 /// A payload that is handed out from where it is kept.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct Lent {
     /// The operation it belongs to.
     pub(crate) slot: u32,
@@ -14,7 +14,7 @@ pub(crate) struct Lent {
     at: usize,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct Wire {
     /// First byte in the buffer that the transport has not taken.
     start: usize,

@@ -1,6 +1,6 @@
 //! What simulated programs that crash found in the engine, each made to happen once.
 
-use crate::common::{MEMORY, Small, Trace, config, id};
+use crate::common::{MEMORY, Seen, Small, Trace, config, id};
 use mqtt_session::proto::{
     Connect, Peer, Properties, Pubcomp, Publish, Pubrec, Pubrel, Qos, TopicName, Version,
 };
@@ -57,6 +57,35 @@ fn pubrel_on_a_later_connection_is_answered_once_the_journal_has_deleted() {
         // PUBREC had arrived: the server goes on with PUBREL.
         t.send(Pubrel::new(id(5)));
         t.expect(Pubcomp::new(id(5)));
+    }
+    on_both(go, go);
+}
+
+/// [S4]
+#[test]
+fn a_new_session_may_use_an_identifier_whose_record_is_still_being_deleted() {
+    fn go<S: Storage>(t: &mut Trace<S>, _: &dyn Fn() -> Session<S>) {
+        t.connect();
+        t.send(message(5));
+        t.expect(Pubrec::new(id(5)));
+        t.events();
+        t.syncs = false;
+        t.send(Pubrel::new(id(5)));
+        t.expect_silence();
+        t.cut();
+        // The server has lost the session.
+        t.connect();
+        t.events();
+        t.send(message(5));
+        assert!(matches!(t.event(), Seen::Message { .. }), "it is another message");
+        t.expect_silence();
+        t.syncs = true;
+        t.sync();
+        t.expect(Pubrec::new(id(5)));
+        t.expect_silence();
+        t.send(Pubrel::new(id(5)));
+        t.expect(Pubcomp::new(id(5)));
+        assert_eq!(t.journal.len(), 1, "the session's own record");
     }
     on_both(go, go);
 }

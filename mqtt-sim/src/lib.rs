@@ -44,6 +44,7 @@
 pub mod broker;
 pub mod chart;
 pub mod checks;
+pub mod explore;
 mod random;
 pub mod swarm;
 #[cfg(feature = "tcp")]

@@ -14,6 +14,7 @@ use crate::aliases::{Found, GivenAliases, SentAliases};
 use crate::arena::cost;
 use crate::config::Config;
 use crate::event::{Topic, Why};
+use crate::planted::planted;
 use crate::storage::{Table, Tables, View};
 
 /// How a PUBLISH that is handed out names its topic.
@@ -245,12 +246,18 @@ impl Core {
     /// The connection has ended, and with it all aliases. [MQTT-3.3.2-7] O(aliases).
     pub(super) fn forget_aliases(&mut self, tables: &mut Tables<'_>) {
         let connection = &mut self.connection;
+        if planted!("aliases-kept") {
+            return;
+        }
         connection.aliases_out.clear(tables.aliases_out, &mut self.arena, tables.arena);
         connection.aliases_in.clear(tables.aliases_in, &mut self.arena, tables.arena);
     }
 
     /// The server has said how many aliases it takes. [MQTT-3.2.2-17], [MQTT-3.2.2-18]
     pub(super) fn begin_aliases(&mut self) {
+        if planted!("aliases-kept") && !self.connection.aliases_out.is_off() {
+            return;
+        }
         let limit = self.limits.topic_alias_maximum.min(self.bounds.aliases_out);
         self.connection.aliases_out = SentAliases::new(limit);
     }

@@ -7,6 +7,7 @@ use crate::event::{Anomaly, Event, Outcome, Why};
 use crate::inbound::OwedKind;
 use crate::list::NONE;
 use crate::operation::Slot;
+use crate::planted::planted;
 use crate::qos::{Answer, Phase, Reaction, Stage, answered};
 use crate::storage::Tables;
 use crate::timers::Timer;
@@ -40,6 +41,8 @@ impl Core {
     ) -> Option<Event<'i>> {
         let holder = self.answerable(tables, id);
         let reaction = holder.map_or(Reaction::Unexpected, |(_, stage)| answered(stage, answer));
+        let over = planted!("publish-after-pubrel") && answer == Answer::Pubcomp && holder.is_some();
+        let reaction = if over { Reaction::Complete } else { reaction };
         let index = holder.map_or(NONE, |(index, _)| index);
         if matches!(reaction, Reaction::Complete | Reaction::Release) {
             self.time_answer(id);
@@ -68,11 +71,18 @@ impl Core {
                 let (token, tag) = self.complete(tables, index)?;
                 (!told).then_some(Event::Done { token, tag, outcome, properties })
             }
+            Reaction::Release if planted!("publish-after-pubrel") => {
+                self.owe(tables, OwedKind::Pubrel, id, ReasonCode::Success);
+                None
+            }
             Reaction::Release => {
                 // From here on the message itself is never needed again.
                 self.give_quota(tables, index);
                 self.release_content(tables, index);
                 self.ops.released(tables.slots, index);
+                if planted!("identifier-reused-early") {
+                    self.ids.give(tables.ids, id);
+                }
                 if self.records() {
                     self.note_released(tables, index);
                 }

@@ -21,7 +21,7 @@ use crate::timers::Timer;
 use crate::trace::trace;
 
 /// Whose turn it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Turn {
     /// CONNECT named no method: there is no enhanced authentication on this connection.
     Never,

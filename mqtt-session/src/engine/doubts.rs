@@ -15,7 +15,7 @@ use super::pump::Stop;
 use crate::storage::{Table, Tables};
 
 /// What is known of the identifiers that are not in use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Doubts {
     /// The server holds nothing under them.
     None,

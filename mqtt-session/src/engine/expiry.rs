@@ -144,7 +144,7 @@ impl Core {
 }
 
 /// Operations that ended while their slot is used on: a short queue of `Done`s to be fetched.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(super) struct Ghosts {
     waiting: [(Token, u64, Ending); 8],
     len: usize,

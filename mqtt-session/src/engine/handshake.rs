@@ -8,7 +8,7 @@ use mqtt_proto::{
 use super::auth::Turn;
 use super::doubts::Doubts;
 use super::receive::closing;
-use super::{Connection, Core, Need};
+use super::{Core, Need};
 use crate::aliases::GivenAliases;
 use crate::client_id::{ClientId, LONGEST_3_1};
 use crate::error::StartError;
@@ -16,6 +16,7 @@ use crate::event::{Anomaly, Connected, Event, Why};
 use crate::limits::ServerLimits;
 use crate::link::State;
 use crate::options::{ConnectOptions, LocalState};
+use crate::planted::planted;
 use crate::storage::{Table, Tables};
 use crate::time::Instant;
 use crate::timers::Timer;
@@ -45,7 +46,7 @@ fn named_by<'a>(options: &ConnectOptions<'a>, own: &'a ClientId) -> ConnectOptio
 }
 
 /// What CONNECT asked for and CONNACK is judged by.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(super) struct Asked {
     clean: bool,
     local_state: LocalState,
@@ -232,12 +233,13 @@ impl Core {
         }
         self.timers.clear(Timer::Dial);
         self.expire_session(tables);
-        self.connection = Connection::new(self.connection.epoch, self.now);
+        self.connection.renew(self.connection.epoch, self.now);
         self.limits = ServerLimits::unlimited();
         let options = &self.on_the_ladder(options);
         self.link.version = options.version;
         let connect_len = self.connect_room(options).ok().and_then(|_| self.write_connect(tables, options));
-        let Some(connect_len) = connect_len else {
+        let starved = planted!("connect-starved") && self.kept.saturating_mul(2) > self.bounds.arena;
+        let Some(connect_len) = connect_len.filter(|_| !starved) else {
             self.close(Why::ConnectInvalid, None);
             return;
         };
@@ -371,7 +373,8 @@ impl Core {
         if resumed && version == Version::V3_1 {
             self.forget_superseded(tables);
         }
-        if !resumed || version == Version::V3_1 {
+        let once = planted!("resubscribed-once") && self.stats.connections > 1;
+        if (!resumed || version == Version::V3_1) && !once {
             self.ops.make_again(tables.slots);
         }
         self.session_client = self.handshake.client;
@@ -396,6 +399,9 @@ impl Core {
         // A session of an earlier run may bring again what that run handed over.
         self.journal.earlier = present && (self.journal.earlier || !known);
         self.ops.rewind();
+        if planted!("backoff-reset-by-connack") {
+            self.link.attempt = 0;
+        }
         self.link.state = State::Up;
         self.link.first = false;
         self.link.proved = true;

@@ -16,7 +16,7 @@ use crate::storage::Tables;
 use crate::timers::Timer;
 
 /// A message on its way in.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(super) struct Large {
     /// Bytes of its payload still to come.
     left: usize,
@@ -28,7 +28,7 @@ pub(super) struct Large {
 }
 
 /// What becomes of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Fate {
     /// It is told in pieces.
     Delivered,

@@ -5,11 +5,12 @@ use core::time::Duration;
 use mqtt_proto::{DecodeError, ReasonCode};
 
 use super::redirect::is_redirect;
-use super::{Connection, Core, Give};
+use super::{Core, Give};
 use crate::event::{Closed, Why};
 use crate::link::{Notice, State, is_fatal};
 use crate::list::{NONE, change, prev};
 use crate::operation::{Ending, Kind};
+use crate::planted::planted;
 use crate::qos::Stage;
 use crate::storage::Tables;
 use crate::time::Instant;
@@ -199,14 +200,19 @@ impl Core {
 
     /// Makes everything that belongs to one connection like new.
     fn reset_connection(&mut self, tables: &mut Tables<'_>) {
-        self.wire.clear();
+        if !planted!("partial-packet-kept") {
+            self.wire.clear();
+        }
+        if planted!("inbound-set-cleared") {
+            self.exchanges.clear(tables.exchanges);
+        }
         self.owed.clear();
         self.forget_said(tables);
         self.exchanges.cut(tables.exchanges);
         self.sweep_notes(tables);
         self.forget_aliases(tables);
         self.ask_again(tables);
-        self.connection = Connection::new(self.connection.epoch.wrapping_add(1), self.now);
+        self.connection.renew(self.connection.epoch.wrapping_add(1), self.now);
         self.limits = crate::limits::ServerLimits::unlimited();
         for timer in [
             Timer::Dial,
@@ -218,6 +224,11 @@ impl Core {
             Timer::Flush,
         ] {
             self.timers.clear(timer);
+        }
+        if planted!("resend-reordered")
+            && let Some(first) = self.ops.order.pop_front(tables.slots)
+        {
+            self.ops.order.push_back(tables.slots, first);
         }
         self.ops.rewind();
     }

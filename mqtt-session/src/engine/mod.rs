@@ -7,6 +7,7 @@ mod answers;
 mod arrivals;
 mod auth;
 mod deliver;
+mod digest;
 mod direct;
 mod doubts;
 mod eager;
@@ -57,6 +58,7 @@ use crate::limits::ServerLimits;
 use crate::link::{Link, Notice, Notices, State};
 use crate::list::NONE;
 use crate::operation::Operations;
+use crate::planted::planted;
 use crate::record::FOR_EVER;
 use crate::stats::Stats;
 use crate::storage::{Capacity, Table, Tables, View};
@@ -89,7 +91,7 @@ struct Bounds {
 }
 
 /// A packet at the front of the input of which not all has come.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 struct Partial {
     /// Its length; 0: unknown.
     whole: usize,
@@ -98,7 +100,7 @@ struct Partial {
 }
 
 /// What is kept of a live connection. One function makes it new: `Connection::new`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 struct Connection {
     /// Tells operations handed out on this connection from others.
     epoch: u32,
@@ -172,6 +174,17 @@ impl Connection {
             aliases_out: SentAliases::new(0),
             aliases_in: GivenAliases::new(0),
             straight: false,
+        }
+    }
+
+    /// The next one.
+    fn renew(&mut self, epoch: u32, now: Instant) {
+        let last = core::mem::replace(self, Self::new(epoch, now));
+        if planted!("quota-kept") {
+            self.publishing = last.publishing;
+        }
+        if planted!("aliases-kept") {
+            self.aliases_out = last.aliases_out;
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::config::OverQos;
 use crate::link::State;
 use crate::list::{NONE, change, next};
 use crate::operation::{Ending, Kind, Slot};
+use crate::planted::planted;
 use crate::qos::Stage;
 use crate::storage::{Table, Tables};
 use crate::time::Instant;
@@ -273,7 +274,7 @@ impl Core {
         };
         let publish = StoredPublish {
             // [MQTT-3.3.1-1], [MQTT-3.3.1-2]
-            dup: known_id.is_some() && !slot.reserved,
+            dup: known_id.is_some() && !slot.reserved && !planted!("dup-missing"),
             qos,
             retain: slot.retain,
             topic: if matches!(naming, Naming::Number(_)) { &[] } else { topic },

@@ -23,7 +23,7 @@ pub(super) const fn reserve(config: &Config) -> usize {
 }
 
 /// Which of the two kinds of reference.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Kind {
     /// 0x9C: for the next attempt alone.
     Once,
@@ -32,7 +32,7 @@ enum Kind {
 }
 
 /// A list of references in the arena.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 struct Kept {
     at: u32,
     len: usize,
@@ -47,7 +47,7 @@ impl Kept {
 }
 
 /// What is kept of redirections.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(super) struct Redirects {
     once: Option<Kept>,
     moved: Option<Kept>,

@@ -17,7 +17,7 @@ use crate::record::{ACCEPTED, FOR_EVER, HELD, Key, LOOSE, Parsed, RecordKind, TO
 use crate::time::{Instant, micros};
 
 /// What the record says that may change while the session on the server stays the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Noted {
     pub(crate) flags: u8,
     /// The Session Expiry Interval in microseconds.

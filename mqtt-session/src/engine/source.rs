@@ -18,7 +18,7 @@ use crate::timers::Timer;
 use crate::token::Token;
 
 /// The packet in progress.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(super) struct Source {
     slot: u32,
     token: Token,

@@ -3,7 +3,7 @@
 use mqtt_proto::{PacketId, ReasonCode};
 
 /// What kind of acknowledgement is owed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum OwedKind {
     Puback,
     Pubrec,
@@ -13,7 +13,7 @@ pub(crate) enum OwedKind {
 }
 
 /// An acknowledgement that is owed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Owed {
     pub(crate) kind: OwedKind,
     pub(crate) reason: ReasonCode,
@@ -36,7 +36,7 @@ impl Owed {
 }
 
 /// The owed acknowledgements, in order: a ring in its table.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct OwedRing {
     head: usize,
     len: usize,

@@ -14,11 +14,12 @@ use mqtt_proto::PacketId;
 
 use super::{Exchange, Exchanges, Owed, OwedKind};
 use crate::list::{NONE, change, next};
+use crate::planted::planted;
 use crate::qos::Phase;
 use crate::record::{Key, Part};
 
 /// What the journal holds of an exchange.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Hash)]
 pub(super) enum Recorded {
     #[default]
     Nothing,
@@ -33,7 +34,7 @@ pub(super) enum Recorded {
 }
 
 /// The lists of exchanges the journal has to do with.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(super) struct Kept {
     /// Identifiers are recorded at all.
     on: bool,
@@ -85,8 +86,8 @@ impl Exchanges {
     }
 
     /// The phase in which an exchange begins that the session acknowledges itself.
-    pub(crate) const fn first_phase(&self) -> Phase {
-        if self.kept.gated { Phase::Storing } else { Phase::Received }
+    pub(crate) fn first_phase(&self) -> Phase {
+        if self.kept.gated && !planted!("ack-before-stored") { Phase::Storing } else { Phase::Received }
     }
 
     /// The record of an exchange is to be put.
@@ -216,6 +217,15 @@ impl Exchanges {
             self.kept.delete = index;
         }
         true
+    }
+
+    /// An exchange whose record is being deleted was one of a lost session: PUBREL is not answered any more, and its
+    /// identifier may come with another message.
+    pub(super) fn disown(&self, table: &mut [Exchange], index: u32) {
+        let earlier = self.connection.wrapping_sub(1);
+        if let Some(entry) = table.get_mut(index as usize).filter(|entry| entry.phase == Phase::Leaving) {
+            (entry.answers, entry.connection) = (false, earlier);
+        }
     }
 
     /// Takes an exchange off the list it is on because of its record.

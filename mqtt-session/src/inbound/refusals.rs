@@ -17,7 +17,7 @@ use crate::list::{List, NONE, next};
 use crate::qos::Phase;
 
 /// The exchanges whose refusal is on its way out, in order; from `unwritten` on those whose PUBREC is owed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(super) struct Refusals {
     leaving: List,
     unwritten: u32,

@@ -1,7 +1,7 @@
 //! All memory inside the session, of a size its type says: no heap.
 
 use super::sealed::Sealed;
-use super::{Capacity, Shared, Storage, Table, Tables, View};
+use super::{Capacity, Contents, Shared, Storage, Table, Tables, View};
 use crate::aliases::{Given, Sent};
 use crate::ids::IdEntry;
 use crate::inbound::{Exchange, Owed};
@@ -102,6 +102,17 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>, const OUT: usize, const IN: usize> Storage fo
             aliases_in: &self.aliases_in,
             #[cfg(feature = "alloc")]
             shared: &[],
+        }
+    }
+
+    fn contents(&self) -> Contents<'_> {
+        Contents {
+            view: self.view(),
+            journal: &self.journal,
+            ids: &self.ids,
+            exchanges: &self.exchanges,
+            owed: &self.owed,
+            aliases_out: &self.aliases_out,
         }
     }
 

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::sealed::Sealed;
-use super::{Capacity, Shared, Storage, Table, Tables, View};
+use super::{Capacity, Contents, Shared, Storage, Table, Tables, View};
 use crate::aliases::{Given, Sent};
 use crate::config::{Config, Durability};
 use crate::ids::IdEntry;
@@ -189,6 +189,17 @@ impl Storage for Heap {
             wire: &self.wire,
             aliases_in: &self.aliases_in,
             shared: &self.shared,
+        }
+    }
+
+    fn contents(&self) -> Contents<'_> {
+        Contents {
+            view: self.view(),
+            journal: &self.journal,
+            ids: &self.ids,
+            exchanges: &self.exchanges,
+            owed: &self.owed,
+            aliases_out: &self.aliases_out,
         }
     }
 

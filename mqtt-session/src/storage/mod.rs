@@ -41,6 +41,10 @@ pub trait Storage: sealed::Sealed {
     #[doc(hidden)]
     fn view(&self) -> View<'_>;
 
+    /// All tables, to look at.
+    #[doc(hidden)]
+    fn contents(&self) -> Contents<'_>;
+
     /// Whether this payload is better kept as it is than copied.
     #[doc(hidden)]
     fn can_share(payload: &Self::Payload<'_>) -> bool;
@@ -157,6 +161,17 @@ pub struct View<'a> {
     pub(crate) aliases_in: &'a [Given],
     #[cfg(feature = "alloc")]
     pub(crate) shared: &'a [Option<bytes::Bytes>],
+}
+
+/// The tables, to look at.
+#[expect(unnameable_types, reason = "only hidden methods of a sealed trait name it")]
+pub struct Contents<'a> {
+    pub(crate) view: View<'a>,
+    pub(crate) journal: &'a [Entry],
+    pub(crate) ids: &'a [IdEntry],
+    pub(crate) exchanges: &'a [Exchange],
+    pub(crate) owed: &'a [Owed],
+    pub(crate) aliases_out: &'a [Sent],
 }
 
 impl<'a> View<'a> {

@@ -49,7 +49,7 @@ impl fmt::Debug for Verdict {
 pub(super) type Shared = Arc<Mutex<dyn Authenticator>>;
 
 /// An enhanced authentication of one connection.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Exchange {
     method: Arc<str>,
     /// A challenge was sent and not answered.

@@ -15,7 +15,7 @@ use super::session::SessionKey;
 const COMPACT: usize = 64 * 1024;
 
 /// Where a connection stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Stage {
     /// Nothing but CONNECT may come. [MQTT-3.1.0-1]
     Handshake,
@@ -28,7 +28,7 @@ pub(super) enum Stage {
 }
 
 /// One transport connection.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Connection {
     pub(super) stage: Stage,
     pub(super) version: Version,
@@ -93,7 +93,7 @@ impl Connection {
 }
 
 /// Bytes on their way to the transport.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Output {
     bytes: Vec<u8>,
     taken: usize,

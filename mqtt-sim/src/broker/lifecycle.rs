@@ -14,7 +14,7 @@ use super::timers::Timer;
 use super::{Broker, ConnId};
 
 /// All sessions, connected or not.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Sessions {
     pub(super) map: BTreeMap<SessionKey, Session>,
     pub(super) by_client: BTreeMap<Arc<str>, SessionKey>,

@@ -36,6 +36,7 @@ mod auth;
 mod config;
 mod connection;
 mod delivery;
+mod digest;
 mod exchange;
 mod handshake;
 mod lifecycle;

@@ -10,7 +10,7 @@ use mqtt_session::Instant;
 use super::message::Message;
 
 /// All retained messages, in the order of their topics.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Retained {
     by_topic: BTreeMap<Box<str>, Arc<Message>>,
     bytes: usize,

@@ -13,7 +13,7 @@ type Subscribers = BTreeMap<SessionKey, Subscribed>;
 ///
 /// Filters without wildcards are looked up; filters with wildcards are grouped by their first level and compared one
 /// by one. Everything is kept sorted, so the order of deliveries is the same in every run.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Routes {
     exact: BTreeMap<Box<str>, Subscribers>,
     wild: BTreeMap<Box<str>, BTreeMap<Box<str>, Subscribers>>,
@@ -21,7 +21,7 @@ pub(super) struct Routes {
 }
 
 /// The members of one `$share/group/filter`.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 struct Shared {
     members: Subscribers,
     /// Who had the last turn.

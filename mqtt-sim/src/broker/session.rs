@@ -14,7 +14,7 @@ use super::message::{Delivery, StoredWill};
 pub(super) struct SessionKey(pub(super) u64);
 
 /// One subscription.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Subscribed {
     pub(super) options: SubscriptionOptions,
     pub(super) identifier: Option<u32>,
@@ -30,7 +30,7 @@ pub(super) enum Phase {
 }
 
 /// A message in flight towards the client.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct InFlight {
     pub(super) id: PacketId,
     /// Forgotten once released: from there on only the identifier is needed.
@@ -42,7 +42,7 @@ pub(super) struct InFlight {
 }
 
 /// A client's session.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Session {
     pub(super) client_id: Arc<str>,
     /// The connection it is served on.

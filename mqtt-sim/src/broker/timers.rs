@@ -8,7 +8,7 @@ use super::ConnId;
 use super::session::SessionKey;
 
 /// What falls due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Timer {
     /// Handshake, keep alive or the last bytes, whichever the connection waits for.
     Connection(ConnId),
@@ -22,7 +22,7 @@ pub(super) enum Timer {
 
 /// All armed timers. Their owners remember what they armed, so that each is disarmed when it no longer holds: the set
 /// never has more than three entries for a client, beside one for each packet held back.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Timers {
     armed: BTreeSet<(Instant, Timer)>,
 }

@@ -6,10 +6,12 @@
 //! * [`Wire`]: packet identifiers, DUP, order of repetitions and acknowledgements, Receive Maximum and the other
 //!   limits of the server, nothing before CONNECT or after DISCONNECT.
 //! * [`Endings`]: every accepted operation ends exactly once.
+//! * [`Backoff`]: who is turned away again and again comes back more and more slowly.
 //! * [`Deliveries`]: QoS 1 at least once, QoS 2 exactly once, QoS 0 at most once, in order.
 //!
 //! A program that crashes goes on with what its journal kept ([`Kept`]); each check knows what that excuses.
 
+mod backoff;
 mod deliveries;
 mod endings;
 mod inbound;
@@ -23,6 +25,7 @@ use mqtt_session::{Instant, Message, Token};
 
 use crate::world::{BrokerId, ClientId, LinkId, Observed};
 
+pub use backoff::Backoff;
 pub use deliveries::{Deliveries, Subscriber};
 pub use endings::Endings;
 pub use wire::Wire;
