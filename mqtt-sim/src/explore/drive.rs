@@ -393,7 +393,9 @@ impl State {
         qos: mqtt_proto::Qos,
         count: usize,
     ) -> Result<usize, String> {
-        let under_way = |state: &Self| state.link.as_ref().map_or(0, |link| link.up.len());
+        let is_publish = |bytes: &&Box<[u8]>| bytes.first().is_some_and(|byte| byte >> 4 == packet::PUBLISH);
+        let under_way =
+            |state: &Self| state.link.as_ref().map_or(0, |link| link.up.iter().filter(is_publish).count());
         let before = under_way(self);
         for index in 0..count {
             let message = Message::new(topic(0)).qos(qos);

@@ -276,7 +276,11 @@ impl Watch {
 
     /// The message, other than `but`, whose exchange has this identifier.
     fn live(&self, id: u16, but: usize) -> Option<usize> {
-        let live = |sent: &Sent| sent.id == id && sent.phase != Phase::Unsent && sent.phase != Phase::Over;
+        let live = |sent: &Sent| {
+            // What a run that did not wait for its journal had sent the next one may know nothing of.
+            let known = self.waits || !sent.crashed;
+            known && sent.id == id && sent.phase != Phase::Unsent && sent.phase != Phase::Over
+        };
         (0..self.out.len()).find(|index| *index != but && self.out.get(*index).is_some_and(live))
     }
 
