@@ -393,9 +393,13 @@ impl State {
         qos: mqtt_proto::Qos,
         count: usize,
     ) -> Result<usize, String> {
-        let is_publish = |bytes: &&Box<[u8]>| bytes.first().is_some_and(|byte| byte >> 4 == packet::PUBLISH);
-        let under_way =
-            |state: &Self| state.link.as_ref().map_or(0, |link| link.up.iter().filter(is_publish).count());
+        let publishes = |link: &Link| {
+            link.up
+                .iter()
+                .filter(|bytes| bytes.first().is_some_and(|byte| byte >> 4 == packet::PUBLISH))
+                .count()
+        };
+        let under_way = |state: &Self| state.link.as_ref().map_or(0, publishes);
         let before = under_way(self);
         for index in 0..count {
             let message = Message::new(topic(0)).qos(qos);
