@@ -39,13 +39,14 @@ const ONE_LINE: usize = 40;
   faithful      the network fails, brokers come and go; everything is promised
   bad-luck      the broker loses and doubles acknowledgements; everything is promised
   amnesia       the broker forgets its sessions; all that was accepted ends
+  crashes       programs crash and go on with what their journals kept; so much is promised
   other-limits  the broker comes back with other limits; what no longer fits is refused
   noise         bytes change on their way; nobody answers nonsense with nonsense, and all ends
 
 Kinds of faults for --fault:
   split-read, partial-write, delay, reset, half-open, black-hole, dial-lost, broker-restart, clock-step,
-  stall; lost-ack and duplicate (bad-luck), broker-amnesia (amnesia), other-limits (other-limits),
-  malformed (noise); all: every kind that is drawn in the scenario
+  stall; lost-ack and duplicate (bad-luck), crash, journal-lost and not-stored (crashes),
+  broker-amnesia (amnesia), other-limits (other-limits), malformed (noise); all: every kind that is drawn in the scenario
 
 Examples:
   mqtt sim                                            1,000 seeds

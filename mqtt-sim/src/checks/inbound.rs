@@ -15,6 +15,11 @@ pub(super) struct Inbound {
     /// Those that had it and no PUBREL yet; and repetitions of these, to be answered once more.
     answered: BTreeSet<PacketId>,
     again: Vec<PacketId>,
+    /// Those of an earlier connection whose repetition came before their PUBREC had left as a whole: it may have been
+    /// begun before, and the repetition is answered once more.
+    crossed: Vec<PacketId>,
+    /// QoS 2 messages from before a crash: whether they were answered, as far as the journal knows, is not known here.
+    doubtful: BTreeSet<PacketId>,
     pubcomps: VecDeque<PacketId>,
     pings_owed: u64,
 }
@@ -24,22 +29,30 @@ struct Arrived {
     id: PacketId,
     /// On this connection.
     here: bool,
+    /// And on an earlier one.
+    before: bool,
 }
 
 impl Inbound {
     pub(super) fn opened(&mut self) {
-        let (mut pubrecs, answered) =
-            (core::mem::take(&mut self.pubrecs), core::mem::take(&mut self.answered));
+        let Self { mut pubrecs, answered, doubtful, .. } = core::mem::take(self);
         for arrived in &mut pubrecs {
-            arrived.here = false;
+            (arrived.here, arrived.before) = (false, true);
         }
-        *self = Self { pubrecs, answered, ..Self::default() };
+        *self = Self { pubrecs, answered, doubtful, ..Self::default() };
+    }
+
+    /// The program crashed, and its next run goes on with what a journal kept.
+    pub(super) fn crashed(&mut self) {
+        self.doubtful.extend(self.pubrecs.drain(..).map(|arrived| arrived.id));
+        self.doubtful.append(&mut self.answered);
     }
 
     /// The server has no session of before, or this side may not know of it.
     pub(super) fn session_lost(&mut self) {
         self.pubrecs.clear();
         self.answered.clear();
+        self.doubtful.clear();
     }
 
     pub(super) fn reached(&mut self, packet: &Packet<'_>) {
@@ -51,6 +64,7 @@ impl Inbound {
             },
             Packet::Pubrel(ack) => {
                 self.answered.remove(&ack.packet_id);
+                self.doubtful.remove(&ack.packet_id);
                 self.pubcomps.push_back(ack.packet_id);
             }
             Packet::Pingresp(_) => self.pings_owed = self.pings_owed.saturating_sub(1),
@@ -61,10 +75,10 @@ impl Inbound {
     fn arrived(&mut self, id: PacketId) {
         if self.answered.contains(&id) {
             self.again.push(id);
-        } else if let Some(before) = self.pubrecs.iter_mut().find(|arrived| arrived.id == id) {
-            before.here = true;
+        } else if let Some(known) = self.pubrecs.iter_mut().find(|arrived| arrived.id == id) {
+            known.here = true;
         } else {
-            self.pubrecs.push_back(Arrived { id, here: true });
+            self.pubrecs.push_back(Arrived { id, here: true, before: false });
         }
     }
 
@@ -75,13 +89,21 @@ impl Inbound {
             return Ok(());
         }
         let Some(place) = self.pubrecs.iter().position(|arrived| arrived.id == id) else {
+            if let Some(place) = self.crossed.iter().position(|crossed| *crossed == id) {
+                self.crossed.swap_remove(place);
+                return Ok(());
+            }
             return Err(("MQTT-4.6.0-3", format!("PUBREC {id:?} for nothing that came")));
         };
-        // What the server did not come back to may have been let go.
-        if let Some(first) = self.pubrecs.iter().take(place).find(|arrived| arrived.here) {
+        // What the server did not come back to may have been let go. A repetition of what was answered is answered at once.
+        let first = self.pubrecs.iter().take(place).find(|arrived| arrived.here);
+        if let Some(first) = first.filter(|_| !self.doubtful.contains(&id)) {
             return Err(("MQTT-4.6.0-3", format!("PUBREC {id:?} while {:?} is first", first.id)));
         }
-        self.pubrecs.remove(place);
+        let arrived = self.pubrecs.remove(place);
+        if arrived.is_some_and(|arrived| arrived.here && arrived.before) {
+            self.crossed.push(id);
+        }
         if !reason.is_error() {
             self.answered.insert(id);
         }

@@ -37,6 +37,8 @@ pub(super) struct Outbound {
     /// Whether the last one that was accepted went on with a session.
     resumed: bool,
     limits: Limits,
+    /// The lengths of the topics that aliases of this connection stand for.
+    aliases: BTreeMap<u16, usize>,
     /// Payloads that earlier runs of a program that crashed may have sent: they may come again.
     earlier: BTreeSet<Vec<u8>>,
     /// The last exchange of each identifier, where it has ended: of this run, and of earlier ones, which may come again.
@@ -95,7 +97,7 @@ enum Kind {
     Publish {
         qos: Qos,
         payload: Vec<u8>,
-        /// Its size on the wire.
+        /// Its size on the wire, with its whole topic.
         size: usize,
         retain: bool,
         phase: Phase,
@@ -123,6 +125,7 @@ impl Outbound {
         self.repeated = None;
         self.stray.clear();
         self.asked.clear();
+        self.aliases.clear();
         self.limits = Limits::default();
     }
 
@@ -203,10 +206,11 @@ impl Outbound {
         match packet {
             Packet::Publish(publish) => {
                 self.within_limits(publish)?;
+                let size = self.whole_size(publish);
                 let Some(id) = publish.packet_id else { return Ok(()) };
                 match self.live.get(&id) {
                     Some(_) => self.repeat(link, id, publish)?,
-                    None => self.begin(link, id, publish)?,
+                    None => self.begin(link, id, publish, size)?,
                 }
                 self.within_quota(link)
             }
@@ -288,7 +292,7 @@ impl Outbound {
         if used > max { Err(("MQTT-3.3.4-7", format!("{used} in flight of {max}"))) } else { Ok(()) }
     }
 
-    fn begin(&mut self, link: LinkId, id: PacketId, publish: &Publish<'_>) -> Verdict {
+    fn begin(&mut self, link: LinkId, id: PacketId, publish: &Publish<'_>, size: usize) -> Verdict {
         let again = self.earlier.contains(publish.payload);
         if publish.dup && !again && !core::mem::take(&mut self.headless) {
             return Err(("MQTT-3.3.1-1", format!("PUBLISH {id:?} with DUP was not sent before")));
@@ -309,7 +313,7 @@ impl Outbound {
         let kind = Kind::Publish {
             qos: publish.qos,
             payload: publish.payload.to_vec(),
-            size: publish.encoded_len(Version::V5).unwrap_or(0),
+            size,
             retain: publish.retain,
             phase: Phase::Published,
             partial: false,
@@ -321,6 +325,17 @@ impl Outbound {
             return Err(("MQTT-4.6.0-1", format!("PUBLISH {id:?} of an earlier run out of order")));
         }
         Ok(())
+    }
+
+    /// How long it is when it is sent again, on a connection without its alias.
+    fn whole_size(&mut self, publish: &Publish<'_>) -> usize {
+        let named = publish.topic.map(|topic| topic.as_str().len());
+        let known = match (publish.properties.topic_alias(), named) {
+            (Some(alias), Some(len)) => self.aliases.insert(alias, len).and(None),
+            (Some(alias), None) => self.aliases.get(&alias).copied(),
+            (None, _) => None,
+        };
+        publish.encoded_len(Version::V5).unwrap_or(0) + known.unwrap_or(0)
     }
 
     /// Where a message stands among the repetitions whose place is not known: one that was cut short, or is of an

@@ -274,6 +274,23 @@ fn acknowledgements_of_nothing_or_out_of_order_are_found() {
 }
 
 #[test]
+fn a_pubrec_that_crosses_the_repetition_may_come_twice_and_no_more() {
+    let pubrec = Packet::Pubrec(Pubrec::new(id(1)));
+    let mut talk = Talk::new();
+    talk.gets(&publish(TWO, 1, "x"));
+    talk.cut(&[]);
+    talk.connect(true);
+    talk.gets(&again(TWO, 1, "x"));
+    talk.sends(&pubrec).unwrap();
+    talk.sends(&pubrec).unwrap();
+    assert_eq!(talk.sends(&pubrec), Err("MQTT-4.6.0-3"));
+    talk.gets(&publish(TWO, 2, "y"));
+    let pubrec = Packet::Pubrec(Pubrec::new(id(2)));
+    talk.sends(&pubrec).unwrap();
+    assert_eq!(talk.sends(&pubrec), Err("MQTT-4.6.0-3"));
+}
+
+#[test]
 fn packets_before_connect_and_after_disconnect_are_found() {
     let mut talk = Talk::new();
     assert_eq!(talk.sends(&Packet::Connect(Connect::new(Version::V5, "a"))), Err("MQTT-3.1.0-2"));
@@ -416,6 +433,34 @@ fn what_the_server_does_not_take_any_more_is_given_up_and_its_identifier_cleared
     talk.gets(&Packet::Pubcomp(Pubcomp::new(id(1))));
     talk.sends(&again(ONE, 2, "b")).unwrap();
     talk.sends(&publish(ONE, 1, "c")).unwrap();
+}
+
+#[test]
+fn a_message_that_fitted_only_with_its_alias_may_be_given_up() {
+    for (len, fits) in [(40, true), (60, false)] {
+        let topic = "t".repeat(len);
+        let payload = "p".repeat(40);
+        let alias = [Property::TopicAlias(1)];
+        let message = |qos, packet_id, topic, payload| Publish {
+            qos,
+            packet_id,
+            topic,
+            properties: Properties::List(&alias),
+            ..Publish::new(TopicName::new("t").unwrap(), payload)
+        };
+        let mut talk = Talk::new();
+        let more = [Property::TopicAliasMaximum(1)];
+        let properties = Properties::List(&more);
+        let reason_code = ReasonCode::Success;
+        talk.gets(&Packet::Connack(Connack { session_present: false, reason_code, properties }));
+        talk.sends(&Packet::Publish(message(Qos::AtMostOnce, None, TopicName::new(&topic).ok(), b"")))
+            .unwrap();
+        talk.sends(&Packet::Publish(message(ONE, Some(id(1)), None, payload.as_bytes()))).unwrap();
+        talk.cut(&[]);
+        talk.connect(true);
+        let overtakes = talk.sends(&publish(ONE, 2, "b"));
+        assert_eq!(overtakes, if fits { Err("MQTT-4.6.0-1") } else { Ok(()) });
+    }
 }
 
 #[test]

@@ -156,7 +156,10 @@ impl Check for Wire {
             }
             Observation::Crashed { client, kept } => {
                 let peer = self.clients.entry(client).or_default();
-                peer.inbound.session_lost();
+                match kept {
+                    Kept::Nothing => peer.inbound.session_lost(),
+                    _ => peer.inbound.crashed(),
+                }
                 let ended = peer.ended.drain(..);
                 if kept == Kept::Nothing {
                     drop(ended);

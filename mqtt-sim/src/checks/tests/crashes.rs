@@ -104,3 +104,19 @@ fn a_message_comes_twice_at_qos_2_only_with_a_mark_or_where_nothing_better_was_p
     assert!(twice(Kept::Some, false));
     assert!(!twice(Kept::Nothing, false));
 }
+
+#[test]
+fn what_the_journal_knows_as_answered_may_be_answered_before_what_it_does_not() {
+    let pubrec = |n| Packet::Pubrec(Pubrec::new(id(n)));
+    let mut talk = Talk::new();
+    talk.gets(&publish(TWO, 1, "a"));
+    talk.gets(&publish(TWO, 2, "b"));
+    talk.crash(Kept::Some);
+    talk.gets(&again(TWO, 1, "a"));
+    talk.gets(&again(TWO, 2, "b"));
+    talk.gets(&publish(TWO, 3, "c"));
+    talk.sends(&pubrec(2)).unwrap();
+    assert_eq!(talk.sends(&pubrec(3)), Err("MQTT-4.6.0-3"), "it was not there before");
+    talk.sends(&pubrec(1)).unwrap();
+    talk.sends(&pubrec(3)).unwrap();
+}
