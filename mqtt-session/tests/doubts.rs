@@ -5,8 +5,8 @@ use core::time::Duration;
 
 use crate::common::{MEMORY, Seen, Small, Trace, config, id};
 use mqtt_session::proto::{
-    Properties, Property, Puback, Pubcomp, Publish, Pubrec, Pubrel, Qos, ReasonCode, Suback, Subscription,
-    SubscriptionOptions, TopicFilter, TopicName, Version,
+    Connect, Peer, Properties, Property, Puback, Pubcomp, Publish, Pubrec, Pubrel, Qos, ReasonCode, Suback,
+    Subscription, SubscriptionOptions, TopicFilter, TopicName, Version,
 };
 use mqtt_session::{Config, Durability, HeapSession, LocalState, Session, Storage, WhenNotStored};
 
@@ -304,3 +304,28 @@ fn messages_of_a_lost_session_wait_for_the_record_of_the_next_one() {
         go(&mut fixed);
     }
 }
+
+doubtful!(
+    /// A clean one ends with its connection: what follows it began with nothing.
+    on_3_1_a_clean_session_leaves_nothing_in_doubt, |c| { c.durability = Durability::Off; }, |t, _fresh| {
+    (t.options.version, t.options.session_expiry) = (Version::V3_1, 0);
+    t.connect();
+    let token = t.publish("a", Qos::ExactlyOnce, b"1");
+    for number in 1..=3 {
+        t.expect(Pubrel::new(id(number)));
+    }
+    t.send(Pubcomp::new(id(1)));
+    t.expect(message(Qos::ExactlyOnce, 1, b"1"));
+    // The wrong answer: whether the server still holds it nobody knows, so the next session is a new one.
+    t.send(Puback::new(id(1)));
+    t.done(token, "Violated");
+    t.refuses(ReasonCode::ProtocolError);
+    let clean = |frame: Vec<u8>| Connect::decode(&frame, Version::V3_1, Peer::Client).unwrap().clean_start;
+    assert!(clean(t.open()));
+    t.connect_accepted();
+    t.cut();
+    assert!(!clean(t.open()));
+    t.connect_accepted();
+    t.publish("a", Qos::ExactlyOnce, b"2");
+    t.expect(message(Qos::ExactlyOnce, 1, b"2"));
+});

@@ -575,7 +575,9 @@ impl Run {
             clients.iter().all(|client| world.is_connected(*client) && world.pending(*client) == 0)
         })?;
         if !matches!(self.mood, Mood::Amnesia | Mood::Noise) {
-            self.world.add_check(Box::new(Deliveries::new(subscribers)));
+            let deliveries = Deliveries::new(subscribers);
+            let resets = self.mood == Mood::BadLuck;
+            self.world.add_check(Box::new(if resets { deliveries.with_resets() } else { deliveries }));
         }
         Ok(())
     }

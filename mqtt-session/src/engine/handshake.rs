@@ -365,8 +365,8 @@ impl Core {
             // [MQTT-3.2.2-5]: the session is gone, on this side too.
             self.lose_session(tables, held && self.session_kept && !self.handshake.clean);
             // One that goes on although nobody here knows of it may have any exchange open. 3.1 cannot tell
-            // whether it does.
-            let told = present || (version == Version::V3_1 && !self.handshake.clean);
+            // whether it does, but a clean one ended with its connection.
+            let told = present || (version == Version::V3_1 && !self.handshake.clean && !held);
             let unknown = told && self.handshake.local_state == LocalState::Held;
             self.doubts = if unknown { Doubts::Some } else { Doubts::None };
         }

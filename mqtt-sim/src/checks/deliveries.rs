@@ -38,6 +38,8 @@ pub struct Deliveries {
     crashed: BTreeSet<ClientId>,
     weak: BTreeSet<ClientId>,
     unsubscribed: BTreeSet<ClientId>,
+    /// Whether answers that the broker should not give may make a client begin a new session.
+    resets: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -64,7 +66,17 @@ impl Deliveries {
             crashed: BTreeSet::new(),
             weak: BTreeSet::new(),
             unsubscribed: BTreeSet::new(),
+            resets: false,
         }
+    }
+
+    /// With a broker that doubles acknowledgements: one that comes when its identifier is in use again may end the wrong
+    /// exchange or break a rule, and the client then begins a new session. What waited for it in the old one is
+    /// not promised any more, nor is exactly once.
+    #[must_use]
+    pub fn with_resets(mut self) -> Self {
+        self.resets = true;
+        self
     }
 
     /// The QoS with which `client` gets messages of `topic`; none if it does not.
@@ -180,9 +192,12 @@ impl Check for Deliveries {
             }
             // In 3.x a clean session ends with its connection, and every resume in it.
             Observation::Sent { client, packet: Packet::Connect(connect), .. }
-                if connect.clean_start && !connect.version.has_properties() =>
+                if connect.clean_start && (self.resets || !connect.version.has_properties()) =>
             {
                 self.weak.insert(*client);
+                if self.resets {
+                    self.unsubscribed.insert(*client);
+                }
                 Ok(())
             }
             _ => Ok(()),

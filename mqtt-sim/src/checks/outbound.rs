@@ -422,7 +422,10 @@ impl Outbound {
                 Ok(())
             }
             // Ends what was given up before its identifier was out.
-            None if core::mem::take(&mut self.headless) => Ok(()),
+            None if core::mem::take(&mut self.headless) => {
+                self.revive(link, id);
+                Ok(())
+            }
             None => Err(("MQTT-4.3.3-4", format!("PUBREL {id:?} for nothing"))),
         }
     }

@@ -173,6 +173,21 @@ fn a_message_of_which_only_a_part_was_sent_may_come_either_way() {
 }
 
 #[test]
+fn a_message_cut_before_its_identifier_was_out_may_be_ended_on_each_connection_until_it_is() {
+    let pubrel = Packet::Pubrel(Pubrel::new(id(3)));
+    let mut talk = Talk::new();
+    talk.cut(&[0x34, 10, 0]);
+    talk.connect(true);
+    talk.sends(&pubrel).unwrap();
+    talk.cut(&[]);
+    talk.connect(true);
+    talk.sends(&pubrel).unwrap();
+    assert_eq!(talk.sends(&Packet::Pubrel(Pubrel::new(id(4)))), Err("MQTT-4.3.3-4"));
+    talk.gets(&Packet::Pubcomp(Pubcomp::new(id(3))));
+    assert_eq!(talk.sends(&pubrel), Err("MQTT-4.3.3-4"));
+}
+
+#[test]
 fn a_repetition_outside_a_resume_is_found() {
     let mut talk = Talk::new();
     talk.sends(&publish(ONE, 1, "a")).unwrap();
@@ -471,4 +486,23 @@ fn a_pubcomp_of_an_earlier_exchange_ends_nothing() {
     talk.cut(&[]);
     talk.connect(true);
     talk.sends(&again(TWO, 1, "a")).unwrap();
+}
+
+#[test]
+fn what_waits_in_a_session_is_lost_with_it_only_where_a_broken_broker_makes_clients_begin_anew() {
+    let finish = |resets| {
+        let subscriber = Subscriber { client: client(), filter: "t".to_owned(), qos: ONE };
+        let mut check = Deliveries::new(vec![subscriber]);
+        if resets {
+            check = check.with_resets();
+        }
+        check.observe(NOW, &accept(&accepted(ONE), 1, b"a")).unwrap();
+        check.observe(NOW, &Observation::Event { client: client(), event: &done(1) }).unwrap();
+        let connect = Packet::Connect(Connect { clean_start: true, ..Connect::new(Version::V5, "a") });
+        let sent = Observation::Sent { client: client(), link: LinkId::for_tests(1), packet: &connect };
+        check.observe(NOW, &sent).unwrap();
+        check.finish(NOW)
+    };
+    assert_eq!(finish(false).unwrap_err().rule, "QoS 1 at least once");
+    finish(true).unwrap();
 }
