@@ -242,4 +242,24 @@ mod tests {
         assert_eq!(ids.take(&mut table, 2, 2).unwrap().get(), 1);
         assert!(ids.take(&mut table, 2, 3).is_none());
     }
+
+    /// What earlier runs held stays theirs; the others are free, the highest claimed one first to be followed.
+    #[test]
+    fn identifiers_that_were_claimed_and_still_hold_are_in_use() {
+        let mut table = vec![IdEntry::FREE; 7];
+        let mut ids = Ids::new();
+        let id = |value| PacketId::new(value).unwrap();
+        for (value, slot) in [(2, 20), (3, 30), (5, 50)] {
+            ids.claim(&mut table, id(value), slot);
+        }
+        ids.settle(&mut table, |slot, id| slot != 30 && u32::from(id.get()) * 10 == slot || slot == NONE);
+        assert_eq!(ids.used(), 2);
+        assert_eq!(
+            [1, 2, 3, 5, 7].map(|value| ids.slot(&table, id(value))),
+            [None, Some(20), None, Some(50), None]
+        );
+        let given: Vec<u16> = (0..5).map(|slot| ids.take(&mut table, 7, slot).unwrap().get()).collect();
+        assert_eq!(given, [6, 7, 1, 3, 4]);
+        assert!(ids.take(&mut table, 7, 9).is_none());
+    }
 }

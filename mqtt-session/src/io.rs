@@ -289,4 +289,16 @@ mod tests {
         buffer.shrink();
         assert_eq!(buffer.unread().len(), 4_103, "what was not consumed stays");
     }
+
+    #[test]
+    fn memory_is_given_back_and_contents_are_not_shown() {
+        let mut buffer = ReadBuffer::new();
+        buffer.read_from(&mut Pieces(&[b"canary"]), 0).unwrap();
+        buffer.consume(1);
+        assert_eq!(format!("{buffer:?}"), "ReadBuffer(5 bytes unread)");
+        assert!(buffer.bytes.capacity() >= READ);
+        buffer.consume(5);
+        buffer.shrink();
+        assert_eq!(buffer.bytes.capacity(), 0);
+    }
 }

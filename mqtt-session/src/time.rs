@@ -69,4 +69,11 @@ mod tests {
         assert_eq!(Instant::ZERO.after(Duration::MAX), Instant::NEVER);
         assert_eq!(Instant::ZERO.since(Instant::NEVER), Duration::ZERO);
     }
+
+    #[test]
+    fn a_span_longer_than_there_are_microseconds_is_the_longest() {
+        assert_eq!(micros(Duration::from_secs(u64::MAX / 1_000_000)), 18_446_744_073_709_000_000);
+        assert_eq!(micros(Duration::from_secs(u64::MAX / 1_000_000 + 1)), u64::MAX);
+        assert_eq!(micros(Duration::from_secs(u64::MAX / 1_000)), u64::MAX);
+    }
 }

@@ -488,3 +488,38 @@ fn a_topic_that_is_asked_for_too_late_is_never_another_one() {
     let topics: Vec<&str> = held.iter().map(|message| t.session.topic(message)).collect();
     assert_eq!(topics, ["in/a", "", "in/b"]);
 }
+
+/// An event that is held while the server says the same of its alias again keeps its topic.
+#[test]
+fn a_topic_that_is_said_again_stays_the_one_it_was() {
+    let mut config = common::config();
+    config.topic_alias_maximum = 3;
+    let mut t = Trace::heap(config, usize::MAX);
+    t.connect();
+    let mut bytes = Vec::new();
+    for packet in
+        [publish("in/a", &alias(3), b"1"), publish("", &alias(3), b"2"), publish("in/a", &alias(3), b"3")]
+    {
+        use mqtt_session::proto::Encode;
+        let mut frame = [0; 64];
+        let len = packet.encode(Version::V5, &mut frame).unwrap();
+        bytes.extend_from_slice(&frame[..len]);
+    }
+    let mut input = &bytes[..];
+    let mut held = Vec::new();
+    while let Some(Event::Message(message)) = t.session.receive(&mut input, t.now) {
+        held.push(message);
+    }
+    assert!(matches!(held[1].topic, Topic::Alias(alias) if alias.number() == 3));
+    let topics: Vec<&str> = held.iter().map(|message| t.session.topic(message)).collect();
+    assert_eq!(topics, ["in/a"; 3]);
+}
+
+// [5.0 MQTT-3.1.2-27]
+scenario!(an_alias_where_none_is_allowed_ends_the_connection, |t| {
+    t.connect();
+    t.send(publish("in/a", &alias(1), b"x"));
+    t.see_nothing();
+    let why = t.refuses(ReasonCode::TopicAliasInvalid);
+    assert_eq!(why, Why::Protocol(ReasonCode::TopicAliasInvalid, "MQTT-3.1.2-27"));
+});

@@ -581,6 +581,55 @@ scenario!(
     }
 );
 
+scenario!(in_turn_a_server_that_was_up_is_tried_again_first, VERSIONS, |c| { c.servers = 3 }, |t| {
+    let dial = |t: &mut common::Trace<S>| loop {
+        match t.command() {
+            Some(Command::Open { server, .. }) => break server,
+            Some(other) => panic!("{other:?}"),
+            None => t.after_backoff(),
+        }
+    };
+    t.session.start(&t.options).unwrap();
+    assert_eq!(dial(t), 0);
+    t.close(Closed::DialFailed);
+    assert_eq!(dial(t), 1);
+    t.session.opened(&t.options, t.now);
+    t.drain();
+    t.connect_accepted();
+    t.cut();
+    assert_eq!(dial(t), 1);
+    t.close(Closed::DialFailed);
+    assert_eq!(dial(t), 2);
+});
+
+scenario!(
+    at_random_every_server_is_tried_in_some_order,
+    VERSIONS,
+    |c| {
+        c.servers = 3;
+        c.server_order = ServerOrder::Random;
+    },
+    |t| {
+        t.session.start(&t.options).unwrap();
+        let mut tried = Vec::new();
+        while tried.len() < 60 {
+            match t.command() {
+                Some(Command::Open { server, .. }) => {
+                    tried.push(server);
+                    t.close(Closed::DialFailed);
+                }
+                Some(other) => panic!("{other:?}"),
+                None => t.after_backoff(),
+            }
+        }
+        let in_turn = tried.windows(2).filter(|pair| pair[1] == (pair[0] + 1) % 3).count();
+        assert!(in_turn < 40, "{tried:?}");
+        for server in 0..3 {
+            assert!(tried.iter().filter(|named| **named == server).count() > 8, "{tried:?}");
+        }
+    }
+);
+
 scenario!(
     a_lost_acknowledgement_is_found_by_its_timeout,
     VERSIONS,

@@ -154,3 +154,79 @@ scenario!(a_later_value_takes_the_place_of_one_that_waits, VERSIONS, |t| {
     assert_eq!(sent(t), [b"newer"]);
     t.see_nothing();
 });
+
+// However many give way before anybody asks what became of them.
+scenario!(more_than_a_few_later_values_may_come_between_two_looks, VERSIONS, |t| {
+    let key = NonZeroU64::new(7).unwrap();
+    let tokens: Vec<Token> =
+        (0..16).map(|n| publish(t, &message().key(key), &[n]).expect("the older one gives way")).collect();
+    for token in &tokens[..15] {
+        t.done(*token, "Dropped");
+    }
+    t.see_nothing();
+    t.connect();
+    assert_eq!(sent(t), [[15]]);
+});
+
+scenario!(
+    as_many_give_way_at_once_as_the_bytes_need,
+    VERSIONS,
+    |c| { c.when_full = WhenFull::DropOldest },
+    |t| {
+        let small: Vec<Token> = (0..12).map(|_| publish(t, &message(), &[0; 200]).unwrap()).collect();
+        publish(t, &message(), &[1; 2_900]).unwrap();
+        for token in &small {
+            t.done(*token, "Dropped");
+        }
+        t.see_nothing();
+        t.connect();
+        assert_eq!(sent(t), [[1; 2_900]]);
+    }
+);
+
+scenario!(
+    the_newest_give_way_but_never_what_was_sent,
+    VERSIONS,
+    |c| { c.when_full = WhenFull::DropNewest },
+    |t| {
+        t.connect();
+        for n in 0..4 {
+            publish(t, &message(), &[n; 300]).unwrap();
+        }
+        assert_eq!(sent(t).len(), 4);
+        t.cut();
+        t.events();
+        let waiting: Vec<Token> = (4..7).map(|n| publish(t, &message(), &[n; 300]).unwrap()).collect();
+        publish(t, &message(), &[9; 1_400]).unwrap();
+        for token in waiting[1..].iter().rev() {
+            t.done(*token, "Dropped");
+        }
+        t.see_nothing();
+        assert_eq!(publish(t, &message(), &[9; 2_500]), Err(PublishError::BytesFull));
+    }
+);
+
+// A value that fills the place of the older one to the last byte has room; one byte more has not, and the older one stays.
+scenario!(a_later_value_may_be_as_long_as_the_older_one_and_the_rest_of_the_queue, VERSIONS, |t| {
+    let key = NonZeroU64::new(7).unwrap();
+    let whole = common::MEMORY - 1_024;
+    let first = publish(t, &message().key(key), b"first").unwrap();
+    publish(t, &message(), &[0; 1_000]).unwrap();
+    // A topic of one byte, and eight bytes of its own for each.
+    let most = whole - 1_009 - 9;
+    assert_eq!(publish(t, &message().key(key), &vec![1; most + 1]), Err(PublishError::BytesFull));
+    t.see_nothing();
+    publish(t, &message().key(key), &vec![1; most]).unwrap();
+    t.done(first, "Dropped");
+    assert_eq!(t.session.stats().bytes_kept, whole);
+});
+
+// Nobody asked what becomes of a message at QoS 0.
+scenario!(a_qos_0_message_gives_way_in_silence, VERSIONS, |c| { c.when_full = WhenFull::DropOldest }, |t| {
+    for n in 0..2 * common::OUT as u8 {
+        publish(t, &message().qos(Qos::AtMostOnce), &[n]).unwrap();
+    }
+    t.see_nothing();
+    t.connect();
+    assert_eq!(sent(t).len(), common::OUT);
+});

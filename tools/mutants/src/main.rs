@@ -56,7 +56,8 @@ fn main() {
     eprintln!("{} tests, {} steps", tests.len(), tests.steps());
 
     let state = out.join("results.tsv");
-    let mut results = Results::read(&state, hash_of(&copy.join("src")), hash_of(&copy.join("tests")));
+    let hashes = hashes(&copy);
+    let mut results = Results::read(&state, hashes);
     for mutant in &mutants {
         if not_built.unviable.contains(&mutant.number) {
             results.set(&mutant.name, "unviable", "");
@@ -85,27 +86,32 @@ fn main() {
         }
     });
 
-    let mut results = Results::read(&state, hash_of(&copy.join("src")), hash_of(&copy.join("tests")));
+    let mut results = Results::read(&state, hashes);
     results.merge(&out.join("mutants.out"));
     print!("{}", results.report(&mutants, &out));
 }
 
-/// Of all files in a folder and their names.
-fn hash_of(folder: &Path) -> u64 {
-    fn add(folder: &Path, hasher: &mut DefaultHasher) {
+/// What is mutated, and what tests it: of the files in `src`, the module of tests at the end is of the latter.
+fn hashes(copy: &Path) -> (u64, u64) {
+    fn add(folder: &Path, source: &mut DefaultHasher, tests: &mut DefaultHasher) {
         let mut paths: Vec<PathBuf> =
             fs::read_dir(folder).expect("a folder").map(|e| e.expect("an entry").path()).collect();
         paths.sort();
         for path in paths {
             if path.is_dir() {
-                add(&path, hasher);
-            } else {
-                path.hash(hasher);
-                fs::read(&path).expect("a file").hash(hasher);
+                add(&path, source, tests);
+                continue;
             }
+            let text = fs::read(&path).expect("a file");
+            let module = b"\n#[cfg(test)]\nmod tests {";
+            let at = text.windows(module.len()).position(|window| window == module).unwrap_or(text.len());
+            (&path, &text[..at]).hash(source);
+            text[at..].hash(tests);
         }
     }
-    let mut hasher = DefaultHasher::new();
-    add(folder, &mut hasher);
-    hasher.finish()
+    let (mut source, mut tests, mut none) = Default::default();
+    add(&copy.join("src"), &mut source, &mut tests);
+    add(&copy.join("tests"), &mut tests, &mut none);
+    none.finish().hash(&mut tests);
+    (source.finish(), tests.finish())
 }

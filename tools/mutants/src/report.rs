@@ -17,7 +17,7 @@ pub struct Results {
 impl Results {
     /// What an earlier run found of the same source. With other tests, of what those found that were not enough nothing
     /// is kept.
-    pub fn read(path: &Path, source: u64, tests: u64) -> Self {
+    pub fn read(path: &Path, (source, tests): (u64, u64)) -> Self {
         let mut known = BTreeMap::new();
         let text = fs::read_to_string(path).unwrap_or_default();
         let mut lines = text.lines();
