@@ -154,7 +154,7 @@ impl Core {
         let Some(entry) = tables.journal.get_mut(index as usize) else { return };
         let given = [(PUT_GIVEN, OLDER_PUT), (MARK_GIVEN, OLDER_MARK)];
         let older = given.into_iter().filter(|(bit, _)| entry.has(*bit)).fold(0, |all, (_, bit)| all | bit);
-        *entry = Entry { bits: entry.bits & OLDER, older: entry.older, ..Entry::EMPTY };
+        *entry = Entry::EMPTY;
         Self::note_older(entry, generation, older);
     }
 

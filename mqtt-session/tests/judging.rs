@@ -1,0 +1,101 @@
+//! What the session makes of packets and answers that are legal and seldom.
+
+use crate::common;
+
+use common::{Trace, VERSIONS, config, id};
+use mqtt_session::proto::{
+    Auth, Connect, Packet, Peer, Properties, Property, Pubcomp, Publish, Pubrec, Pubrel, Qos, ReasonCode,
+    TopicName, Version,
+};
+use mqtt_session::{AuthError, ConnectOptions, LocalState, Why};
+
+const V3: [Version; 2] = [Version::V3_1, Version::V3_1_1];
+
+// A PUBREL may be longer than four bytes. [5.0 MQTT-4.3.3-11]
+scenario!(a_pubrel_with_a_reason_is_one_like_any_other, |t| {
+    t.connect();
+    for (number, reason) in [(1, ReasonCode::Success), (2, ReasonCode::PacketIdentifierNotFound)] {
+        let topic = TopicName::new("in").unwrap();
+        t.send(Publish { qos: Qos::ExactlyOnce, packet_id: Some(id(number)), ..Publish::new(topic, b"x") });
+        t.expect(Pubrec::new(id(number)));
+        let properties = [Property::UserProperty("k", "v")];
+        t.send(Pubrel::with(id(number), reason, Properties::List(&properties)));
+        t.expect(Pubcomp::new(id(number)));
+    }
+});
+
+// [3.1.1 MQTT-3.2.0-1]: that the server may send no DISCONNECT at all is not what is wrong first.
+scenario!(on_3_x_whatever_comes_before_connack_breaks_the_same_rule, V3, |t| {
+    for bytes in [&[0xE0, 0][..], &[0xF0, 0]] {
+        t.open();
+        t.send_bytes(bytes);
+        assert_eq!(
+            t.refuses(ReasonCode::ProtocolError),
+            Why::Protocol(ReasonCode::ProtocolError, "MQTT-3.2.0-1")
+        );
+        t.events();
+    }
+});
+
+// A session that is not there holds nothing: nothing is asked for first.
+scenario!(
+    /// [5.0 MQTT-4.3.3-10]
+    nothing_is_in_doubt_in_a_new_session_of_a_program_that_knows_nothing,
+    VERSIONS,
+    |t| {
+        t.options.local_state = LocalState::Held;
+        t.options.clean_start = t.version() == Version::V3_1;
+        t.connect_with(false, &[]);
+        t.publish("a", Qos::ExactlyOnce, b"x");
+        assert_eq!(t.next_frame().unwrap()[0], 0x34, "PUBLISH, not PUBREL");
+        t.expect_silence();
+    }
+);
+
+/// The default of Receive Maximum is not said, any other is. (Section 3.1.2.11.3)
+#[test]
+fn receive_maximum_is_said_unless_it_is_the_default() {
+    for (maximum, said) in [(65_535, None), (65_534, Some(65_534)), (8, Some(8))] {
+        let mut config = config();
+        config.receive_maximum = maximum;
+        let mut t = Trace::heap(config, usize::MAX);
+        let frame = t.open();
+        let connect = Connect::decode(&frame, Version::V5, Peer::Client).unwrap();
+        assert_eq!(connect.properties.receive_maximum().map(|maximum| maximum.into()), said, "{maximum}");
+    }
+}
+
+// [5.0 MQTT-4.12.0-5]
+scenario!(no_other_method_than_that_of_connect_is_taken, |t| {
+    const METHODS: [&str; 8] = ["a", "b", "c", "`", "aa", "ab", "ba", "scram"];
+    for method in METHODS {
+        let list = [Property::AuthenticationMethod(method)];
+        t.options = ConnectOptions { properties: Properties::List(list.to_vec().leak()), ..t.options };
+        t.connect_with(false, &list);
+        for other in METHODS {
+            let list = [Property::AuthenticationMethod(other)];
+            let auth = Auth { reason_code: ReasonCode::ReAuthenticate, properties: Properties::List(&list) };
+            if other != method {
+                assert_eq!(t.session.authenticate(&auth), Err(AuthError::MethodChanged), "{method}, {other}");
+            }
+        }
+        t.cut();
+        t.events();
+    }
+});
+
+// What only 5.0 can say is not left away: an older version would not do what was asked for.
+scenario!(properties_of_connect_hold_the_version, [Version::V5], |c| { c.version_ladder = true }, |t| {
+    t.options =
+        ConnectOptions { properties: Properties::List(&[Property::UserProperty("k", "v")]), ..t.options };
+    t.open();
+    t.send_bytes(b"\x20\x02\x00\x01");
+    t.closes_somehow();
+    t.events();
+    if t.session.poll_timeout().is_some() {
+        let frame = t.open();
+        let Ok(Packet::Connect(_)) = Packet::decode(&frame, Version::V5, Peer::Client) else {
+            panic!("not 5.0")
+        };
+    }
+});
