@@ -523,3 +523,23 @@ scenario!(an_alias_where_none_is_allowed_ends_the_connection, |t| {
     let why = t.refuses(ReasonCode::TopicAliasInvalid);
     assert_eq!(why, Why::Protocol(ReasonCode::TopicAliasInvalid, "MQTT-3.1.2-27"));
 });
+
+// However long it is, and however little memory was taken until then.
+scenario!(
+    a_long_topic_has_an_alias_too,
+    [Version::V5],
+    |c| {
+        c.topic_alias_maximum = 3;
+        c.topic_alias_bytes = 1_000;
+    },
+    |t| {
+        t.connect();
+        for (number, len) in [(1, 300), (2, 280), (3, 130), (1, 200)] {
+            let topic = "t".repeat(len);
+            t.send(publish(&topic, &alias(number), b"x"));
+            see(t, &topic, b"x");
+            t.send(publish("", &alias(number), b"y"));
+            see(t, &topic, b"y");
+        }
+    }
+);

@@ -2,12 +2,12 @@
 
 use crate::common;
 
-use common::{Trace, VERSIONS, config, id};
+use common::{Seen, Trace, VERSIONS, config, id};
 use mqtt_session::proto::{
-    Auth, Connect, Packet, Peer, Properties, Property, Pubcomp, Publish, Pubrec, Pubrel, Qos, ReasonCode,
-    TopicName, Version,
+    Auth, Connect, Encode, Packet, Peer, Pingreq, Properties, Property, Pubcomp, Publish, Pubrec, Pubrel,
+    Qos, ReasonCode, TopicName, Version,
 };
-use mqtt_session::{AuthError, ConnectOptions, LocalState, Why};
+use mqtt_session::{AuthError, ConnectOptions, LocalState, Oversize, Why};
 
 const V3: [Version; 2] = [Version::V3_1, Version::V3_1_1];
 
@@ -98,4 +98,46 @@ scenario!(properties_of_connect_hold_the_version, [Version::V5], |c| { c.version
             panic!("not 5.0")
         };
     }
+});
+
+// A link that is not up has nothing to say: the next connection does not begin with a ping.
+scenario!(a_link_that_is_not_up_is_not_asked_for_a_sign_of_life, VERSIONS, |t| {
+    t.options.keep_alive = 0;
+    t.session.check_link();
+    assert_eq!(t.session.poll_timeout(), None);
+    t.open();
+    t.session.check_link();
+    t.expect_silence();
+    t.connect_accepted();
+    t.session.check_link();
+    t.session.check_link();
+    t.expect(Pingreq);
+    t.expect_silence();
+});
+
+// A PUBLISH whose topic alone is longer than what is taken cannot be skipped: nobody knows what it is.
+scenario!(
+    /// [5.0 MQTT-3.1.2-24]
+    a_topic_longer_than_the_longest_packet_ends_the_connection,
+    V3,
+    |c| { c.oversize = Oversize::Skip },
+    |t| {
+        t.connect();
+        let topic = "t".repeat(520);
+        t.send(Publish::new(TopicName::new(&topic).unwrap(), &[7; 100]));
+        let why = Why::Protocol(ReasonCode::PacketTooLarge, "MQTT-3.1.2-24");
+        assert_eq!(t.refuses(ReasonCode::PacketTooLarge), why);
+    }
+);
+
+scenario!(a_packet_that_is_skipped_counts_as_one, V3, |c| { c.oversize = Oversize::Skip }, |t| {
+    t.connect();
+    let before = t.session.stats();
+    let publish = Publish::new(TopicName::new("t").unwrap(), &[7; 1_000]);
+    let len = publish.encoded_len(t.version()).unwrap() as u64;
+    t.send(publish);
+    t.see(Seen::Skipped(len as u32));
+    let stats = t.session.stats();
+    assert_eq!(stats.publishes_in - before.publishes_in, 1);
+    assert_eq!(stats.bytes_in - before.bytes_in, len);
 });

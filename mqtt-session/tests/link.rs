@@ -556,7 +556,7 @@ scenario!(
     by_priority_the_first_server_comes_first_after_a_connection,
     VERSIONS,
     |c| {
-        c.servers = 3;
+        c.servers = 4;
         c.server_order = ServerOrder::Priority;
     },
     |t| {

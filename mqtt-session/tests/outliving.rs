@@ -11,13 +11,13 @@ use mqtt_session::proto::{
     Subscription, SubscriptionOptions, TopicFilter, TopicName, Version,
 };
 use mqtt_session::{
-    AckError, AckMode, Command, Config, Durability, HeapSession, Key, Message, RestoreError, Session,
-    Storage, Token,
+    AckError, AckMode, Command, Config, Durability, HeapSession, Key, Message, RestoreError, Session, Stop,
+    Storage, Token, WhenFull,
 };
 
 /// Runs with each kind of journal on both storages; `fresh` makes the session of the next run of the program.
 macro_rules! outlives {
-    ($(#[$meta:meta])* $name:ident, |$c:ident| $set:expr, |$t:ident, $fresh:ident| $body:block) => {
+    ($(#[$meta:meta])* $name:ident, |$c:ident| $set:block, |$t:ident, $fresh:ident| $body:block) => {
         $(#[$meta])*
         #[test]
         fn $name() {
@@ -25,7 +25,7 @@ macro_rules! outlives {
             for durability in [Durability::Async, Durability::BeforeSend] {
                 #[allow(unused_mut)]
                 let mut $c = Config { durability, ..config() };
-                $set;
+                $set
                 let config = $c;
                 let (mut heap, mut fixed) = (Trace::heap(config, usize::MAX), Trace::fixed(config, 1));
                 go(keep(&mut heap), &|| HeapSession::new(config));
@@ -65,7 +65,7 @@ fn sent(frame: &[u8]) -> Publish<'_> {
     }
 }
 
-outlives!(what_waits_keeps_its_flags_its_key_and_its_expiry, |_c| (), |t, fresh| {
+outlives!(what_waits_keeps_its_flags_its_key_and_its_expiry, |_c| {}, |t, fresh| {
     let properties = [Property::MessageExpiryInterval(600), Property::ContentType("text")];
     let whole = message(Qos::AtLeastOnce).retain(true).properties(Properties::List(&properties)).tag(77);
     let kept = publish(t, &whole, b"first");
@@ -99,7 +99,7 @@ outlives!(what_waits_keeps_its_flags_its_key_and_its_expiry, |_c| (), |t, fresh|
 });
 
 // What may go on waiting may be longer than the wire buffer: a payload is not encoded there.
-outlives!(a_message_longer_than_the_wire_buffer_goes_on_waiting, |_c| (), |t, fresh| {
+outlives!(a_message_longer_than_the_wire_buffer_goes_on_waiting, |_c| {}, |t, fresh| {
     let token = publish(t, &message(Qos::AtLeastOnce), &[7; 2_000]);
     t.drain();
     t.restart(fresh());
@@ -109,7 +109,7 @@ outlives!(a_message_longer_than_the_wire_buffer_goes_on_waiting, |_c| (), |t, fr
     assert_eq!(ended(t, token), Some(("Acked(Success)".to_owned(), 0)));
 });
 
-outlives!(a_request_that_was_not_answered_is_made_again_and_told, |_c| (), |t, fresh| {
+outlives!(a_request_that_was_not_answered_is_made_again_and_told, |_c| {}, |t, fresh| {
     let filter = TopicFilter::new("in/#").unwrap();
     let item = Subscription { filter, options: SubscriptionOptions::new(Qos::AtLeastOnce) };
     let token = t.session.subscribe(&[item], Properties::EMPTY).unwrap();
@@ -127,7 +127,7 @@ outlives!(a_request_that_was_not_answered_is_made_again_and_told, |_c| (), |t, f
 // The order is that of the calls, whatever slots the operations came to lie in.
 outlives!(
     what_was_received_is_released_in_the_order_it_was_published,
-    |c| c.max_operations = 3,
+    |c| { c.max_operations = 3 },
     |t, fresh| {
         t.connect();
         let first = publish(t, &message(Qos::AtLeastOnce), b"1");
@@ -196,6 +196,62 @@ fn an_operation_takes_the_place_of_an_earlier_one_in_its_slot_and_its_room() {
         assert_eq!(all(Small::new([0; MEMORY], tight), &records, of), 2);
     }
 }
+
+/// A record that is fetched before the time is told says the whole time to live, whatever the time was last.
+#[test]
+fn a_time_to_live_that_has_not_begun_is_recorded_whole() {
+    let mut t = Trace::heap(Config { durability: Durability::Async, ..config() }, usize::MAX);
+    t.after(Duration::from_secs(100));
+    t.session.handle_timeout(t.now);
+    for seconds in [60, 70] {
+        publish(&mut t, &message(Qos::AtLeastOnce).ttl(Duration::from_secs(seconds)), b"x");
+    }
+    for seconds in [60, 70] {
+        let Some(Command::Put { record, .. }) = t.session.poll_command() else { panic!("a record") };
+        let record = record.chunks().concat();
+        let expires = u64::from_le_bytes(record[56..64].try_into().unwrap());
+        assert_eq!(expires, seconds * 1_000_000, "microseconds");
+    }
+}
+
+outlives!(what_gave_way_is_deleted, |c| { c.when_full = WhenFull::DropOldest }, |t, fresh| {
+    let tokens: Vec<Token> =
+        (0..22).map(|number| publish(t, &message(Qos::AtLeastOnce), &[number])).collect();
+    for token in &tokens[..6] {
+        assert_eq!(ended(t, *token), Some(("Dropped".to_owned(), 0)));
+    }
+    // Once it was told.
+    t.drain();
+    assert_eq!(t.journal.len(), 16);
+    for round in 0..3 {
+        publish(t, &message(Qos::AtLeastOnce), &[100 + round]);
+        t.drain();
+    }
+    t.events();
+    t.drain();
+    assert_eq!(t.journal.len(), 16);
+    t.restart(fresh());
+    t.drain();
+    assert_eq!(t.session.pending(), 16);
+});
+
+// Nothing is promised of a message at QoS 0: it ends with the run, and is not sent in the next.
+outlives!(what_is_not_recorded_ends_with_the_run, |_c| {}, |t, _fresh| {
+    t.connect();
+    t.cut();
+    publish(t, &message(Qos::AtMostOnce), b"0");
+    let kept = publish(t, &message(Qos::AtLeastOnce), b"1");
+    t.session.stop(Stop::now()).unwrap();
+    t.drain();
+    t.events();
+    assert_eq!(t.session.pending(), 1);
+    t.resume();
+    let frame = t.next_frame().unwrap();
+    assert_eq!(sent(&frame).payload, b"1");
+    t.expect_silence();
+    t.send(Puback::new(id(1)));
+    assert!(ended(t, kept).is_some());
+});
 
 // ---- content ---------------------------------------------------------------------------------------
 
@@ -293,7 +349,7 @@ scenario!(
 );
 
 // Which records there are does not change behind a quiet time. [MQTT-4.3.3-10]
-outlives!(exchanges_are_recorded_behind_a_quiet_time_too, |_c| (), |t, fresh| {
+outlives!(exchanges_are_recorded_behind_a_quiet_time_too, |_c| {}, |t, fresh| {
     t.options.keep_alive = 0;
     t.connect();
     for number in 1..=3 {

@@ -6,7 +6,10 @@ use core::num::NonZeroU64;
 use core::time::Duration;
 
 use common::{Seen, Trace, VERSIONS, id};
-use mqtt_session::proto::{Packet, Peer, Properties, Property, Puback, Publish, Qos, TopicName, Version};
+use mqtt_session::proto::{
+    Packet, Peer, Properties, Property, Puback, Publish, Qos, Subscription, SubscriptionOptions, TopicFilter,
+    TopicName, Version,
+};
 use mqtt_session::{Message, PublishError, Storage, Token, WhenFull};
 
 fn message() -> Message<'static> {
@@ -230,3 +233,54 @@ scenario!(a_qos_0_message_gives_way_in_silence, VERSIONS, |c| { c.when_full = Wh
     t.connect();
     assert_eq!(sent(t).len(), common::OUT);
 });
+
+// With every slot in use too.
+scenario!(
+    as_many_give_way_as_needed_where_every_slot_is_in_use,
+    VERSIONS,
+    |c| { c.when_full = WhenFull::DropOldest },
+    |t| {
+        let small: Vec<Token> =
+            (0..common::OUT).map(|_| publish(t, &message(), &[0; 180]).unwrap()).collect();
+        publish(t, &message(), &[1; 500]).unwrap();
+        for token in &small[..3] {
+            t.done(*token, "Dropped");
+        }
+        t.see_nothing();
+    }
+);
+
+scenario!(requests_never_give_way, VERSIONS, |c| { c.when_full = WhenFull::DropOldest }, |t| {
+    let filter = TopicFilter::new("in/#").unwrap();
+    let item = Subscription { filter, options: SubscriptionOptions::new(Qos::AtMostOnce) };
+    t.session.subscribe(&[item], Properties::EMPTY).unwrap();
+    let first = publish(t, &message(), b"x").unwrap();
+    for n in 2..common::OUT as u8 + 1 {
+        publish(t, &message(), &[n]).unwrap();
+    }
+    t.done(first, "Dropped");
+    t.connect();
+    assert_eq!(t.next_frame().unwrap()[0], 0x82, "SUBSCRIBE");
+});
+
+// The server may have had it: only its acknowledgement says what became of it.
+scenario!(
+    what_was_sent_in_a_lost_session_does_not_give_way,
+    [Version::V5],
+    |c| { c.when_full = WhenFull::DropOldest },
+    |t| {
+        t.connect();
+        for n in 0..3 {
+            publish(t, &message(), &[n]).unwrap();
+        }
+        assert_eq!(sent(t).len(), 3);
+        t.cut();
+        t.connect_with(false, &[Property::ReceiveMaximum(1)]);
+        assert_eq!(sent(t), [[0]]);
+        t.events();
+        let waiting: Vec<Token> = (3..16).map(|n| publish(t, &message(), &[n]).unwrap()).collect();
+        publish(t, &message(), &[16]).unwrap();
+        t.done(waiting[0], "Dropped");
+        t.see_nothing();
+    }
+);

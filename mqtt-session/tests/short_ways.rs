@@ -26,8 +26,11 @@ fn publish<S: Storage>(
     t.session.publish(message, payload.into()).map_err(|refused| refused.reason)
 }
 
-/// What the server sees: flags, and Topic Alias; the payload says which message it is.
-fn sent<S: Storage>(t: &mut Trace<S>) -> Vec<(Vec<u8>, String, Option<u16>, bool, bool)> {
+/// Payload, topic, Topic Alias, RETAIN, DUP.
+type Sent = (Vec<u8>, String, Option<u16>, bool, bool);
+
+/// What the server sees.
+fn sent<S: Storage>(t: &mut Trace<S>) -> Vec<Sent> {
     let mut all = Vec::new();
     while let Some(frame) = t.next_frame() {
         let Ok(Packet::Publish(publish)) = Packet::decode(&frame, t.version(), Peer::Client) else {
@@ -281,6 +284,28 @@ scenario!(a_message_that_was_acknowledged_does_not_expire_any_more, VERSIONS, |t
     }
     t.see_nothing();
     assert!(t.session.poll_timeout().is_none(), "nothing is waited for");
+});
+
+// What has ended, in whatever way, wakes nobody.
+scenario!(an_end_takes_the_time_to_live_with_it, VERSIONS, |t| {
+    let mortal = message("a", Qos::AtLeastOnce).ttl(Duration::from_secs(50));
+    let token = publish(t, &mortal, b"x").unwrap();
+    t.drain();
+    assert_eq!(t.session.poll_timeout(), Some(t.now.after(Duration::from_secs(50))));
+    assert!(t.session.cancel(token));
+    t.events();
+    assert_eq!(t.session.poll_timeout(), None);
+    t.options.keep_alive = 0;
+    t.connect();
+    for qos in [Qos::AtLeastOnce, Qos::ExactlyOnce] {
+        publish(t, &message("a", qos).ttl(Duration::from_secs(50)), b"x").unwrap();
+    }
+    t.drain();
+    t.send(Puback::new(id(1)));
+    t.send(Pubrec::new(id(2)));
+    t.send(Pubcomp::new(id(2)));
+    t.events();
+    assert_eq!(t.session.poll_timeout(), None);
 });
 
 // The server of a session that nobody here knows of may bring again what an earlier program handed over.
