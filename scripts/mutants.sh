@@ -58,9 +58,11 @@ path = "tests/all.rs"
 TOML
     # Without the test of the log, which is a program of its own. Drawn tests are short, and draw the same each time.
     cp -r mqtt-session/tests/* "$target/copy/tests"
+    rm -rf "$target/fuzz"
+    mkdir "$target/fuzz"
+    cp -r fuzz/corpus "$target/fuzz"
     cd "$target/copy/tests"
     rm log.rs
-    sed -i "s|Path::new(env!(\"CARGO_MANIFEST_DIR\")).join(\"../fuzz|Path::new(\"$repository\").join(\"fuzz|" fuzz_corpus.rs
     sed -i 's/cases: 1_500/cases: 300/' operations.rs
     sed -i 's/ROUNDS: u16 = 10_000/ROUNDS: u16 = 30/' allocations.rs
     sed -i 's/0\.\.4_000/0..200/; s/> 5_000/> 200/g' persistence.rs

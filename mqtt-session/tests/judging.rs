@@ -4,10 +4,12 @@ use crate::common;
 
 use common::{Seen, Trace, VERSIONS, config, id};
 use mqtt_session::proto::{
-    Auth, Connect, Encode, Packet, Peer, Pingreq, Properties, Property, Pubcomp, Publish, Pubrec, Pubrel,
-    Qos, ReasonCode, TopicName, Version,
+    Auth, Connect, Encode, Packet, Peer, Pingreq, Properties, Property, Puback, Pubcomp, Publish, Pubrec,
+    Pubrel, Qos, ReasonCode, TopicName, Version,
 };
-use mqtt_session::{AuthError, ConnectOptions, LocalState, Oversize, Why};
+use mqtt_session::{
+    AckError, AckMode, AckToken, AuthError, ConnectOptions, LocalState, Oversize, Storage, Why,
+};
 
 const V3: [Version; 2] = [Version::V3_1, Version::V3_1_1];
 
@@ -24,7 +26,7 @@ scenario!(a_pubrel_with_a_reason_is_one_like_any_other, |t| {
     }
 });
 
-// [3.1.1 MQTT-3.2.0-1]: that the server may send no DISCONNECT at all is not what is wrong first.
+// That the server may send no DISCONNECT at all is not what is wrong first.
 scenario!(on_3_x_whatever_comes_before_connack_breaks_the_same_rule, V3, |t| {
     for bytes in [&[0xE0, 0][..], &[0xF0, 0]] {
         t.open();
@@ -141,3 +143,82 @@ scenario!(a_packet_that_is_skipped_counts_as_one, V3, |c| { c.oversize = Oversiz
     assert_eq!(stats.publishes_in - before.publishes_in, 1);
     assert_eq!(stats.bytes_in - before.bytes_in, len);
 });
+
+fn delivered<S: Storage>(t: &mut Trace<S>, number: u16, qos: Qos) -> AckToken {
+    let topic = TopicName::new("in").unwrap();
+    t.send(Publish { qos, packet_id: Some(id(number)), ..Publish::new(topic, b"x") });
+    match t.event() {
+        Seen::Message { ack: Some(ack), .. } => ack,
+        other => panic!("{other:?}"),
+    }
+}
+
+// The two have nothing to do with each other, though one identifier names both.
+scenario!(
+    /// [5.0 MQTT-4.3.3-11]
+    a_pubrel_does_not_end_a_qos_1_message_of_its_identifier,
+    VERSIONS,
+    |c| { c.ack_mode = AckMode::Manual },
+    |t| {
+        t.connect();
+        let token = delivered(t, 5, Qos::AtLeastOnce);
+        t.send(Pubrel::new(id(5)));
+        let frame = t.next_frame().unwrap();
+        assert_eq!((frame[0], frame[3]), (0x70, 5), "PUBCOMP");
+        t.session.acknowledge(token, ReasonCode::Success, Properties::EMPTY).unwrap();
+        t.expect(Puback::new(id(5)));
+    }
+);
+
+// The server did not come back to them, so they make room; those behind them go on in their order.
+scenario!(
+    stale_messages_that_make_room_do_not_hold_up_those_behind_them,
+    [Version::V3_1_1, Version::V5],
+    |c| { c.ack_mode = AckMode::Manual },
+    |t| {
+        t.options.clean_start = false;
+        t.connect();
+        let stale = [(1, Qos::ExactlyOnce), (2, Qos::AtLeastOnce), (3, Qos::ExactlyOnce)]
+            .map(|(number, qos)| delivered(t, number, qos));
+        t.cut();
+        t.events();
+        t.resume();
+        let fresh = [11, 12, 13, 14, 15, 16, 17, 18].map(|number| delivered(t, number, Qos::ExactlyOnce));
+        let acknowledge =
+            |t: &mut Trace<S>, token| t.session.acknowledge(token, ReasonCode::Success, Properties::EMPTY);
+        assert_eq!(stale.map(|token| acknowledge(t, token)), [Err(AckError::Stale); 3]);
+        for token in fresh.iter().rev() {
+            t.expect_silence();
+            assert_eq!(acknowledge(t, *token), Ok(()));
+        }
+        for number in 11..=18 {
+            t.expect(Pubrec::new(id(number)));
+        }
+    }
+);
+
+// What the application has still to acknowledge needs room in the wire buffer too, before the next message.
+scenario!(
+    a_message_can_be_published_at_once_only_behind_all_acknowledgements_to_come,
+    VERSIONS,
+    |c| { c.ack_mode = AckMode::Manual },
+    |t| {
+        t.connect();
+        t.writable = false;
+        let own = 2 + 2 + 1 + usize::from(t.version() == Version::V5);
+        for _ in 0..7 {
+            t.publish("a", Qos::AtMostOnce, &vec![7; 100 - own]);
+        }
+        t.publish("a", Qos::AtMostOnce, &vec![7; 20 - own]);
+        // 720 of 1,024 bytes are taken; a message that is not lent has at most 277, a ping 2, an acknowledgement 5.
+        assert!(t.session.can_publish(Qos::AtMostOnce));
+        for number in 1..=4 {
+            delivered(t, number, Qos::AtLeastOnce);
+        }
+        assert!(t.session.can_publish(Qos::AtMostOnce));
+        for number in 5..=8 {
+            delivered(t, number, Qos::ExactlyOnce);
+        }
+        assert!(!t.session.can_publish(Qos::AtMostOnce));
+    }
+);

@@ -12,7 +12,7 @@ use mqtt_session::proto::{
 };
 use mqtt_session::{
     AckError, AckMode, Command, Config, Durability, HeapSession, Key, Message, RestoreError, Session, Stop,
-    Storage, Token, WhenFull,
+    Storage, Token, WhenFull, WhenNotStored,
 };
 
 /// Runs with each kind of journal on both storages; `fresh` makes the session of the next run of the program.
@@ -252,6 +252,66 @@ outlives!(what_is_not_recorded_ends_with_the_run, |_c| {}, |t, _fresh| {
     t.send(Puback::new(id(1)));
     assert!(ended(t, kept).is_some());
 });
+
+/// Of two exchanges with one identifier the later one counts, in whatever order they are read; the record of the other is
+/// deleted.
+#[test]
+fn an_exchange_takes_the_place_of_an_earlier_one_with_its_identifier() {
+    fn all<S: Storage>(mut t: Trace<S>, [earlier, later]: [Key; 2], records: &[&(Key, Vec<u8>)]) {
+        for (key, record) in records {
+            assert_eq!(t.session.restore(*key, record, None), Ok(()), "{key}");
+            t.journal.insert(*key, record.clone());
+        }
+        t.drain();
+        assert!(!t.journal.contains_key(&earlier) && t.journal.contains_key(&later));
+        keep(&mut t).resume();
+        inbound(&mut t, 5, Qos::ExactlyOnce);
+        t.expect(Pubrec::new(id(5)));
+        t.see_nothing();
+        t.send(Pubrel::new(id(5)));
+        t.expect(Pubcomp::new(id(5)));
+        assert!(!t.journal.contains_key(&later));
+    }
+    let config = Config { durability: Durability::BeforeSend, ..config() };
+    let mut t = Trace::heap(config, usize::MAX);
+    keep(&mut t).connect();
+    let session = Key::from(3 << 30);
+    let of_session = |t: &Trace<mqtt_session::Heap>| (session, t.journal[&session].clone());
+    let mut generations = Vec::new();
+    for _ in 0..2 {
+        inbound(&mut t, 5, Qos::ExactlyOnce);
+        t.drain();
+        let record = t.journal.iter().find(|(key, _)| **key != session).unwrap();
+        generations.push((*record.0, record.1.clone()));
+        t.send(Pubrel::new(id(5)));
+        t.drain();
+    }
+    let session = of_session(&t);
+    let keys = [generations[0].0, generations[1].0];
+    assert!(keys[0] != keys[1]);
+    for order in [[0, 1], [1, 0]] {
+        let records = [&session, &generations[order[0]], &generations[order[1]]];
+        all(Trace::heap(config, usize::MAX), keys, &records);
+        all(Trace::fixed(config, 1), keys, &records);
+    }
+}
+
+/// Where nothing waits for the journal, nothing ends because it says no.
+#[test]
+fn what_was_not_stored_is_sent_all_the_same_where_nothing_waits_for_it() {
+    let config = Config { durability: Durability::Async, when_not_stored: WhenNotStored::End, ..config() };
+    let mut t = Trace::heap(config, usize::MAX);
+    t.syncs = false;
+    let token = publish(&mut t, &message(Qos::AtLeastOnce), b"x");
+    t.drain();
+    for (key, _) in core::mem::take(&mut t.unanswered) {
+        t.session.not_stored(key);
+    }
+    assert_eq!(ended(&mut t, token), None);
+    t.syncs = true;
+    t.connect();
+    assert_eq!(sent(&t.next_frame().unwrap()).payload, b"x");
+}
 
 // ---- content ---------------------------------------------------------------------------------------
 
