@@ -4,12 +4,12 @@ use crate::common;
 
 use common::{Trace, VERSIONS, id};
 use mqtt_session::proto::{
-    Auth, Packet, Peer, Properties, Property, Puback, Qos, ReasonCode, Suback, Subscription,
+    Auth, EncodeError, Packet, Peer, Properties, Property, Puback, Qos, ReasonCode, Suback, Subscription,
     SubscriptionOptions, TopicFilter, TopicName, Version,
 };
 use mqtt_session::{
-    AuthError, ConnectOptions, Message, PublishError, StartError, Stop, StopError, Storage, SubscribeError,
-    Token,
+    AuthError, ConnectOptions, FixedSession, Message, PublishError, StartError, Stop, StopError, Storage,
+    SubscribeError, Token,
 };
 
 /// Bytes of the wire buffer, of the queue.
@@ -142,4 +142,27 @@ scenario!(the_properties_of_disconnect_may_take_what_is_left_of_the_queue, |t| {
         panic!()
     };
     assert_eq!(disconnect.properties.reason_string(), Some(&*reason));
+});
+
+/// However much is asked for: the queue needs room too.
+#[test]
+fn at_most_half_of_a_fixed_memory_is_the_outgoing_buffer() {
+    let mut config = common::config();
+    (config.wire_bytes, config.queue_bytes) = (100_000, 100_000);
+    let mut session = FixedSession::<[u8; 2_048], 4, 2>::new([0; 2_048], config);
+    let message = Message::new(TopicName::new("t").unwrap()).qos(Qos::AtLeastOnce);
+    let refused = session.publish(&message, [7; 2_000][..].into()).map_err(|refused| refused.reason);
+    assert_eq!(refused, Err(PublishError::TooLarge { needed: 2_009, allowed: 1_024 }));
+    session.publish(&message, [7; 1_015][..].into()).map_err(|refused| refused.reason).unwrap();
+}
+
+scenario!(no_message_is_longer_than_a_length_field_can_say, |t| {
+    const LONGEST: u32 = 268_435_460;
+    let message = Message::new(TopicName::new("t").unwrap());
+    let refused = PublishError::TooLarge { needed: LONGEST as usize + 1, allowed: LONGEST as usize };
+    assert_eq!(t.session.publish_chunked(&message, LONGEST + 1), Err(refused));
+    assert_eq!(
+        t.session.publish_chunked(&message, LONGEST),
+        Err(PublishError::Invalid(EncodeError::PacketTooLong))
+    );
 });

@@ -296,6 +296,62 @@ fn an_exchange_takes_the_place_of_an_earlier_one_with_its_identifier() {
     }
 }
 
+/// An exchange of a session that is lost is over, though its record could not be deleted: its identifier is that of a new
+/// message.
+#[test]
+fn an_exchange_of_a_lost_session_takes_no_message_for_itself() {
+    fn all<S: Storage>(mut t: Trace<S>, records: &[(Key, Vec<u8>)]) {
+        t.journal = records.iter().cloned().collect();
+        for (key, record) in records {
+            assert_eq!(t.session.restore(*key, record, None), Ok(()), "{key}");
+        }
+        t.drain();
+        assert_eq!(t.journal.len(), 1, "nothing but the session");
+        keep(&mut t).resume();
+        inbound(&mut t, 5, Qos::ExactlyOnce);
+        assert!(matches!(t.event(), Seen::Message { .. }));
+        t.expect(Pubrec::new(id(5)));
+    }
+    for durability in [Durability::Async, Durability::BeforeSend] {
+        let config = Config { durability, ..config() };
+        let mut t = Trace::heap(config, usize::MAX);
+        keep(&mut t).connect();
+        inbound(&mut t, 5, Qos::ExactlyOnce);
+        t.drain();
+        let session = Key::from(3 << 30);
+        let (key, record) = t.journal.iter().find(|(key, _)| **key != session).unwrap();
+        let lost = (*key, record.clone());
+        t.cut();
+        t.connect();
+        t.drain();
+        let records = [(session, t.journal[&session].clone()), lost];
+        for order in [[0, 1], [1, 0]] {
+            let records = order.map(|at: usize| records[at].clone());
+            all(Trace::heap(config, usize::MAX), &records);
+            all(Trace::fixed(config, 1), &records);
+        }
+    }
+}
+
+// That a session is lost is told where the server was to keep it. A session that ends with its connection is not lost.
+outlives!(only_a_session_that_was_to_be_kept_can_be_lost, |_c| {}, |t, fresh| {
+    for expiry in [3_600, 0] {
+        t.options.session_expiry = expiry;
+        t.connect();
+        t.drain();
+        t.restart(fresh());
+        t.open();
+        t.connect_accepted();
+        let lost = t.events().iter().any(|seen| matches!(seen, Seen::SessionLost { .. }));
+        assert_eq!(lost, expiry != 0);
+        t.session.stop(Stop::now()).unwrap();
+        t.expect_closing();
+        t.events();
+        t.journal.clear();
+        t.restart(fresh());
+    }
+});
+
 /// Where nothing waits for the journal, nothing ends because it says no.
 #[test]
 fn what_was_not_stored_is_sent_all_the_same_where_nothing_waits_for_it() {
