@@ -172,6 +172,8 @@ pub(crate) struct Journal {
     pub(crate) moved: bool,
     /// The present session on the server began in an earlier run.
     pub(crate) earlier: bool,
+    /// Of the subscriptions that were restored some were granted in a session before the last.
+    pub(crate) stale: bool,
 }
 
 impl Journal {
@@ -194,6 +196,7 @@ impl Journal {
             restored: false,
             moved: false,
             earlier: false,
+            stale: false,
         }
     }
 

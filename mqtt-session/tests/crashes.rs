@@ -2,7 +2,8 @@
 
 use crate::common::{MEMORY, Seen, Small, Trace, config, id};
 use mqtt_session::proto::{
-    Connect, Peer, Properties, Pubcomp, Publish, Pubrec, Pubrel, Qos, TopicName, Version,
+    Connect, Peer, Properties, Pubcomp, Publish, Pubrec, Pubrel, Qos, ReasonCode, Suback, Subscription,
+    SubscriptionOptions, TopicFilter, TopicName, Version,
 };
 use mqtt_session::{Config, Durability, Fixed, Heap, HeapSession, Key, Session, Storage};
 
@@ -86,6 +87,29 @@ fn a_new_session_may_use_an_identifier_whose_record_is_still_being_deleted() {
         t.send(Pubrel::new(id(5)));
         t.expect(Pubcomp::new(id(5)));
         assert_eq!(t.journal.len(), 1, "the session's own record");
+    }
+    on_both(go, go);
+}
+
+/// [S4]
+#[test]
+fn a_subscription_that_was_being_made_again_when_the_program_crashed_is_made_again() {
+    fn go<S: Storage>(t: &mut Trace<S>, fresh: &dyn Fn() -> Session<S>) {
+        let granted: &'static [ReasonCode] = &[ReasonCode::GrantedQos1];
+        let is_subscribe = |frame: Vec<u8>| frame[0] == 0x82;
+        t.connect();
+        let filter = TopicFilter::new("a").unwrap();
+        let options = SubscriptionOptions::new(Qos::AtLeastOnce);
+        t.session.subscribe(&[Subscription { filter, options }], Properties::EMPTY).unwrap();
+        assert!(t.next_frame().is_some_and(is_subscribe));
+        t.send(Suback { packet_id: id(1), properties: Properties::EMPTY, codes: granted.into() });
+        t.cut();
+        // The server has lost the session, and now has a new one in which nothing is subscribed.
+        t.connect();
+        assert!(t.next_frame().is_some_and(is_subscribe));
+        t.restart(fresh());
+        t.resume();
+        assert!(t.next_frame().is_some_and(is_subscribe));
     }
     on_both(go, go);
 }

@@ -370,11 +370,14 @@ impl Core {
             let unknown = told && self.handshake.local_state == LocalState::Held;
             self.doubts = if unknown { Doubts::Some } else { Doubts::None };
         }
-        if resumed && version == Version::V3_1 {
+        // An earlier run was told of a new session and did not come to make its subscriptions again. 3.1 never tells.
+        let stale = core::mem::take(&mut self.journal.stale);
+        let doubted = resumed && (version == Version::V3_1 || stale);
+        if doubted {
             self.forget_superseded(tables);
         }
         let once = planted!("resubscribed-once") && self.stats.connections > 1;
-        if (!resumed || version == Version::V3_1) && !once {
+        if (!resumed || doubted) && !once {
             self.ops.make_again(tables.slots);
         }
         self.session_client = self.handshake.client;

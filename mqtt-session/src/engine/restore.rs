@@ -282,7 +282,7 @@ impl Core {
                 told: head.flags & HELD != 0,
                 sourced: head.flags & SOURCED != 0,
                 packet_id: before.packet_id.filter(|_| marked),
-                epoch: if marked { before.epoch } else { 0 },
+                epoch: if marked { before.epoch } else { head.session },
                 ..Slot::EMPTY
             };
         });
@@ -335,6 +335,7 @@ impl Core {
         self.exchanges.restored(tables.exchanges, session);
         let loose = self.is_loose() || self.journal.noted.flags & LOOSE != 0;
         self.session_restored(in_session);
+        self.journal.stale = lists.stale;
         if loose {
             // What was sent last may have left no trace.
             let twice = tables.journal.iter().zip(&*tables.slots).any(|(entry, slot)| {
@@ -355,7 +356,8 @@ impl Core {
     ) -> bool {
         let Some(slot) = tables.slots.get_mut(index as usize) else { return false };
         let (record, mark) = (entry.has(PUT_GIVEN), entry.has(MARK_GIVEN));
-        let current = mark && slot.epoch == session;
+        let latest = slot.epoch == session;
+        let current = mark && latest;
         slot.epoch = self.connection.epoch.wrapping_sub(1);
         slot.touched = mark;
         slot.was_touched = mark;
@@ -400,6 +402,7 @@ impl Core {
             (true, _) if slot.kind == Kind::Subscribe && slot.told => {
                 slot.stage = Stage::Held;
                 lists.held.push_back(tables.slots, index);
+                lists.stale |= !latest;
             }
             (true, _) => {
                 slot.stage = Stage::Queued;
@@ -440,11 +443,13 @@ struct Lists {
     queued: List,
     release: List,
     held: List,
+    /// A subscription was granted in an earlier session, and was to be made again in this one.
+    stale: bool,
 }
 
 impl Lists {
     const fn new() -> Self {
-        Self { sent: List::new(), queued: List::new(), release: List::new(), held: List::new() }
+        Self { sent: List::new(), queued: List::new(), release: List::new(), held: List::new(), stale: false }
     }
 }
 

@@ -104,6 +104,8 @@ pub(super) struct Watch {
     veiled: bool,
     /// What the client knows of the server's session is not in the journal yet.
     young: bool,
+    /// A crash took what would have told it that the subscription is gone.
+    blind: bool,
     /// The program crashed with a journal that nothing waits for.
     loose: bool,
 }
@@ -141,6 +143,7 @@ impl Watch {
             made: false,
             veiled: false,
             young: false,
+            blind: false,
             loose: false,
         }
     }
@@ -182,7 +185,7 @@ impl Watch {
     pub(super) fn server_forgot(&mut self) {
         self.held.clear();
         (self.subscribed, self.forgotten) = (false, true);
-        (self.none, self.made, self.veiled) = (true, false, false);
+        (self.none, self.made, self.veiled, self.blind) = (true, false, false, false);
         for sent in &mut self.out {
             sent.taken = 0;
         }
@@ -196,8 +199,7 @@ impl Watch {
 
     /// All records are synced.
     pub(super) fn synced(&mut self) {
-        let subscribed = self.inbound.is_empty() || (self.subscribed && self.subscribing.is_none());
-        self.young &= !subscribed;
+        self.young = false;
     }
 
     /// The program crashed, and this is what is left of its journal.
@@ -205,6 +207,7 @@ impl Watch {
         self.renew();
         self.crashed = true;
         self.veiled |= core::mem::take(&mut self.young);
+        self.blind |= self.veiled;
         self.loose |= !self.waits;
         let waits = self.waits;
         for sent in &mut self.out {
@@ -489,7 +492,7 @@ impl Watch {
             );
         }
         demand!(self.owed.is_empty(), "the client owes {:?}", self.owed);
-        let subscribed = self.inbound.is_empty() || self.subscribed || self.veiled;
+        let subscribed = self.inbound.is_empty() || self.subscribed || self.veiled || self.blind;
         demand!(subscribed, "the subscription is lost");
         Ok(())
     }
