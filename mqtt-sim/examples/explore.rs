@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use mqtt_proto::{Qos, Version};
 use mqtt_session::Durability;
-use mqtt_sim::explore::{Faults, Progress, Report, Setup, explore, replay};
+use mqtt_sim::explore::{Faults, Progress, Report, Setup, explore, explore_deep, replay};
 
 const HELP: &str = "\
 Explores the states of the shipping engine against the model broker.
@@ -29,6 +29,7 @@ Options:
   --crashes N        crashes of the program
   --states N         stop when about so many are known (default 5000000)
   --threads N        (default 2)
+  --order WHICH      broad (the shortest way to what is found) or deep (little memory; default broad)
 ";
 
 fn main() -> ExitCode {
@@ -37,7 +38,7 @@ fn main() -> ExitCode {
         print!("{HELP}");
         return ExitCode::SUCCESS;
     }
-    let mut options = Options { setup: Setup::default(), states: 5_000_000, threads: 2 };
+    let mut options = Options { setup: Setup::default(), states: 5_000_000, threads: 2, deep: false };
     let mut rest = args.iter();
     while let Some(name) = rest.next() {
         if rest.next().and_then(|value| options.set(name, value)).is_none() {
@@ -49,7 +50,11 @@ fn main() -> ExitCode {
     println!("| setup | states | steps | at peace | deepest | closed | time |");
     println!("| --- | ---: | ---: | ---: | ---: | --- | ---: |");
     for setup in setups {
-        let report = explore(&setup, options.states, options.threads, show);
+        let report = if options.deep {
+            explore_deep(&setup, options.states, options.threads, show)
+        } else {
+            explore(&setup, options.states, options.threads, show)
+        };
         let Report { states, steps, peaceful, depth, closed, elapsed, finding } = report;
         let closed = if closed { "yes" } else { "no" };
         println!("| {setup} | {states} | {steps} | {peaceful} | {depth} | {closed} | {elapsed:.1?} |");
@@ -71,6 +76,7 @@ struct Options {
     setup: Setup,
     states: u64,
     threads: usize,
+    deep: bool,
 }
 
 impl Options {
@@ -91,6 +97,7 @@ impl Options {
             "--crashes" => setup.faults.crashes = value.parse().ok()?,
             "--states" => self.states = value.parse().ok()?,
             "--threads" => self.threads = value.parse().ok()?,
+            "--order" => self.deep = deep(value)?,
             _ => return None,
         }
         Some(())
@@ -111,6 +118,14 @@ fn version(text: &str) -> Option<Version> {
         "3.1" => Some(Version::V3_1),
         "3.1.1" => Some(Version::V3_1_1),
         "5" => Some(Version::V5),
+        _ => None,
+    }
+}
+
+fn deep(text: &str) -> Option<bool> {
+    match text {
+        "broad" => Some(false),
+        "deep" => Some(true),
         _ => None,
     }
 }

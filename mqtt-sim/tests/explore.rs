@@ -54,7 +54,7 @@ fn out_with_a_journal_and_crashes() {
         10_000,
     );
     let faults = Faults { crashes: 2, ..Faults::NONE };
-    all_states(&Setup { durability, faults, ..Setup::default() }, 5_000);
+    all_states(&Setup { durability, faults, ..Setup::default() }, 4_000);
     let (outbound, durability) = (vec![Qos::ExactlyOnce], Durability::Async);
     let faults = Faults { cuts: 1, crashes: 1, ..Faults::NONE };
     all_states(&Setup { outbound, receive_maximum: 1, durability, faults, ..Setup::default() }, 1_000);

@@ -34,7 +34,7 @@ mod state;
 mod watch;
 
 pub use action::Action;
-pub use search::{Finding, Progress, Report, explore, replay};
+pub use search::{Finding, Progress, Report, explore, explore_deep, replay};
 pub use setup::{Faults, Setup};
 
 #[cfg(test)]

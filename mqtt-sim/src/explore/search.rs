@@ -1,4 +1,4 @@
-//! Breadth first through all states, on several threads.
+//! Through all states, breadth first or depth first, on several threads.
 
 use core::time::Duration;
 use std::sync::Mutex;
@@ -13,6 +13,8 @@ use super::state::State;
 const SHARDS: usize = 64;
 /// States a thread takes at a time.
 const BATCH: usize = 32;
+/// New states from one report to the next, depth first.
+const TELL: u64 = 10_000;
 
 /// How far an exploration has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +66,7 @@ struct Part {
     fresh: u64,
     steps: u64,
     peaceful: u64,
+    depth: usize,
     finding: Option<Finding>,
 }
 
@@ -168,6 +171,94 @@ fn follow(setup: &Setup, state: &State, seen: &[Mutex<Seen>], part: &mut Part) -
         }
     }
     Ok(())
+}
+
+/// States to be looked at, the last one first.
+struct Stack {
+    states: Vec<State>,
+    /// Threads that may still add some.
+    busy: usize,
+    known: u64,
+    stop: bool,
+}
+
+/// The same, depth first: of the states only those beside the way are kept, so that memory is what the digests need. What
+/// it finds is not on the shortest way.
+pub fn explore_deep(setup: &Setup, most: u64, threads: usize, mut progress: impl FnMut(&Progress)) -> Report {
+    let begun = Instant::now();
+    let seen: Vec<Mutex<Seen>> = (0..SHARDS).map(|_| Mutex::default()).collect();
+    let mut part = Part::default();
+    match State::first(setup) {
+        Ok(state) => {
+            part.fresh += u64::from(is_new(&seen, &state));
+            part.next.push(state);
+        }
+        Err(what) => part.finding = Some(Finding { what, path: Vec::new() }),
+    }
+    let stack = Stack { states: core::mem::take(&mut part.next), busy: 0, known: part.fresh, stop: false };
+    let stack = Mutex::new(stack);
+    let mut told = 0;
+    let mut tell = |known: u64, deepest: usize, frontier: usize, steps: u64| {
+        if known >= told + TELL {
+            told = known;
+            progress(&Progress { depth: deepest, frontier, states: known, steps, elapsed: begun.elapsed() });
+        }
+    };
+    let parts: Vec<Part> = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads)
+            .map(|_| scope.spawn(|| descend(setup, most, &stack, &seen, &mut |_, _, _, _| ())))
+            .collect();
+        let mut parts = vec![part, descend(setup, most, &stack, &seen, &mut tell)];
+        parts.extend(others.into_iter().map(|thread| thread.join().unwrap_or_default()));
+        parts
+    });
+    let mut report = Report {
+        states: parts.iter().map(|part| part.fresh).sum(),
+        steps: parts.iter().map(|part| part.steps).sum(),
+        peaceful: parts.iter().map(|part| part.peaceful).sum(),
+        depth: parts.iter().map(|part| part.depth).max().unwrap_or(0),
+        closed: false,
+        elapsed: begun.elapsed(),
+        finding: parts.into_iter().filter_map(|part| part.finding).min_by_key(|found| found.path.len()),
+    };
+    report.closed = report.finding.is_none() && stack.into_inner().is_ok_and(|stack| stack.states.is_empty());
+    report
+}
+
+/// Takes the last state and puts those that follow in its place, until there are none.
+fn descend(
+    setup: &Setup,
+    most: u64,
+    stack: &Mutex<Stack>,
+    seen: &[Mutex<Seen>],
+    tell: &mut dyn FnMut(u64, usize, usize, u64),
+) -> Part {
+    let mut part = Part::default();
+    loop {
+        let Ok(mut shared) = stack.lock() else { return part };
+        if shared.stop || (shared.states.is_empty() && shared.busy == 0) {
+            return part;
+        }
+        let Some(state) = shared.states.pop() else {
+            drop(shared);
+            std::thread::yield_now();
+            continue;
+        };
+        shared.busy += 1;
+        drop(shared);
+        let before = part.fresh;
+        part.depth = part.depth.max(state.path.len());
+        let found = follow(setup, &state, seen, &mut part);
+        let Ok(mut shared) = stack.lock() else { return part };
+        shared.busy -= 1;
+        shared.known += part.fresh - before;
+        shared.states.append(&mut part.next);
+        shared.stop |= found.is_err() || shared.known >= most;
+        let (known, frontier) = (shared.known, shared.states.len());
+        drop(shared);
+        part.finding = found.err().or(part.finding);
+        tell(known, part.depth, frontier, part.steps);
+    }
 }
 
 /// Goes one way again and tells what happens on it, packet by packet; the last line is what is wrong.

@@ -13,3 +13,11 @@ fn without_faults_there_is_one_end_and_two_runs_count_the_same() {
     // PUBLISH, and four packets: each sent and arrived.
     assert_eq!((one.states, one.depth), (6, 6));
 }
+
+#[test]
+fn depth_first_there_are_as_many_states() {
+    let broad = explore(&Setup::default(), 100_000, 2, |_| ());
+    let deep = explore_deep(&Setup::default(), 100_000, 2, |_| ());
+    assert!(broad.closed && deep.closed && deep.finding.is_none());
+    assert_eq!((deep.states, deep.steps, deep.peaceful), (broad.states, broad.steps, broad.peaceful));
+}

@@ -220,6 +220,8 @@ impl Watch {
             );
             (sent.open, sent.crashed) = (there, true);
             sent.phase = match sent.phase {
+                // Whatever came after: the mark alone says that PUBREC had come.
+                _ if there && !journal.has_operation(token) => Phase::Released,
                 // What came of them the new run may not know.
                 // With a journal that nothing waits for, not even whether it was sent.
                 _ if there && !waits && !journal.has_mark(token) => Phase::Unsent,
@@ -444,7 +446,10 @@ impl Watch {
                         demand!(over, "message {index} ended in {:?}", sent.phase);
                         demand!(sent.arrived, "message {index} never arrived");
                     }
-                    Outcome::Unknown => demand!(forgotten && sent.qos == 2, "message {index} is unknown"),
+                    Outcome::Unknown => {
+                        let forgotten = forgotten || sent.crashed;
+                        demand!(forgotten && sent.qos == 2, "message {index} is unknown");
+                    }
                     other => return Err(format!("message {index} ended as {other:?}")),
                 }
             }
