@@ -150,7 +150,10 @@ impl State {
                 let unsynced = core::mem::take(&mut journal.unsynced);
                 if action == Action::CrashSynced {
                     unsynced.into_iter().for_each(|change| journal.carry_out(change));
-                    self.watch.synced();
+                    // What arrived and was not taken yet left nothing in it.
+                    if self.inbox.is_empty() {
+                        self.watch.synced();
+                    }
                 }
                 self.restart(journal, setup)?;
             }
