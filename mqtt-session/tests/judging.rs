@@ -4,11 +4,11 @@ use crate::common;
 
 use common::{Seen, Trace, VERSIONS, config, id};
 use mqtt_session::proto::{
-    Auth, Connect, Encode, Packet, Peer, Pingreq, Properties, Property, Puback, Pubcomp, Publish, Pubrec,
-    Pubrel, Qos, ReasonCode, TopicName, Version,
+    Auth, Connect, Encode, Peer, Pingreq, Properties, Property, Puback, Pubcomp, Publish, Pubrec, Pubrel,
+    Qos, ReasonCode, TopicName, Version, Will,
 };
 use mqtt_session::{
-    AckError, AckMode, AckToken, AuthError, ConnectOptions, LocalState, Oversize, Storage, Why,
+    AckError, AckMode, AckToken, AuthError, ConnectOptions, LocalState, Oversize, Stop, Storage, Why,
 };
 
 const V3: [Version; 2] = [Version::V3_1, Version::V3_1_1];
@@ -54,9 +54,9 @@ scenario!(
     }
 );
 
-/// The default of Receive Maximum is not said, any other is. (Section 3.1.2.11.3)
+/// The defaults of Receive Maximum and of the Session Expiry Interval are not said, any other is. (Section 3.1.2.11)
 #[test]
-fn receive_maximum_is_said_unless_it_is_the_default() {
+fn limits_are_said_unless_they_are_the_defaults() {
     for (maximum, said) in [(65_535, None), (65_534, Some(65_534)), (8, Some(8))] {
         let mut config = config();
         config.receive_maximum = maximum;
@@ -64,6 +64,12 @@ fn receive_maximum_is_said_unless_it_is_the_default() {
         let frame = t.open();
         let connect = Connect::decode(&frame, Version::V5, Peer::Client).unwrap();
         assert_eq!(connect.properties.receive_maximum().map(|maximum| maximum.into()), said, "{maximum}");
+        assert_eq!(connect.properties.session_expiry_interval(), None);
+        t.cut();
+        t.options.session_expiry = 3_600;
+        let frame = t.open();
+        let connect = Connect::decode(&frame, Version::V5, Peer::Client).unwrap();
+        assert_eq!(connect.properties.session_expiry_interval(), Some(3_600));
     }
 }
 
@@ -87,20 +93,39 @@ scenario!(no_other_method_than_that_of_connect_is_taken, |t| {
 });
 
 // What only 5.0 can say is not left away: an older version would not do what was asked for.
-scenario!(properties_of_connect_hold_the_version, [Version::V5], |c| { c.version_ladder = true }, |t| {
-    t.options =
-        ConnectOptions { properties: Properties::List(&[Property::UserProperty("k", "v")]), ..t.options };
-    t.open();
-    t.send_bytes(b"\x20\x02\x00\x01");
-    t.closes_somehow();
-    t.events();
-    if t.session.poll_timeout().is_some() {
-        let frame = t.open();
-        let Ok(Packet::Connect(_)) = Packet::decode(&frame, Version::V5, Peer::Client) else {
-            panic!("not 5.0")
+scenario!(
+    properties_of_connect_or_of_the_will_hold_the_version,
+    [Version::V5],
+    |c| { c.version_ladder = true },
+    |t| {
+        const USER: Properties<'static> = Properties::List(&[Property::UserProperty("k", "v")]);
+        let will = Will {
+            retain: false,
+            qos: Qos::AtMostOnce,
+            properties: Properties::EMPTY,
+            topic: TopicName::new("w").unwrap(),
+            payload: b"",
         };
+        let options = t.options;
+        for (properties, will, steps_down) in [
+            (Properties::EMPTY, Some(will), true),
+            (USER, None, false),
+            (Properties::EMPTY, Some(Will { properties: USER, ..will }), false),
+        ] {
+            t.options = ConnectOptions { properties, will, ..options };
+            t.open();
+            // The server speaks 3.1.1 only.
+            t.send_bytes(b"\x20\x02\x00\x01");
+            t.closes_somehow();
+            let stopped = t.events().iter().any(|seen| matches!(seen, Seen::Stopped { .. }));
+            assert_eq!(stopped, !steps_down);
+            if steps_down {
+                t.session.stop(Stop::now()).unwrap();
+                t.events();
+            }
+        }
     }
-});
+);
 
 // A link that is not up has nothing to say: the next connection does not begin with a ping.
 scenario!(a_link_that_is_not_up_is_not_asked_for_a_sign_of_life, VERSIONS, |t| {
