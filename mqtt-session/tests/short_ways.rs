@@ -87,6 +87,8 @@ scenario!(what_the_server_does_not_take_is_refused_at_every_qos, |t| {
 scenario!(what_is_not_to_be_retained_needs_no_retained_messages, |t| {
     t.connect_with(false, &[Property::RetainAvailable(false)]);
     for qos in ALL {
+        let retained = publish(t, &message("a", qos).retain(true), b"x");
+        assert_eq!(retained, Err(PublishError::RetainNotSupported));
         publish(t, &message("a", qos), b"x").unwrap();
     }
     assert_eq!(sent(t).len(), 3);
