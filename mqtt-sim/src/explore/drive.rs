@@ -205,7 +205,8 @@ impl State {
             self.journal.carry_out(change);
             self.client.stored(key);
         }
-        if self.journal.unsynced.is_empty() {
+        // What arrived and was not taken yet has left nothing there.
+        if self.journal.unsynced.is_empty() && self.inbox.is_empty() {
             self.watch.synced();
         }
     }
