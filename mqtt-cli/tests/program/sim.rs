@@ -1,5 +1,8 @@
 //! The simulator: seeds, a summary, one seed in full, Ctrl-C.
 
+use std::fs;
+use std::path::Path;
+
 use mqtt_tests::folder::Folder;
 
 use crate::interop::interrupt;
@@ -71,6 +74,41 @@ fn a_seed_is_drawn() {
     assert_eq!(ended.status, Some(2), "{ended:?}");
     let ended = run(&mut mqtt(&["sim", "--seeds", "0..2", "--chart", path]));
     assert!(ended.status == Some(0) && ended.errors.contains("nothing was drawn"), "{ended:?}");
+}
+
+/// The picture in the README is what its command draws.
+#[test]
+fn the_chart_of_the_readme_is_what_its_command_draws() {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let readme = fs::read_to_string(project.join("README.md")).unwrap().replace("\\\n", " ");
+    let command =
+        readme.lines().find_map(|line| line.strip_prefix("$ cargo run --release -p mqtt-cli -- sim "));
+    let folder = Folder::new("readme-chart");
+    let drawn = folder.file("chart.svg");
+    let (mut arguments, mut committed) = (vec!["sim".to_owned()], None);
+    for (n, part) in command.expect("the README has the command").split('\'').enumerate() {
+        // Every other part is quoted.
+        if n % 2 == 1 {
+            arguments.push(part.to_owned());
+            continue;
+        }
+        for word in part.split_whitespace() {
+            if word.ends_with(".svg") {
+                committed = Some(word);
+                arguments.push(drawn.display().to_string());
+            } else {
+                arguments.push(word.to_owned());
+            }
+        }
+    }
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let ended = run(&mut mqtt(&arguments));
+    assert_eq!(ended.status, Some(0), "{ended:?}");
+    let committed = fs::read_to_string(project.join(committed.expect("it draws a chart"))).unwrap();
+    assert!(
+        fs::read_to_string(&drawn).unwrap() == committed,
+        "the picture is another now: look for a seed that shows the same, and draw it by the README's command"
+    );
 }
 
 #[test]
