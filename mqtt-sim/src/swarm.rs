@@ -28,7 +28,7 @@ use mqtt_proto::{Properties, Qos, ReasonCode, TopicName, Version};
 use mqtt_session::{AckMode, Durability, LocalState, Message, Why};
 
 use crate::broker::{BrokerConfig, BrokerStats};
-use crate::checks::{Deliveries, Endings, Subscriber, Wire};
+use crate::checks::{Bounds, Deliveries, Endings, Subscriber, Wire};
 use crate::random::{Random, Rate};
 use crate::world::{
     BrokerId, ClientId, ClientOptions, Delivered, Fault, Faults, Halt, Observed, StorageKind, Strike, World,
@@ -366,6 +366,7 @@ impl Swarm {
         }
         world.add_check(Box::new(Wire::new()));
         world.add_check(Box::new(Endings::new()));
+        world.add_check(Box::new(Bounds::new()));
         let mut broker = broker_config(&mut random);
         if mood == Mood::BadLuck {
             // Identifiers must not be scarce, see the clients.

@@ -94,6 +94,19 @@ impl<S: Storage> Session<S> {
         self.core.limits()
     }
 
+    /// Bytes its tables have now. On a heap that is what it has allocated: nothing at first, more when it is needed, at most
+    /// `Config::peak_memory`, and next to nothing again when nothing has happened for 5 s. In a fixed
+    /// session it is always the same. Payloads that are shared with the caller are not in it. O(1).
+    ///
+    /// ```
+    /// use mqtt_session::{Config, HeapSession};
+    ///
+    /// assert_eq!(HeapSession::new(Config::new(1)).memory(), 0);
+    /// ```
+    pub fn memory(&self) -> usize {
+        self.store.contents().bytes()
+    }
+
     /// Counters.
     pub fn stats(&self) -> Stats {
         self.core.stats()

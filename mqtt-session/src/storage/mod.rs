@@ -174,6 +174,27 @@ pub struct Contents<'a> {
     pub(crate) aliases_out: &'a [Sent],
 }
 
+impl Contents<'_> {
+    /// Bytes of all tables.
+    pub(crate) fn bytes(&self) -> usize {
+        let View { slots, arena, wire, aliases_in, .. } = self.view;
+        let tables = [
+            size_of_val(slots),
+            size_of_val(arena),
+            size_of_val(wire),
+            size_of_val(aliases_in),
+            size_of_val(self.journal),
+            size_of_val(self.ids),
+            size_of_val(self.exchanges),
+            size_of_val(self.owed),
+            size_of_val(self.aliases_out),
+            #[cfg(feature = "alloc")]
+            size_of_val(self.view.shared),
+        ];
+        tables.into_iter().fold(0, usize::saturating_add)
+    }
+}
+
 impl<'a> View<'a> {
     /// The payload of `slot`, wherever it is kept.
     pub(crate) fn payload(&self, slot: u32) -> &'a [u8] {

@@ -7,11 +7,13 @@
 //!   limits of the server, nothing before CONNECT or after DISCONNECT.
 //! * [`Endings`]: every accepted operation ends exactly once.
 //! * [`Backoff`]: who is turned away again and again comes back more and more slowly.
+//! * [`Bounds`]: memory, deadlines, identifiers of what is over.
 //! * [`Deliveries`]: QoS 1 at least once, QoS 2 exactly once, QoS 0 at most once, in order.
 //!
 //! A program that crashes goes on with what its journal kept ([`Kept`]); each check knows what that excuses.
 
 mod backoff;
+mod bounds;
 mod deliveries;
 mod endings;
 mod inbound;
@@ -26,6 +28,7 @@ use mqtt_session::{Instant, Message, Token};
 use crate::world::{BrokerId, ClientId, LinkId, Observed};
 
 pub use backoff::Backoff;
+pub use bounds::{Bounds, Rest};
 pub use deliveries::{Deliveries, Subscriber};
 pub use endings::Endings;
 pub use wire::Wire;
@@ -92,6 +95,13 @@ pub enum Observation<'a> {
         client: ClientId,
         /// What.
         event: &'a Observed,
+    },
+    /// Everything was done that a client's session asked for: until something happens, or time passes, it rests.
+    Rested {
+        /// The client.
+        client: ClientId,
+        /// What it has.
+        rest: Rest,
     },
     /// A client's program ended without a word; behind it comes a run of its own, with the same name.
     Crashed {

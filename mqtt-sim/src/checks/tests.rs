@@ -1,17 +1,19 @@
 //! The checks find what they are there for: each rule broken once, in a conversation made up for it.
 
+use core::time::Duration;
+
 use mqtt_proto::{
     Connack, Connect, Disconnect, Encode, Packet, PacketId, Pingreq, Properties, Property, Puback, Pubcomp,
     Publish, Pubrec, Pubrel, Qos, ReasonCode, Subscribe, Subscription, SubscriptionOptions, Subscriptions,
     TopicFilter, TopicName, Version,
 };
-use mqtt_session::{Instant, Message, Token};
+use mqtt_session::{Config, HeapSession, Instant, Message, Token};
 
 use crate::world::{ClientId, Delivered, Ended, LinkId, Observed};
 
 mod crashes;
 
-use super::{Check, Deliveries, Endings, Observation, Operation, Subscriber, Violation, Wire};
+use super::{Bounds, Check, Deliveries, Endings, Observation, Operation, Rest, Subscriber, Violation, Wire};
 
 const NOW: Instant = Instant::ZERO;
 
@@ -505,4 +507,23 @@ fn what_waits_in_a_session_is_lost_with_it_only_where_a_broken_broker_makes_clie
     };
     assert_eq!(finish(false).unwrap_err().rule, "QoS 1 at least once");
     finish(true).unwrap();
+}
+
+#[test]
+fn memory_over_its_bound_a_deadline_passed_over_and_an_identifier_left_over_are_found() {
+    let found = |change: &dyn Fn(&mut Rest)| {
+        let session = HeapSession::new(Config::new(1));
+        let (memory, stats) = (session.memory(), session.stats());
+        let mut rest = Rest { memory, bound: 100, passed: Duration::ZERO, connected: true, stats };
+        change(&mut rest);
+        let mut check = Bounds::new();
+        let seen = check.observe(NOW, &Observation::Rested { client: client(), rest });
+        seen.and_then(|()| check.finish(NOW)).err().map(|violation| violation.rule)
+    };
+    assert_eq!(found(&|_| {}), None);
+    assert_eq!(found(&|rest| rest.memory = 100), None);
+    assert_eq!(found(&|rest| rest.memory = 101), Some("memory within its bound"));
+    assert_eq!(found(&|rest| rest.passed = Duration::from_micros(1)), Some("every deadline met"));
+    assert_eq!(found(&|rest| rest.stats.in_flight = 1), Some("idle means every identifier free"));
+    assert_eq!(found(&|rest| (rest.stats.in_flight, rest.stats.open) = (1, 1)), None);
 }

@@ -5,12 +5,14 @@ use core::time::Duration;
 use mqtt_proto::{Peer, frame_len};
 use mqtt_session::{Closed, Command, Key};
 
-use crate::checks::Observation;
+use crate::checks::{Observation, Rest};
 
 use super::chance::Draw;
 use super::clock::Planned;
 use super::link::Link;
-use super::{BrokerId, ClientId, Direction, Fault, Happening, LinkId, Observed, Occasion, World};
+use super::{
+    BrokerId, ClientId, Direction, Fault, Happening, LinkId, Observed, Occasion, StorageKind, World,
+};
 
 /// Rounds of one client's driver at one instant before it is taken to spin.
 const MAX_ROUNDS: u32 = 100_000;
@@ -33,7 +35,27 @@ impl World {
             let local = client.local(now);
             client.engine.handle_timeout(local);
             self.serve_client(id);
+            self.show_rest(id);
         }
+    }
+
+    /// Shows the checks what a client's session has, which was told the time just now.
+    pub(super) fn show_rest(&mut self, id: ClientId) {
+        let now = self.now;
+        let Some(client) = self.client(id).filter(|client| client.is_awake()) else { return };
+        let engine = &client.engine;
+        let memory = engine.memory();
+        let bound = match client.options.storage {
+            StorageKind::Heap => client.options.config.peak_memory(),
+            StorageKind::Fixed => memory,
+        };
+        let local = client.local(now);
+        let passed = engine.poll_timeout().map_or(Duration::ZERO, |due| local.since(due));
+        let (connected, stats) = (engine.is_connected(), engine.stats());
+        self.observe(&Observation::Rested {
+            client: id,
+            rest: Rest { memory, bound, passed, connected, stats },
+        });
     }
 
     /// What a driver does after anything has happened, until nothing is left to do.

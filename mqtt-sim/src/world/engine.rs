@@ -5,7 +5,7 @@ use core::time::Duration;
 use mqtt_proto::{Properties, ReasonCode, Subscription, TopicFilter};
 use mqtt_session::{
     AckError, AckToken, Closed, Command, ConnectOptions, Event, FixedSession, HeapSession, Instant, Key,
-    Message, PublishError, RestoreError, Session, StartError, Stop, Storage, SubscribeError, Token,
+    Message, PublishError, RestoreError, Session, StartError, Stats, Stop, Storage, SubscribeError, Token,
 };
 
 use super::{ClientOptions, Observed, StorageKind};
@@ -52,6 +52,8 @@ pub(super) trait Engine {
     fn wants_read(&self) -> bool;
     fn is_connected(&self) -> bool;
     fn pending(&self) -> u32;
+    fn memory(&self) -> usize;
+    fn stats(&self) -> Stats;
 }
 
 impl<S: Storage> Engine for Session<S> {
@@ -160,6 +162,14 @@ impl<S: Storage> Engine for Session<S> {
 
     fn pending(&self) -> u32 {
         Self::pending(self)
+    }
+
+    fn memory(&self) -> usize {
+        Self::memory(self)
+    }
+
+    fn stats(&self) -> Stats {
+        Self::stats(self)
     }
 }
 

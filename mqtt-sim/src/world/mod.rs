@@ -363,6 +363,10 @@ impl World {
     /// # Errors
     /// The first violation, as [`Halt::Violated`].
     pub fn finish(&mut self) -> Result<(), Halt> {
+        let clients: Vec<ClientId> = self.clients().collect();
+        for client in clients {
+            self.show_rest(client);
+        }
         self.halted()?;
         let now = self.now;
         for check in &mut self.checks {
