@@ -39,7 +39,7 @@ impl Bounds {
 impl Check for Bounds {
     fn observe(&mut self, at: Instant, what: &Observation<'_>) -> Result<(), Violation> {
         let Observation::Rested { client, rest } = what else { return Ok(()) };
-        self.clients.insert(*client, *rest);
+        self.clients.insert(*client, **rest);
         if rest.memory > rest.bound {
             let detail = format!("{client:?} has {} bytes of {}", rest.memory, rest.bound);
             return Err(Violation::new(at, "memory within its bound", detail));

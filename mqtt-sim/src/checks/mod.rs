@@ -101,7 +101,7 @@ pub enum Observation<'a> {
         /// The client.
         client: ClientId,
         /// What it has.
-        rest: Rest,
+        rest: &'a Rest,
     },
     /// A client's program ended without a word; behind it comes a run of its own, with the same name.
     Crashed {

@@ -517,7 +517,7 @@ fn memory_over_its_bound_a_deadline_passed_over_and_an_identifier_left_over_are_
         let mut rest = Rest { memory, bound: 100, passed: Duration::ZERO, connected: true, stats };
         change(&mut rest);
         let mut check = Bounds::new();
-        let seen = check.observe(NOW, &Observation::Rested { client: client(), rest });
+        let seen = check.observe(NOW, &Observation::Rested { client: client(), rest: &rest });
         seen.and_then(|()| check.finish(NOW)).err().map(|violation| violation.rule)
     };
     assert_eq!(found(&|_| {}), None);

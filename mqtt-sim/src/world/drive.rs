@@ -54,7 +54,7 @@ impl World {
         let (connected, stats) = (engine.is_connected(), engine.stats());
         self.observe(&Observation::Rested {
             client: id,
-            rest: Rest { memory, bound, passed, connected, stats },
+            rest: &Rest { memory, bound, passed, connected, stats },
         });
     }
 
