@@ -61,7 +61,7 @@ fn a_seed_is_drawn() {
             .args(["--clients", "2", "--from", "0", "--most", "50"]));
     assert_eq!(ended.status, Some(0), "{ended:?}");
     assert!(ended.errors.contains("drawn"), "{ended:?}");
-    let svg = std::fs::read_to_string(path).expect("it was written");
+    let svg = fs::read_to_string(path).expect("it was written");
     for text in ["<svg", ">seven<", "CONNECT 5.0", "client-0", "are not drawn", "</svg>"] {
         assert!(svg.contains(text), "{text} is missing in {svg}");
     }
