@@ -4,6 +4,9 @@ use std::collections::{BTreeSet, VecDeque};
 
 use mqtt_proto::{Packet, PacketId, Qos, ReasonCode};
 
+/// Pings without an answer: a half packet has 30 s, in which one falls due every 5 s at most.
+const MOST_PINGS: u64 = 8;
+
 type Verdict = Result<(), (&'static str, String)>;
 
 /// What a client owes for what reached it.
@@ -59,7 +62,7 @@ impl Inbound {
         match packet {
             Packet::Publish(publish) => match (publish.qos, publish.packet_id) {
                 (Qos::AtLeastOnce, Some(id)) => self.pubacks.push_back(id),
-                (Qos::ExactlyOnce, Some(id)) => self.arrived(id),
+                (Qos::ExactlyOnce, Some(id)) => self.arrived(id, publish.dup),
                 _ => {}
             },
             Packet::Pubrel(ack) => {
@@ -72,7 +75,11 @@ impl Inbound {
         }
     }
 
-    fn arrived(&mut self, id: PacketId) {
+    fn arrived(&mut self, id: PacketId, dup: bool) {
+        // On 3.1 nobody says that a session is lost: a new message may have the identifier of one of the old session.
+        if !dup {
+            self.pubrecs.retain(|arrived| arrived.id != id || arrived.here);
+        }
         if self.answered.contains(&id) {
             self.again.push(id);
         } else if let Some(known) = self.pubrecs.iter_mut().find(|arrived| arrived.id == id) {
@@ -129,9 +136,10 @@ impl Inbound {
             }
             Packet::Pingreq(_) => {
                 self.pings_owed += 1;
-                // While one is unanswered another may fall due, the more so with a clock that jumps; many of them mean that
-                // nobody looks at the answers.
-                if self.pings_owed > 4 {
+                // While one is unanswered another may fall due, the more so with a clock that jumps, or where the length of a
+                // packet was made to lie, which takes answers for its payload until its own deadline; more of them
+                // mean that nobody looks at the answers.
+                if self.pings_owed > MOST_PINGS {
                     return Err(("pings are answered", format!("{} unanswered", self.pings_owed)));
                 }
                 Ok(())

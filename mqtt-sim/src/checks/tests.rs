@@ -13,7 +13,9 @@ use crate::world::{ClientId, Delivered, Ended, LinkId, Observed};
 
 mod crashes;
 
-use super::{Bounds, Check, Deliveries, Endings, Observation, Operation, Rest, Subscriber, Violation, Wire};
+use super::{
+    Bounds, Check, Deliveries, Endings, Kept, Observation, Operation, Rest, Subscriber, Violation, Wire,
+};
 
 const NOW: Instant = Instant::ZERO;
 
@@ -307,6 +309,22 @@ fn a_pubrec_that_crosses_the_repetition_may_come_twice_and_no_more() {
     assert_eq!(talk.sends(&pubrec), Err("MQTT-4.6.0-3"));
 }
 
+/// On 3.1 nobody tells that the server has a new session.
+#[test]
+fn a_new_message_under_the_identifier_of_an_old_one_stands_where_it_came() {
+    let pubrec = |n| Packet::Pubrec(Pubrec::new(id(n)));
+    let mut talk = Talk::new();
+    talk.gets(&publish(TWO, 1, "a"));
+    talk.gets(&publish(TWO, 2, "b"));
+    talk.cut(&[]);
+    talk.connect(true);
+    talk.gets(&publish(TWO, 2, "c"));
+    talk.gets(&publish(TWO, 1, "d"));
+    assert_eq!(talk.sends(&pubrec(1)), Err("MQTT-4.6.0-3"));
+    talk.sends(&pubrec(2)).unwrap();
+    talk.sends(&pubrec(1)).unwrap();
+}
+
 #[test]
 fn packets_before_connect_and_after_disconnect_are_found() {
     let mut talk = Talk::new();
@@ -526,4 +544,25 @@ fn memory_over_its_bound_a_deadline_passed_over_and_an_identifier_left_over_are_
     assert_eq!(found(&|rest| rest.passed = Duration::from_micros(1)), Some("every deadline met"));
     assert_eq!(found(&|rest| rest.stats.in_flight = 1), Some("idle means every identifier free"));
     assert_eq!(found(&|rest| (rest.stats.in_flight, rest.stats.open) = (1, 1)), None);
+}
+
+#[test]
+fn a_new_session_may_get_a_repetition_of_what_the_one_before_had() {
+    let finish = |kept: Option<Kept>| {
+        let subscriber = Subscriber { client: client(), filter: "t".to_owned(), qos: ONE };
+        let mut check = Deliveries::new(vec![subscriber]);
+        for (token, payload) in [(1, b"a"), (2, b"b")] {
+            check.observe(NOW, &accept(&accepted(ONE), token, payload)).unwrap();
+        }
+        if let Some(kept) = kept {
+            check.observe(NOW, &Observation::Crashed { client: client(), kept }).unwrap();
+        }
+        [b"b", b"a"].into_iter().find_map(|payload| {
+            let event = arrival(ONE, "t", payload);
+            check.observe(NOW, &Observation::Event { client: client(), event: &event }).err()
+        })
+    };
+    assert_eq!(finish(None).unwrap().rule, "MQTT-4.6.0-6");
+    assert_eq!(finish(Some(Kept::All)).unwrap().rule, "MQTT-4.6.0-6");
+    assert_eq!(finish(Some(Kept::Nothing)), None);
 }

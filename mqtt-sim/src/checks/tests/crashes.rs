@@ -1,7 +1,6 @@
 //! What a crash excuses, and what it does not.
 
 use super::*;
-use crate::checks::Kept;
 
 fn crash(check: &mut dyn Check, kept: Kept) {
     check.observe(NOW, &Observation::Crashed { client: client(), kept }).unwrap();
