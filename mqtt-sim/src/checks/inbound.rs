@@ -21,7 +21,8 @@ pub(super) struct Inbound {
     /// Those of an earlier connection whose repetition came before their PUBREC had left as a whole: it may have been
     /// begun before, and the repetition is answered once more.
     crossed: Vec<PacketId>,
-    /// QoS 2 messages from before a crash: whether they were answered, as far as the journal knows, is not known here.
+    /// Identifiers of QoS 2 messages from before a crash, or from a session that nobody said was lost: whether the client
+    /// takes what comes for something it has, and answers it at once, is not known here.
     doubtful: BTreeSet<PacketId>,
     pubcomps: VecDeque<PacketId>,
     pings_owed: u64,
@@ -76,9 +77,12 @@ impl Inbound {
     }
 
     fn arrived(&mut self, id: PacketId, dup: bool) {
-        // On 3.1 nobody says that a session is lost: a new message may have the identifier of one of the old session.
-        if !dup {
-            self.pubrecs.retain(|arrived| arrived.id != id || arrived.here);
+        // On 3.1 nobody says that a session is lost: a new message may have the identifier of one of the old session, and
+        // be taken for it.
+        let stale = self.pubrecs.iter().position(|arrived| arrived.id == id && !arrived.here);
+        if let Some(place) = stale.filter(|_| !dup) {
+            self.pubrecs.remove(place);
+            self.doubtful.insert(id);
         }
         if self.answered.contains(&id) {
             self.again.push(id);
