@@ -366,6 +366,16 @@ pub enum Cause {
         /// What it said.
         detail: String,
     },
+    /// The application's connector ([`Options::with_connector`](crate::Options::with_connector)) gave no stream, or what
+    /// was to be agreed on over it, TLS or WebSocket, was not.
+    Connector {
+        /// Where to, without the password.
+        server: String,
+        /// The kind of error.
+        kind: io::ErrorKind,
+        /// What was wrong.
+        detail: String,
+    },
     /// Reading or writing failed.
     Transport {
         /// The kind of error.
@@ -410,6 +420,12 @@ impl Cause {
         Self::Redirect { reference: reference.to_owned(), detail: detail.to_string() }
     }
 
+    /// A connector that gave no stream, or a stream that cannot be used.
+    #[must_use]
+    pub fn connector(server: &ServerUrl, error: &io::Error) -> Self {
+        Self::Connector { server: server.to_string(), kind: error.kind(), detail: error.to_string() }
+    }
+
     /// A read or write that failed.
     #[must_use]
     pub fn transport(error: &io::Error) -> Self {
@@ -427,6 +443,7 @@ impl fmt::Display for Cause {
             Self::Tls { address, detail } => write!(f, "{address}: TLS: {detail}"),
             Self::Redirect { reference, detail } => write!(f, "sent to {reference}: {detail}"),
             Self::Hook { detail } => f.write_str(detail),
+            Self::Connector { server, detail, .. } => write!(f, "{server}: {detail}"),
             Self::Transport { detail, .. } => f.write_str(detail),
         }
     }

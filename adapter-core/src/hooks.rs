@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use mqtt_session::proto::{Properties, Qos};
 
+use crate::connector::Connector;
 use crate::error::PublishError;
 use crate::message::{Carried, Payload, Publish};
 use crate::options::Options;
@@ -173,6 +174,7 @@ pub(crate) struct Hooks {
     publish: Option<Arc<BeforePublish>>,
     disconnect: Option<Arc<BeforeDisconnect>>,
     authenticator: Option<Arc<NewAuthenticator>>,
+    pub(crate) connector: Option<Connector>,
 }
 
 impl Hooks {
@@ -211,6 +213,7 @@ impl fmt::Debug for Hooks {
             ("before_publish", self.publish.is_some()),
             ("before_disconnect", self.disconnect.is_some()),
             ("authenticator", self.authenticator.is_some()),
+            ("connector", self.connector.is_some()),
         ];
         f.debug_list().entries(set.iter().filter(|(_, set)| *set).map(|(name, _)| name)).finish()
     }

@@ -52,6 +52,7 @@
 //! # }
 //! ```
 
+mod connector;
 mod dial;
 mod driver;
 mod error;
@@ -90,6 +91,7 @@ pub use mqtt_session::{
     WhenFull, WhenNotStored, Why, request::Request,
 };
 
+pub use crate::connector::{ByteStream, Connecting, Connector, Dialling, OwnStream, Raw};
 pub use crate::dial::{Addresses, literal, resolve};
 pub use crate::driver::{Driver, Flush, Sink, Turn, subscription, with_payload};
 pub use crate::error::{ConnectError, PublishError, RecvError, RequestError, SourceError};

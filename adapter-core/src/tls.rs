@@ -310,7 +310,8 @@ impl<S: Transport> Transport for TlsStream<S> {
     }
 
     fn flush(&self) -> io::Result<()> {
-        self.send(&mut self.lock())
+        self.send(&mut self.lock())?;
+        self.socket.flush()
     }
 }
 

@@ -12,7 +12,8 @@ use std::time::Instant;
 use async_io::Timer;
 use futures_lite::future;
 use mqtt_adapter_core::{
-    Addresses, Attempt, Cause, Options, Scheme, ServerUrl, Stream, Transport, Turn, Worker, literal, resolve,
+    Addresses, Attempt, Cause, Connecting, Connector, Dialling, Options, Scheme, ServerUrl, Stream,
+    Transport, Turn, Worker, literal, resolve,
 };
 
 use crate::socket::Socket;
@@ -180,22 +181,25 @@ impl fmt::Debug for Connection {
 }
 
 async fn begin(options: Arc<Options>, attempt: Attempt) -> Result<(Arc<Link>, Arc<Options>), Cause> {
-    let server = attempt.server.clone();
+    let (server, number) = (attempt.server.clone(), attempt.number);
     let options = if options.has_before_connect() {
         // It may wait for something.
         blocking::unblock(move || options.for_attempt(&attempt)).await?
     } else {
         options
     };
-    Ok((dial(Arc::clone(&options), server).await?, options))
+    Ok((dial(Arc::clone(&options), server, number).await?, options))
 }
 
-async fn dial(options: Arc<Options>, server: ServerUrl) -> Result<Arc<Link>, Cause> {
+async fn dial(options: Arc<Options>, server: ServerUrl, number: u32) -> Result<Arc<Link>, Cause> {
     let server = &server;
     let now = Instant::now();
     // A time beyond what the clock can say: a year.
     let until =
         now.checked_add(options.engine().dial_timeout).unwrap_or(now + Duration::from_secs(365 * 86_400));
+    if let Some(connector) = options.connector() {
+        return ask(connector, Dialling::new(server.clone(), number, until), &options).await;
+    }
     if server.scheme() == Scheme::Unix {
         let path = server.host();
         let socket = async {
@@ -214,6 +218,27 @@ async fn dial(options: Arc<Options>, server: ServerUrl) -> Result<Arc<Link>, Cau
     connect(Addresses::new(list, until), server, &options).await.map_err(|last| {
         last.unwrap_or_else(|| Cause::resolve(server.host(), "no time was left to try its addresses"))
     })
+}
+
+/// Has the application's connector connect.
+async fn ask(connector: &Connector, to: Dialling, options: &Options) -> Result<Arc<Link>, Cause> {
+    let (server, until) = (to.server.clone(), to.until);
+    let failed = |error| Cause::connector(&server, &error);
+    let connect = async {
+        let stream = match connector.connect(to) {
+            Connecting::Blocking(connect) => blocking::unblock(connect).await,
+            Connecting::Async(connecting) => connecting.await,
+        };
+        let socket = stream.and_then(Socket::given).map_err(failed)?;
+        let link = Stream::new(socket, &server, options).map_err(failed)?;
+        handshake(&link).await.map_err(|error| link.cause_to(&server, &error))?;
+        Ok(Arc::new(link))
+    };
+    let timeout = async {
+        Timer::at(until).await;
+        Err(failed(io::ErrorKind::TimedOut.into()))
+    };
+    future::or(connect, timeout).await
 }
 
 /// Connects to the first of the addresses that can be; else why the last one could not.
@@ -285,7 +310,7 @@ mod tests {
         let link = future::block_on(connect(Addresses::new(list, until), &options.servers()[0], &options))?;
         match link.socket() {
             Socket::Tcp(socket) => Ok(socket.get_ref().peer_addr().unwrap()),
-            Socket::Unix(_) => unreachable!(),
+            Socket::Unix(_) | Socket::Own(_) => unreachable!(),
         }
     }
 

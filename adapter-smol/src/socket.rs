@@ -1,5 +1,6 @@
 //! The kinds of sockets.
 
+use core::future::poll_fn;
 use core::net::SocketAddr;
 use core::task::{Context, Poll};
 use std::io::{self, IoSlice, Read, Write};
@@ -8,7 +9,7 @@ use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 
 use async_io::Async;
-use mqtt_adapter_core::Transport;
+use mqtt_adapter_core::{ByteStream, OwnStream, Raw, Transport};
 
 /// A socket that never blocks, and tells tasks when it is ready.
 #[derive(Debug)]
@@ -16,15 +17,18 @@ pub(crate) enum Socket {
     Tcp(Async<TcpStream>),
     #[cfg(unix)]
     Unix(Async<UnixStream>),
+    /// A stream of the application's own.
+    Own(OwnStream),
 }
 
-/// Runs the same code for each kind.
+/// Runs the same code for each kind; what is last, for a stream of the application's own.
 macro_rules! each {
-    ($socket:expr, $inner:ident => $code:expr) => {
+    ($socket:expr, $inner:ident => $code:expr, $own:pat => $other:expr) => {
         match $socket {
             Socket::Tcp($inner) => $code,
             #[cfg(unix)]
             Socket::Unix($inner) => $code,
+            Socket::Own($own) => $other,
         }
     };
 }
@@ -48,37 +52,60 @@ impl Socket {
         Err(io::ErrorKind::Unsupported.into())
     }
 
+    /// What a connector gave.
+    pub(crate) fn given(stream: ByteStream) -> io::Result<Self> {
+        Ok(match stream.into_raw() {
+            Raw::Tcp(socket) => {
+                // As for one of the client's own.
+                let _ = socket.set_nodelay(true);
+                Self::Tcp(Async::new(socket)?)
+            }
+            #[cfg(unix)]
+            Raw::Unix(socket) => Self::Unix(Async::new(socket)?),
+            Raw::Own(stream) => Self::Own(stream),
+            _ => return Err(io::ErrorKind::Unsupported.into()),
+        })
+    }
+
     pub(crate) fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(self, socket => socket.poll_readable(context))
+        each!(self, socket => socket.poll_readable(context), own => own.poll_readable(context).map(Ok))
     }
 
     pub(crate) fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(self, socket => socket.poll_writable(context))
+        each!(self, socket => socket.poll_writable(context), own => own.poll_writable(context).map(Ok))
     }
 
     pub(crate) async fn readable(&self) -> io::Result<()> {
-        each!(self, socket => socket.readable().await)
+        poll_fn(|context| self.poll_readable(context)).await
     }
 
     pub(crate) async fn writable(&self) -> io::Result<()> {
-        each!(self, socket => socket.writable().await)
+        poll_fn(|context| self.poll_writable(context)).await
     }
 
     pub(crate) fn shutdown(&self) -> io::Result<()> {
-        each!(self, socket => socket.get_ref().shutdown(Shutdown::Write))
+        each!(self, socket => socket.get_ref().shutdown(Shutdown::Write), own => own.shutdown())
     }
 }
 
 impl Transport for Socket {
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        each!(self, socket => socket.get_ref().read(buffer))
+        each!(self, socket => socket.get_ref().read(buffer), own => own.read(buffer))
     }
 
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        each!(self, socket => socket.get_ref().write(bytes))
+        each!(self, socket => socket.get_ref().write(bytes), own => own.write(bytes))
     }
 
     fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        each!(self, socket => socket.get_ref().write_vectored(slices))
+        each!(self, socket => socket.get_ref().write_vectored(slices), own => own.write_vectored(slices))
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        match self {
+            Self::Own(own) => own.flush(),
+            // What they take has left.
+            _ => Ok(()),
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Sockets: dialling, readiness, the end of one. Knows nothing of MQTT.
 
 use core::net::SocketAddr;
+use core::task::{Context, Waker};
 use core::time::Duration;
 use std::io;
 use std::sync::Arc;
@@ -11,10 +12,12 @@ use std::time::Instant;
 
 use mio::{Events, Interest, Poll, Token};
 use mqtt_adapter_core::{
-    Addresses, Cause, Options, Scheme, ServerUrl, Stream, Transport, Turn, literal, resolve,
+    Addresses, Attempt, ByteStream, Cause, Connecting, Connector, Dialling, Options, Scheme, ServerUrl,
+    Stream, Transport, Turn, literal, resolve,
 };
 
 use crate::socket::Socket;
+use crate::wait::block;
 
 /// What the engine reads and writes.
 pub(crate) type Link = Stream<Socket>;
@@ -43,8 +46,10 @@ impl Wake for NetWaker {
 pub(crate) struct Net {
     poll: Poll,
     events: Events,
-    /// Wakes this; names are then resolved on a thread of their own. `None`: they are resolved at once.
+    /// Wakes this.
     waker: Option<Arc<NetWaker>>,
+    /// What blocks is done on a thread of its own.
+    elsewhere: bool,
     dial: Option<Dial>,
     link: Option<(u64, Arc<Link>)>,
     readable: bool,
@@ -57,8 +62,21 @@ pub(crate) struct Net {
 }
 
 enum Dial {
-    Resolving { until: Instant, answer: Receiver<Result<Vec<SocketAddr>, Cause>> },
-    Trying { rest: Addresses, peer: Peer, stage: Stage, until: Instant },
+    Resolving {
+        until: Instant,
+        answer: Receiver<Result<Vec<SocketAddr>, Cause>>,
+    },
+    /// The application's connector is at work.
+    Asking {
+        until: Instant,
+        answer: Receiver<io::Result<ByteStream>>,
+    },
+    Trying {
+        rest: Addresses,
+        peer: Peer,
+        stage: Stage,
+        until: Instant,
+    },
     Failed(Cause),
 }
 
@@ -66,6 +84,8 @@ enum Dial {
 enum Peer {
     Address(SocketAddr),
     Path(String),
+    /// Whatever the connector has connected to.
+    Given(ServerUrl),
 }
 
 enum Stage {
@@ -86,6 +106,7 @@ impl Net {
             poll: Poll::new()?,
             events: Events::with_capacity(4),
             waker: None,
+            elsewhere: false,
             dial: None,
             link: None,
             readable: false,
@@ -102,6 +123,14 @@ impl Net {
 
     /// Prepares for being woken, and with that for resolving elsewhere.
     pub(crate) fn waker(&mut self) -> io::Result<Arc<NetWaker>> {
+        self.elsewhere = true;
+        self.own_waker()
+    }
+
+    fn own_waker(&mut self) -> io::Result<Arc<NetWaker>> {
+        if let Some(waker) = &self.waker {
+            return Ok(Arc::clone(waker));
+        }
         let waker = Arc::new(NetWaker(mio::Waker::new(self.poll.registry(), WAKER)?));
         self.waker = Some(Arc::clone(&waker));
         Ok(waker)
@@ -126,8 +155,9 @@ impl Net {
             self.dial = None;
             self.dial = Some(match options.for_attempt(&attempt) {
                 Ok(own) => {
+                    let connector = own.connector().cloned();
                     self.attempt = Some(own);
-                    self.begin(&attempt.server, options.engine().dial_timeout)
+                    self.begin(&attempt, options.engine().dial_timeout, connector)
                 }
                 Err(cause) => Dial::Failed(cause),
             });
@@ -177,6 +207,13 @@ impl Net {
                 writable |= event.is_writable() || event.is_write_closed() || event.is_error();
             }
         }
+        if let Some((_, link)) = &self.link
+            && let Socket::Own(own) = link.socket()
+        {
+            let (read, write) = own.take_ready();
+            self.readable |= read;
+            writable |= write;
+        }
         Ok(writable)
     }
 
@@ -201,6 +238,18 @@ impl Net {
                         )));
                     }
                 },
+                Dial::Asking { until, answer } => match answer.try_recv() {
+                    Ok(result) => self.dial = Some(self.given(result, until)),
+                    Err(TryRecvError::Empty) => {
+                        self.dial = Some(Dial::Asking { until, answer });
+                        return None;
+                    }
+                    // It has panicked.
+                    Err(TryRecvError::Disconnected) => {
+                        self.dial =
+                            Some(self.given(Err(io::Error::other("the connector gave no answer")), until));
+                    }
+                },
                 Dial::Trying { rest, peer, stage, until } => {
                     match progress(stage, &peer, self.server.as_ref(), options) {
                         Ok(Progress::Done(link)) => return Some(Dialled::Link(Arc::new(link))),
@@ -220,10 +269,15 @@ impl Net {
         }
     }
 
-    fn begin(&self, server: &ServerUrl, time: Duration) -> Dial {
+    fn begin(&mut self, attempt: &Attempt, time: Duration, connector: Option<Connector>) -> Dial {
+        let server = &attempt.server;
         let now = Instant::now();
         // A time beyond what the clock can say: a year.
         let until = now.checked_add(time).unwrap_or(now + Duration::from_secs(365 * 86_400));
+        if let Some(connector) = connector {
+            self.server = Some(server.clone());
+            return self.ask(connector.connect(Dialling::new(server.clone(), attempt.number, until)), until);
+        }
         if server.scheme() == Scheme::Unix {
             let path = server.host();
             return match Socket::connect_unix(path).and_then(|socket| self.register(socket)) {
@@ -239,7 +293,7 @@ impl Net {
         if let Some(address) = literal(server) {
             return self.connect(Addresses::new(vec![address], until), None);
         }
-        let Some(waker) = self.waker.clone() else {
+        let Some(waker) = self.waker.clone().filter(|_| self.elsewhere) else {
             return match resolve(server) {
                 Ok(list) => self.connect(Addresses::new(list, until), None),
                 Err(cause) => Dial::Failed(cause),
@@ -258,6 +312,54 @@ impl Net {
         match spawned {
             Ok(_) => Dial::Resolving { until, answer },
             Err(error) => Dial::Failed(Cause::resolve(server.host(), error)),
+        }
+    }
+
+    /// Has the application's connector connect.
+    fn ask(&mut self, connecting: Connecting, until: Instant) -> Dial {
+        let waker = match self.own_waker() {
+            Ok(waker) => waker,
+            Err(error) => return self.given(Err(error), until),
+        };
+        let connect = move || match connecting {
+            Connecting::Blocking(connect) => connect(),
+            Connecting::Async(mut future) => {
+                block(|context| future.as_mut().poll(&mut Context::from_waker(context.waker())))
+            }
+        };
+        if !self.elsewhere {
+            return self.given(connect(), until);
+        }
+        let (send, answer) = mpsc::channel();
+        let spawned = thread::Builder::new().name("mqtt-connect".to_owned()).spawn(move || {
+            // Nobody listens any more when the dial was given up.
+            if send.send(connect()).is_ok() {
+                waker.wake_by_ref();
+            }
+        });
+        match spawned {
+            Ok(_) => Dial::Asking { until, answer },
+            Err(error) => self.given(Err(error), until),
+        }
+    }
+
+    /// Goes on with what the connector gave.
+    fn given(&self, result: io::Result<ByteStream>, until: Instant) -> Dial {
+        let Some(server) = self.server.clone() else {
+            return Dial::Failed(Cause::resolve("the server", "there is none"));
+        };
+        let in_time = result.and_then(|stream| {
+            if Instant::now() < until { Ok(stream) } else { Err(io::ErrorKind::TimedOut.into()) }
+        });
+        match in_time.and_then(Socket::given).and_then(|socket| self.register(socket)) {
+            Ok(socket) => {
+                if let (Socket::Own(own), Some(waker)) = (&socket, &self.waker) {
+                    own.set_waker(&Waker::from(Arc::clone(waker)));
+                }
+                let (rest, stage) = (Addresses::new(Vec::new(), until), Stage::Connecting(socket));
+                Dial::Trying { rest, peer: Peer::Given(server), stage, until }
+            }
+            Err(error) => Dial::Failed(Cause::connector(&server, &error)),
         }
     }
 
@@ -297,7 +399,8 @@ impl Net {
     /// the socket; what comes later gives another event. It saves one system call for each batch.
     pub(crate) fn emptied(&self, read: usize) -> bool {
         let plain = match &self.link {
-            Some((_, link)) => link.is_plain(),
+            // Where it is not known what a short read means, the stream is asked.
+            Some((_, link)) => link.is_plain() && !matches!(link.socket(), Socket::Own(_)),
             None => false,
         };
         cfg!(any(target_os = "linux", target_os = "android")) && plain && !self.ending && read < SHORT
@@ -312,6 +415,7 @@ impl Peer {
         match self {
             Self::Address(address) => Cause::dial(*address, error),
             Self::Path(path) => Cause::dial_path(path, error),
+            Self::Given(server) => Cause::connector(server, error),
         }
     }
 }
@@ -342,6 +446,7 @@ fn progress(
         (Ok(true), _) => Ok(Progress::Done(link)),
         (Ok(false), _) => Ok(Progress::Wait(Stage::Handshake(link))),
         (Err(error), Peer::Address(address)) => Err(link.cause(*address, &error)),
+        (Err(error), Peer::Given(server)) => Err(link.cause_to(server, &error)),
         (Err(error), Peer::Path(_)) => Err(peer.cause(&error)),
     }
 }
@@ -379,7 +484,7 @@ mod tests {
             match net.dialled(&options) {
                 Some(Dialled::Link(link)) => match link.socket() {
                     Socket::Tcp(socket) => return Ok(socket.peer_addr().unwrap()),
-                    Socket::Unix(_) => unreachable!(),
+                    Socket::Unix(_) | Socket::Own(_) => unreachable!(),
                 },
                 Some(Dialled::Failed(cause)) => return Err(cause),
                 None => {}

@@ -7,6 +7,11 @@
 //! * [`chart`]: a run as a message sequence chart.
 //! * [`broker`]: the model broker, sans-IO, for MQTT 3.1, 3.1.1 and 5.0. Use it alone to test a client of any kind.
 //! * `tcp` (feature `tcp`): the same broker behind a listening socket, for demonstrations and development.
+//! * `memory` (feature `memory`): the same broker on streams of memory, to test real clients without sockets.
+//!
+//! Three complete examples: `dying_broker` tries a subscriber against a broker that dies, at every moment; `fleet` counts how
+//! hard a thousand clients come back; `in_memory`, one in `mqtt-adapter-std` and one in `mqtt-adapter-smol`,
+//! drives the real adapters without sockets.
 //!
 //! A subscriber that must not miss anything, and a broker that dies at a bad moment:
 //!
@@ -45,6 +50,8 @@ pub mod broker;
 pub mod chart;
 pub mod checks;
 pub mod explore;
+#[cfg(feature = "memory")]
+pub mod memory;
 mod random;
 pub mod swarm;
 #[cfg(feature = "tcp")]
