@@ -52,7 +52,8 @@ fn run() -> Result<Vec<String>, Box<dyn Error>> {
     let thermostat = thermostat(options(&broker, "thermostat")?)?;
     let mut told = Vec::new();
     for degrees in ["21.5", "18.2", "17.9", "20.1"] {
-        thermometer.publish(Publish::new("room/temperature", degrees).qos(Qos::AtLeastOnce))?.wait()?;
+        let reading = Publish::new("room/temperature", degrees).qos(Qos::AtLeastOnce);
+        let _acked = thermometer.publish(reading)?.wait()?;
         broker.cut("thermostat");
         broker.set_reachable(false);
         thread::sleep(Duration::from_millis(20));
