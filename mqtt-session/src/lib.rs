@@ -39,7 +39,8 @@
 //! The [`guide`] shows each thing the engine does in a short example.
 //!
 //! Features: `alloc` (the heap storage; payloads shared as `bytes::Bytes`), `std` (the module `io`, which
-//! moves bytes between a session and any non-blocking `Read` and `Write`; on by default), `log` and `defmt`
+//! moves bytes between a session and any non-blocking `Read` and `Write`, and the module `tape`, logs of sessions that run again;
+//! on by default), `log` and `defmt`
 //! (connections, refusals and reasons go to the log of that name, at debug and trace level; never topics, payloads,
 //! properties or credentials). Without features the crate needs no allocator.
 
@@ -95,6 +96,8 @@ mod session;
 mod soonest;
 mod stats;
 mod storage;
+#[cfg(feature = "std")]
+pub mod tape;
 mod time;
 mod timers;
 mod token;

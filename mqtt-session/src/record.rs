@@ -442,7 +442,7 @@ const TABLE: [u32; 256] = {
 };
 
 /// CRC-32 (IEEE 802.3) of the pieces, one behind the other.
-fn crc(pieces: [&[u8]; 3]) -> u32 {
+pub(crate) fn crc(pieces: [&[u8]; 3]) -> u32 {
     let mut sum = u32::MAX;
     for byte in pieces.into_iter().flatten() {
         let index = (sum ^ u32::from(*byte)) & 0xFF;

@@ -9,16 +9,41 @@ macro_rules! until_roomy {
     };
 }
 
+/// Tells the tape, if there is one, which call begins, or what came of it.
+macro_rules! tape {
+    ($session:ident, $tape:ident => $note:expr) => {
+        #[cfg(feature = "std")]
+        if let Some($tape) = $session.tape.as_deref_mut() {
+            $note;
+        }
+    };
+    ($session:ident, $tape:ident, $after:ident => $note:expr) => {
+        #[cfg(feature = "std")]
+        if let Some($tape) = $session.tape.as_deref_mut() {
+            let $after =
+                crate::tape::After { deadline: $session.core.poll_timeout(), pending: $session.core.open() };
+            $note;
+        }
+    };
+}
+
 mod commands;
 mod inputs;
 mod outputs;
 mod questions;
+#[cfg(feature = "std")]
+mod recorded;
+
+#[cfg(feature = "std")]
+use alloc::boxed::Box;
 
 use core::hash::{Hash, Hasher};
 
 use crate::config::Config;
 use crate::engine::Core;
 use crate::storage::{Fixed, Storage};
+#[cfg(feature = "std")]
+use crate::tape::Recorder;
 use crate::time::Instant;
 use crate::token::Token;
 
@@ -53,6 +78,9 @@ use crate::token::Token;
 pub struct Session<S: Storage> {
     core: Core,
     store: S,
+    /// Notes every call, where somebody wants a log of them.
+    #[cfg(feature = "std")]
+    tape: Option<Box<Recorder>>,
 }
 
 /// A session with memory from the heap.
@@ -68,7 +96,7 @@ impl Session<crate::storage::Heap> {
     #[must_use]
     pub const fn new(config: Config) -> Self {
         let store = crate::storage::Heap::new(&config);
-        Self { core: Core::new(config), store }
+        Self::of(store, config)
     }
 }
 
@@ -85,11 +113,20 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>, const OUT: usize, const IN: usize> Session<Fi
     /// ```
     #[must_use]
     pub const fn new(memory: B, config: Config) -> Self {
-        Self { core: Core::new(config), store: Fixed::new(memory, config.wire_bytes) }
+        Self::of(Fixed::new(memory, config.wire_bytes), config)
     }
 }
 
 impl<S: Storage> Session<S> {
+    const fn of(store: S, config: Config) -> Self {
+        Self {
+            core: Core::new(config),
+            store,
+            #[cfg(feature = "std")]
+            tape: None,
+        }
+    }
+
     /// Whether an operation is under way, or a subscription that is made again when it is lost.
     pub(crate) fn keeps(&self, token: Token) -> bool {
         self.core.keeps(&self.store.view(), token)
@@ -118,6 +155,7 @@ impl<S: Storage> Session<S> {
     }
 
     pub(crate) fn advance(&mut self, count: usize, now: Instant) {
+        tape!(self, tape => tape.advance(count, self.core.chunks(&self.store.view())));
         self.core.advance(&mut self.store.tables(), count, now);
     }
 

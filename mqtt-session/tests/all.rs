@@ -48,6 +48,7 @@ mod stats;
 mod stopping;
 mod subscriptions;
 mod superseded;
+mod tape;
 mod windows;
 
 /// A file that is not listed above would not run.

@@ -348,6 +348,17 @@ impl Core {
         self.bounds.known
     }
 
+    /// Whether nothing was called yet.
+    #[cfg(feature = "std")]
+    pub(crate) const fn is_untouched(&self) -> bool {
+        !self.bounds.known && !self.journal.restoring
+    }
+
+    #[cfg(feature = "std")]
+    pub(crate) const fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// Something was restored: it is to be put in order before anything else.
     fn unready(&mut self) {
         self.bounds.known = false;

@@ -17,8 +17,11 @@ impl<S: Storage> Session<S> {
     /// # Errors
     /// When the session runs already, or no CONNECT can be made of the options.
     pub fn start(&mut self, options: &ConnectOptions<'_>) -> Result<(), StartError> {
+        tape!(self, tape => tape.start(options));
         self.bind();
-        self.core.start(&mut self.store.tables(), options)
+        let result = self.core.start(&mut self.store.tables(), options);
+        tape!(self, tape, after => tape.outcome(&result, after));
+        result
     }
 
     /// Ends the run: refuses new work, delivers what was accepted until the deadline, sends DISCONNECT,
@@ -43,6 +46,13 @@ impl<S: Storage> Session<S> {
     /// When DISCONNECT could not say what is asked for; nothing happens then. Without a reason and without
     /// properties of its own it never fails.
     pub fn stop(&mut self, how: Stop<'_>) -> Result<(), StopError> {
+        tape!(self, tape => tape.stop(&how));
+        let result = self.end(how);
+        tape!(self, tape, after => tape.outcome(&result, after));
+        result
+    }
+
+    fn end(&mut self, how: Stop<'_>) -> Result<(), StopError> {
         self.bind();
         let len = self.core.plan_farewell(&how)?;
         if len != 0 {
@@ -69,6 +79,17 @@ impl<S: Storage> Session<S> {
     /// # Errors
     /// The payload comes back with the reason.
     pub fn publish<'p>(
+        &mut self,
+        message: &Message<'_>,
+        payload: S::Payload<'p>,
+    ) -> Result<Token, Refused<S::Payload<'p>>> {
+        tape!(self, tape => tape.publish(message, payload.as_ref(), S::can_share(&payload)));
+        let result = self.accept(message, payload);
+        tape!(self, tape, after => tape.outcome(&result.as_ref().map_err(|refused| refused.reason), after));
+        result
+    }
+
+    fn accept<'p>(
         &mut self,
         message: &Message<'_>,
         payload: S::Payload<'p>,
@@ -134,6 +155,13 @@ impl<S: Storage> Session<S> {
     /// # Errors
     /// As for [`publish`](Self::publish).
     pub fn publish_chunked(&mut self, message: &Message<'_>, len: u32) -> Result<Token, PublishError> {
+        tape!(self, tape => tape.publish_chunked(message, len));
+        let result = self.accept_chunked(message, len);
+        tape!(self, tape, after => tape.outcome(&result, after));
+        result
+    }
+
+    fn accept_chunked(&mut self, message: &Message<'_>, len: u32) -> Result<Token, PublishError> {
         self.bind();
         loop {
             match self.core.publish_sourced(&mut self.store.tables(), message, len) {
@@ -152,6 +180,13 @@ impl<S: Storage> Session<S> {
     /// Nothing is taken if this is not the packet in progress, not the next byte of it, or more than was
     /// announced.
     pub fn provide(&mut self, token: Token, offset: u32, bytes: &[u8]) -> Result<usize, ProvideError> {
+        tape!(self, tape => tape.provide(token, offset, bytes));
+        let result = self.take_piece(token, offset, bytes);
+        tape!(self, tape, after => tape.outcome(&result, after));
+        result
+    }
+
+    fn take_piece(&mut self, token: Token, offset: u32, bytes: &[u8]) -> Result<usize, ProvideError> {
         loop {
             match self.core.provide(&mut self.store.tables(), token, offset, bytes) {
                 Provided::Taken(count) => return Ok(count),
@@ -186,6 +221,17 @@ impl<S: Storage> Session<S> {
     }
 
     fn request(&mut self, filters: Filters<'_>, properties: Properties<'_>) -> Result<Token, SubscribeError> {
+        tape!(self, tape => tape.request(filters, properties));
+        let result = self.accept_request(filters, properties);
+        tape!(self, tape, after => tape.outcome(&result, after));
+        result
+    }
+
+    fn accept_request(
+        &mut self,
+        filters: Filters<'_>,
+        properties: Properties<'_>,
+    ) -> Result<Token, SubscribeError> {
         self.bind();
         let plan = self.core.plan_filters(filters, properties)?;
         until_roomy!(self, self.core.room_in_tables(&mut self.store.tables(), &plan));
@@ -217,6 +263,18 @@ impl<S: Storage> Session<S> {
     /// # Errors
     /// A stale token, or a reason code or properties that PUBACK and PUBREC do not have; nothing happens then.
     pub fn acknowledge(
+        &mut self,
+        ack: AckToken,
+        reason: ReasonCode,
+        properties: Properties<'_>,
+    ) -> Result<(), AckError> {
+        tape!(self, tape => tape.acknowledge(ack, reason, properties));
+        let result = self.acknowledge_with(ack, reason, properties);
+        tape!(self, tape, after => tape.outcome(&result, after));
+        result
+    }
+
+    fn acknowledge_with(
         &mut self,
         ack: AckToken,
         reason: ReasonCode,
@@ -274,6 +332,13 @@ impl<S: Storage> Session<S> {
     /// # Errors
     /// When it is not the client's turn, the method is not the one of CONNECT, or there is no room.
     pub fn authenticate(&mut self, auth: &Auth<'_>) -> Result<(), AuthError> {
+        tape!(self, tape => tape.authenticate(auth));
+        let result = self.authenticate_with(auth);
+        tape!(self, tape, after => tape.outcome(&result, after));
+        result
+    }
+
+    fn authenticate_with(&mut self, auth: &Auth<'_>) -> Result<(), AuthError> {
         self.bind();
         loop {
             match self.core.authenticate(&mut self.store.tables(), auth)? {
@@ -286,18 +351,25 @@ impl<S: Storage> Session<S> {
     /// Takes an operation back that was not handed out yet (by `publish`, or by `outgoing`); its `Done` says
     /// `Outcome::Cancelled`. False: too late, or ended already. O(1).
     pub fn cancel(&mut self, token: Token) -> bool {
+        tape!(self, tape => tape.cancel(token));
         self.bind();
-        self.core.cancel(&mut self.store.tables(), token)
+        let done = self.core.cancel(&mut self.store.tables(), token);
+        tape!(self, tape, after => tape.outcome(&Ok::<_, ()>(done), after));
+        done
     }
 
     /// Sends a PINGREQ now and expects an answer in time: after a suspend, or a change of network.
     pub fn check_link(&mut self) {
+        tape!(self, tape => tape.check_link());
         self.core.check_link();
+        tape!(self, tape, after => tape.done(after));
     }
 
     /// Tells that the driver keeps input from the session, because the application is slow. Pings go
     /// out as always, but no answer is expected while nothing is read. Ends with the connection.
     pub fn hold_input(&mut self, held: bool) {
+        tape!(self, tape => tape.hold_input(held));
         self.core.hold_input(held);
+        tape!(self, tape, after => tape.done(after));
     }
 }

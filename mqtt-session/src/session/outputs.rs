@@ -1,7 +1,7 @@
 //! What the driver is to do and to tell.
 
 use super::Session;
-use crate::engine::Give;
+use crate::engine::{Core, Give};
 use crate::event::{Command, Event};
 use crate::outgoing::Outgoing;
 use crate::record::{Key, Record};
@@ -13,21 +13,17 @@ impl<S: Storage> Session<S> {
     #[must_use = "the session waits until the command is carried out"]
     pub fn poll_command(&mut self) -> Option<Command<'_>> {
         self.bind();
-        Some(match self.core.poll_command(&mut self.store.tables())? {
-            Give::Open { attempt, server } => Command::Open { attempt, server },
-            Give::Close => Command::Close,
-            Give::Put(key, head, slot) => Command::Put { key, record: self.store.view().record(head, slot) },
-            Give::PutSession(head) => {
-                let name = self.core.assigned_client_id().unwrap_or_default();
-                Command::Put { key: Key::SESSION, record: Record::of(head, name.as_bytes()) }
-            }
-            Give::Delete(key) => Command::Delete { key },
-        })
+        let give = self.core.poll_command(&mut self.store.tables());
+        let command = give.map(|give| command(give, &self.core, &self.store));
+        tape!(self, tape, after => tape.command(command.as_ref(), after));
+        command
     }
 
     /// The next thing that time, the transport or a command did. `receive` tells what packets did.
     pub fn poll_event(&mut self) -> Option<Event<'static>> {
-        self.core.poll_event(&mut self.store.tables())
+        let event = self.core.poll_event(&mut self.store.tables());
+        tape!(self, tape, after => tape.event(event.as_ref(), after));
+        event
     }
 
     /// When `handle_timeout` is to be called at the latest.
@@ -39,6 +35,24 @@ impl<S: Storage> Session<S> {
     pub fn outgoing(&mut self, now: Instant) -> Outgoing<'_, S> {
         self.bind();
         self.pump(now);
+        #[cfg(feature = "std")]
+        if self.tape.is_some() {
+            self.note_outgoing(now);
+        }
         Outgoing::new(self, now)
+    }
+}
+
+/// What the core gives, with what it keeps of it.
+pub(super) fn command<'s, S: Storage>(give: Give, core: &'s Core, store: &'s S) -> Command<'s> {
+    match give {
+        Give::Open { attempt, server } => Command::Open { attempt, server },
+        Give::Close => Command::Close,
+        Give::Put(key, head, slot) => Command::Put { key, record: store.view().record(head, slot) },
+        Give::PutSession(head) => {
+            let name = core.assigned_client_id().unwrap_or_default();
+            Command::Put { key: Key::SESSION, record: Record::of(head, name.as_bytes()) }
+        }
+        Give::Delete(key) => Command::Delete { key },
     }
 }

@@ -36,6 +36,14 @@ impl Heap {
         Self::within(Limits::of(config))
     }
 
+    /// With the limits of another storage.
+    #[cfg(feature = "std")]
+    pub(crate) const fn like(config: &Config, capacity: Capacity) -> Self {
+        let own = Limits::of(config);
+        let ids = if own.ids < capacity.slots { own.ids } else { capacity.slots };
+        Self::within(Limits { capacity, ids, ..own })
+    }
+
     const fn within(limits: Limits) -> Self {
         Self {
             slots: Vec::new(),

@@ -13,6 +13,7 @@ use mqtt_session::proto::{
     Connack, Encode, Packet, PacketId, Peer, Properties, Property, Qos, ReasonCode, TopicName, Version,
     frame_len,
 };
+use mqtt_session::tape::{Log, Track, replay};
 use mqtt_session::{
     AckToken, Closed, Command, Config, ConnectOptions, Event, FixedSession, HeapSession, Instant, Key,
     Message, Outcome, Session, Storage, Token, Why,
@@ -200,6 +201,8 @@ pub struct Trace<S: Storage> {
     pub unanswered: VecDeque<(Key, bool)>,
     /// Of each message that arrived, whether an earlier run may have had it.
     pub redelivered: Vec<bool>,
+    /// Every call of the session, where it is recorded.
+    tape: Option<(Log<Vec<u8>>, Track)>,
 }
 
 impl Trace<mqtt_session::Heap> {
@@ -230,6 +233,23 @@ impl<S: Storage> Trace<S> {
             syncs: true,
             unanswered: VecDeque::new(),
             redelivered: Vec::new(),
+            tape: None,
+        }
+    }
+
+    /// Records every call from now on.
+    pub fn recorded(mut self) -> Self {
+        let mut log = Log::new(Vec::new()).unwrap();
+        let track = log.track(&mut self.session, "scenario").unwrap();
+        self.tape = Some((log, track));
+        self
+    }
+
+    /// What was recorded runs again, bit for bit.
+    pub fn replay(&mut self) {
+        if let Some((mut log, track)) = self.tape.take() {
+            log.take(track, &mut self.session).unwrap();
+            replay(&log.finish().unwrap()[..]).unwrap_or_else(|error| panic!("{error}"));
         }
     }
 
@@ -274,7 +294,11 @@ impl<S: Storage> Trace<S> {
     }
 
     /// The program ends without a word, and another one takes over what the journal holds.
-    pub fn restart(&mut self, session: Session<S>) {
+    pub fn restart(&mut self, mut session: Session<S>) {
+        if let Some((log, track)) = &mut self.tape {
+            log.take(*track, &mut self.session).unwrap();
+            *track = log.track(&mut session, "scenario, after a restart").unwrap();
+        }
         self.session = session;
         self.sent.clear();
         self.input.clear();
@@ -601,6 +625,14 @@ macro_rules! scenario {
                     fixed.options.version = version;
                     go(&mut fixed);
                 }
+                let mut heap = $crate::common::Trace::heap(config, usize::MAX).recorded();
+                heap.options.version = version;
+                go(&mut heap);
+                heap.replay();
+                let mut fixed = $crate::common::Trace::fixed(config, 1).recorded();
+                fixed.options.version = version;
+                go(&mut fixed);
+                fixed.replay();
             }
         }
     };

@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, VecDeque};
 use mqtt_session::proto::{
     Properties, Property, Qos, ReasonCode, Subscription, SubscriptionOptions, TopicFilter, TopicName, Version,
 };
+use mqtt_session::tape::{Log, Track, replay};
 use mqtt_session::{
     AckMode, AckToken, Closed, Command, Config, ConnectOptions, Durability, Event, FixedSession, HeapSession,
     Instant, Key, Message, Oversize, Session, SessionLost, Stop, Storage, Token, WhenFull, WhenNotStored,
@@ -108,6 +109,12 @@ pub fn both(setup: Setup, list: &[[u8; 3]]) -> Vec<String> {
         panic!("after {before:#?}\nheap:  {:?}\nfixed: {:?}", heap.get(line), fixed.get(line));
     }
     heap
+}
+
+/// Runs the list on both storages with every call recorded, and what was recorded again.
+pub fn recorded(setup: Setup, list: &[[u8; 3]]) {
+    Driver::new(HeapSession::new, setup).recorded().run(list);
+    Driver::new(fixed, setup).recorded().run(list);
 }
 
 /// Any bytes as a list of operations: the invariants hold after each.
@@ -263,6 +270,8 @@ struct Driver<S: Storage> {
     sources: BTreeMap<Token, Vec<u8>>,
     wanted: Vec<(Token, u32)>,
     log: Vec<String>,
+    /// Every call of the sessions, where they are recorded.
+    tape: Option<(Log<Vec<u8>>, Track)>,
 }
 
 /// What the application knows of an operation.
@@ -300,6 +309,23 @@ impl<S: Storage> Driver<S> {
             sources: BTreeMap::new(),
             wanted: Vec::new(),
             log: Vec::new(),
+            tape: None,
+        }
+    }
+
+    fn recorded(mut self) -> Self {
+        let mut log = Log::new(Vec::new()).unwrap();
+        let track = log.track(&mut self.session, "driven").unwrap();
+        self.tape = Some((log, track));
+        self
+    }
+
+    /// What was recorded runs again.
+    fn replay(&mut self) {
+        if let Some((mut log, track)) = self.tape.take() {
+            log.take(track, &mut self.session).unwrap();
+            let replayed = replay(&log.finish().unwrap()[..]).unwrap_or_else(|error| panic!("{error}"));
+            assert!(replayed.tracks.iter().all(|track| track.calls > 0));
         }
     }
 
@@ -316,6 +342,7 @@ impl<S: Storage> Driver<S> {
             self.check();
         }
         self.heal();
+        self.replay();
         core::mem::take(&mut self.log)
     }
 
@@ -504,7 +531,12 @@ impl<S: Storage> Driver<S> {
         self.disk.clear();
         self.wanted.clear();
         self.operations.retain(|_, account| account.durable);
-        self.session = (self.make)(self.setup.config);
+        let mut session = (self.make)(self.setup.config);
+        if let Some((log, track)) = &mut self.tape {
+            log.take(*track, &mut self.session).unwrap();
+            *track = log.track(&mut session, "driven, after a crash").unwrap();
+        }
+        self.session = session;
         for (key, record) in self.journal.clone() {
             let result = self.session.restore(key, &record, None);
             self.note(format!("restore {key} {result:?}"));
