@@ -26,6 +26,7 @@ use crate::journal::{self, Change, JournalError, Writer};
 use crate::message::{Message, Payload, Publish, owned};
 use crate::options::{Options, random};
 use crate::properties::OwnedProperties;
+use crate::recording::Tape;
 use crate::report;
 use crate::responses::{ResponseError, Table};
 use crate::transport::{Through, Transport};
@@ -76,6 +77,8 @@ pub struct Driver<T> {
     authenticating: Option<Box<dyn Authenticator>>,
     /// Operations of an earlier run.
     restored: HashSet<Token>,
+    /// A log of the engine's calls.
+    tape: Option<Tape>,
 }
 
 /// A journal and what is between it and the engine.
@@ -149,7 +152,7 @@ impl<T: Transport> Driver<T> {
         options.connect(0).map_err(ConnectError::Will)?;
         options.prepare()?;
         let (restored, notices) = restore(&options)?;
-        let Restored { mut session, tokens, journal } = restored;
+        let Restored { mut session, tokens, journal, tape } = restored;
         let connect = options.connect(0).map_err(ConnectError::Will)?;
         session.start(&connect).map_err(ConnectError::Options)?;
         let requests = options.responses().map(|place| Box::new(Table::new(random(), place.borrow())));
@@ -173,6 +176,7 @@ impl<T: Transport> Driver<T> {
             authenticating: None,
             requests,
             restored: tokens,
+            tape,
         })
     }
 
@@ -360,6 +364,8 @@ impl<T: Transport> Driver<T> {
     pub fn abandon(&mut self) {
         self.link = None;
         self.stopped = true;
+        // Nobody is left to tell.
+        let _ = self.write_tape();
         // What was given to it is written all the same.
         self.journal = None;
     }
@@ -502,6 +508,11 @@ impl<T: Transport> Driver<T> {
         // While the application is slow no answer can be seen, so none must be missed.
         self.session.hold_input(!ready);
         self.due = [self.session.poll_timeout(), request_due].into_iter().flatten().min();
+        if let Err(error) = self.write_tape() {
+            let event = Event::RecordingFailed { kind: error.kind(), detail: error.to_string() };
+            report::event(self.options.client_id(), &event);
+            sink.event(event);
+        }
         Turn {
             generation: self.generation,
             open,
@@ -756,6 +767,12 @@ impl<T: Transport> Driver<T> {
         result.1
     }
 
+    /// Writes down what was called, where that is wanted.
+    fn write_tape(&mut self) -> io::Result<()> {
+        let Some(tape) = &mut self.tape else { return Ok(()) };
+        tape.write(&mut self.session)
+    }
+
     /// Whether the engine's run has ended.
     fn is_over(&self) -> bool {
         self.stopped || self.journal.as_ref().is_some_and(|journal| journal.farewell.is_some())
@@ -807,9 +824,20 @@ fn first_step(
     written(&list)
 }
 
+/// The last calls are recorded, too.
+impl<T> Drop for Driver<T> {
+    fn drop(&mut self) {
+        if let Some(tape) = &mut self.tape {
+            // Nobody is left to tell.
+            let _ = tape.write(&mut self.session);
+        }
+    }
+}
+
 /// An engine before its start.
 struct Restored {
     session: HeapSession,
+    tape: Option<Tape>,
     tokens: HashSet<Token>,
     journal: Option<Journalled>,
 }
@@ -833,9 +861,13 @@ fn restore(options: &Options) -> Result<(Restored, Vec<Event>), ConnectError> {
         }
     }
     let mut session = HeapSession::new(config);
+    let tape = match options.recording() {
+        Some(recording) => recording.track(&mut session, options.client_id()).map_err(ConnectError::Io)?,
+        None => None,
+    };
     let mut tokens = HashSet::new();
     let Some(mut store) = store else {
-        return Ok((Restored { session, tokens, journal: None }, notices));
+        return Ok((Restored { session, tokens, journal: None, tape }, notices));
     };
     let mut refused = Vec::new();
     let load = store.load(&mut |key, record, age| match session.restore(key, record, age) {
@@ -857,7 +889,7 @@ fn restore(options: &Options) -> Result<(Restored, Vec<Event>), ConnectError> {
     let writer = Writer::start(store, gather).map_err(ConnectError::Io)?;
     let journal =
         Journalled { writer, changes: Vec::new(), answers: Vec::new(), news: Vec::new(), farewell: None };
-    Ok((Restored { session, tokens, journal: Some(journal) }, notices))
+    Ok((Restored { session, tokens, journal: Some(journal), tape }, notices))
 }
 
 /// The server to dial: the one with this index, or the one it sends its clients to, by the same rules.

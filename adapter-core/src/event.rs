@@ -142,6 +142,14 @@ pub enum Event {
     JournalFailed(JournalError),
     /// The journal can be written again.
     JournalRecovered,
+    /// The log of the engine's calls ([`Options::with_recording`](crate::Options::with_recording)) cannot be written, and has
+    /// come to its end.
+    RecordingFailed {
+        /// The kind of error.
+        kind: io::ErrorKind,
+        /// What the operating system said.
+        detail: String,
+    },
     /// The response to a request.
     Response {
         /// As given when it was accepted.

@@ -16,6 +16,7 @@ use crate::hooks::{Attempt, Hooks};
 use crate::inbox::Bound;
 use crate::journal::Journal;
 use crate::properties::OwnedProperties;
+use crate::recording::Recording;
 use crate::responses::Place;
 #[cfg(feature = "tls")]
 use crate::tls::Tls;
@@ -64,6 +65,7 @@ pub struct Options {
     hooks: Hooks,
     responses: Option<Place>,
     journal: Option<Journal>,
+    recording: Option<Recording>,
     #[cfg(feature = "ws")]
     ws_headers: Vec<(String, String)>,
     #[cfg(feature = "tls")]
@@ -110,6 +112,7 @@ impl Options {
             responses: None,
             linger: Self::LINGER,
             journal: None,
+            recording: None,
             #[cfg(feature = "ws")]
             ws_headers: Vec::new(),
             #[cfg(feature = "tls")]
@@ -314,6 +317,31 @@ impl Options {
             (Some(_), Durability::Async) => Durability::Async,
             (Some(_), _) => Durability::BeforeSend,
         }
+    }
+
+    /// Writes a log of every time, byte and call of the engine, to be run again: see [`Recording`], also for what it holds of
+    /// your data. Default none. If it cannot be written, the client goes on and tells
+    /// [`Event::RecordingFailed`](crate::Event::RecordingFailed).
+    ///
+    /// ```no_run
+    /// use mqtt_adapter_core::{Options, Recording};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let options = Options::new("mqtt://localhost")?.with_recording(Recording::create("incident.tape")?);
+    /// assert!(options.recording().is_some());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_recording(mut self, recording: Recording) -> Self {
+        self.recording = Some(recording);
+        self
+    }
+
+    /// The log of the engine's calls.
+    #[must_use]
+    pub const fn recording(&self) -> Option<&Recording> {
+        self.recording.as_ref()
     }
 
     pub(crate) const fn has_own_client_id(&self) -> bool {
@@ -583,6 +611,7 @@ impl fmt::Debug for Options {
             .field("responses", &self.responses)
             .field("linger", &self.linger)
             .field("journal", &self.journal)
+            .field("recording", &self.recording)
             .finish_non_exhaustive()
     }
 }

@@ -35,6 +35,9 @@ pub(crate) fn event(client_id: &str, event: &Event) {
         Event::JournalRecovered => {
             log::info!(target: TARGET, "{client_id}: the journal can be written again")
         }
+        Event::RecordingFailed { detail, .. } => {
+            log::error!(target: TARGET, "{client_id}: the recording has ended: {detail}");
+        }
         Event::NoResponses { detail } => log::warn!(target: TARGET, "{client_id}: no requests: {detail}"),
         Event::Anomaly(anomaly) => log::debug!(target: TARGET, "{client_id}: {anomaly:?}"),
         Event::Stopped { left } => {

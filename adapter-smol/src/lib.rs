@@ -45,6 +45,7 @@
 //! | requests and responses | [`Client::request`], [`Message::reply`] |
 //! | payloads larger than memory | [`Client::publish_from`], [`Client::recv_large`] |
 //! | streams of your own in place of sockets | [`Options::with_connector`], [`Options::with_async_connector`], [`ByteStream`] |
+//! | a log of times, bytes and calls, to be run again | [`Options::with_recording`] |
 //! | a log | feature `log`; never content or credentials |
 //!
 //! # Sockets
@@ -67,8 +68,8 @@ pub use mqtt_adapter_core::{
     Cause, Change, Config, ConnectError, Connected, Dialling, Disconnected, Draft, Durability, Event, Failed,
     Handled, Journal, JournalError, Key, LocalState, Message, Options, Outcome, OverQos, Oversize,
     OwnedProperties, PacketId, Payload, Properties, Property, Publish, PublishError, Qos, ReasonCode,
-    RecvError, Request, RequestError, ResponseError, RestoreError, RetainHandling, RouteId, Scheme,
-    ServerLimits, ServerOrder, ServerUrl, SessionLost, SourceError, Stats, Stop, StopError, Store,
+    Recording, RecvError, Request, RequestError, ResponseError, RestoreError, RetainHandling, RouteId,
+    Scheme, ServerLimits, ServerOrder, ServerUrl, SessionLost, SourceError, Stats, Stop, StopError, Store,
     Subscription, SubscriptionOptions, Suspect, Take, Token, TopicError, TopicFilter, TopicName, UrlError,
     Version, WhenFull, WhenInboxFull, WhenNotStored, Why, Will, proto, session,
 };

@@ -1,9 +1,10 @@
 //! The arguments that `pub` and `sub` share, and what becomes of them.
 
 use core::time::Duration;
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use mqtt_adapter_std::{Options, Qos, ServerUrl, TopicName, Version, Will};
+use mqtt_adapter_std::{Options, Qos, Recording, ServerUrl, TopicName, Version, Will};
 
 use crate::exit::End;
 
@@ -49,6 +50,10 @@ pub(crate) struct Connection {
     /// Say nothing about connects and reconnects on standard error
     #[arg(long)]
     pub(crate) quiet: bool,
+
+    /// Write a log of every time, byte and call, for `mqtt replay`: it holds topics and payloads, of credentials only lengths
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
 
     #[command(flatten)]
     will: WillArguments,
@@ -143,6 +148,11 @@ impl Connection {
                 .with_qos(self.will.will_qos)
                 .with_retain(self.will.will_retain);
             options = options.with_will(will);
+        }
+        if let Some(path) = &self.record {
+            let recording = Recording::create(path)
+                .map_err(|error| End::Usage(format!("cannot write {}: {error}", path.display())))?;
+            options = options.with_recording(recording);
         }
         let backoff = &mut options.engine_mut().backoff;
         backoff.attempts = Some(self.attempts);

@@ -57,6 +57,11 @@ impl Link {
     /// Stops and waits for the end; an error if the connection had been lost for good before.
     pub(crate) fn stop(self) -> Result<(), End> {
         self.client.stop(DRAIN);
+        if let Some(recording) = self.client.options().recording()
+            && let Err(error) = recording.finish()
+        {
+            say(format_args!("the recording has ended: {error}"));
+        }
         match self.reporter.join() {
             Ok(Some(lost)) => Err(End::Lost(lost.to_string())),
             _ => Ok(()),
@@ -119,6 +124,7 @@ fn report(client: &Client, quiet: bool) -> Option<Disconnected> {
             Event::SubscriptionLost { code, .. } => {
                 tell(format!("a subscription could not be made again: {code}"));
             }
+            Event::RecordingFailed { detail, .. } => tell(format!("the recording has ended: {detail}")),
             Event::Stopped { .. } => break,
             _ => {}
         }

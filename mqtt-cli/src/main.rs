@@ -9,6 +9,7 @@ mod demo;
 mod exit;
 mod link;
 mod publish;
+mod replay;
 mod sim;
 mod subscribe;
 
@@ -33,6 +34,7 @@ enum Command {
     Sub(subscribe::Arguments),
     Broker(broker::Arguments),
     Sim(Box<sim::Arguments>),
+    Replay(replay::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         Command::Sub(arguments) => subscribe::run(&arguments),
         Command::Broker(arguments) => broker::run(&arguments),
         Command::Sim(arguments) => sim::run(&arguments),
+        Command::Replay(arguments) => replay::run(&arguments),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -7,7 +7,7 @@ use core::ops::Range;
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use clap::Args;
@@ -54,6 +54,8 @@ Examples:
   mqtt sim --seed 42                                  one seed; if it fails, the faults that matter
   mqtt sim --seed 42 --trace                          everything that happens in it
   mqtt sim --seed 42 --chart run.svg                  a picture of it
+  mqtt sim --seed 42 --record run.tape                every call of its sessions
+  mqtt sim --replay run.tape                          and these calls once more
   mqtt sim --scenario bad-luck --fault lost-ack=10%
   mqtt sim --clients 10 --every 1 --duration 3600     ten clients, a message a second each, for an hour
 "
@@ -115,6 +117,14 @@ pub(crate) struct Arguments {
     /// Print everything that happens, with its time in microseconds
     #[arg(long, requires = "seed")]
     trace: bool,
+
+    /// Write a log of every time, byte and call of the clients' sessions, to be run again without the world
+    #[arg(long, value_name = "FILE", requires = "seed")]
+    record: Option<PathBuf>,
+
+    /// Run such a log again, and compare all that comes out, bit for bit; as `mqtt replay FILE`
+    #[arg(long, value_name = "FILE", exclusive = true)]
+    replay: Option<PathBuf>,
 
     #[command(flatten)]
     drawing: Drawing,
@@ -210,7 +220,13 @@ fn drawn(fault: Fault, mood: Option<Mood>) -> bool {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Ended {
+    if let Some(log) = &arguments.replay {
+        return crate::replay::file(log);
+    }
     let swarm = arguments.swarm()?;
+    if let (Some(path), Some(seed)) = (&arguments.record, arguments.seed) {
+        return record(&swarm, seed, path);
+    }
     let interrupt = Interrupt::watch()?;
     if arguments.trace
         && let Some(seed) = arguments.seed
@@ -339,6 +355,20 @@ fn trace(swarm: &Swarm, seed: u64) -> Ended {
     }
     match outcome {
         Ok(_) => Ok(()),
+        Err(failure) => Err(End::Failed(failure.to_string())),
+    }
+}
+
+/// Runs one seed and writes down every call of its sessions.
+fn record(swarm: &Swarm, seed: u64, path: &Path) -> Ended {
+    let (log, outcome) = swarm.tape(seed);
+    std::fs::write(path, &log)
+        .map_err(|error| End::Failed(format!("cannot write {}: {error}", path.display())))?;
+    say(format_args!("recorded: {}, {} bytes; mqtt replay runs it again", path.display(), log.len()));
+    match outcome {
+        Ok(report) => {
+            print(format_args!("seed {seed}, {}: {} messages accepted", report.mood, report.accepted))
+        }
         Err(failure) => Err(End::Failed(failure.to_string())),
     }
 }

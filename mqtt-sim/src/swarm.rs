@@ -357,6 +357,17 @@ impl Swarm {
         (run.world, outcome)
     }
 
+    /// Runs one seed, and gives back a log of every time, byte and call of its clients' sessions, failed or not, to be run again
+    /// with [`mqtt_session::tape::replay()`].
+    pub fn tape(&self, seed: u64) -> (Vec<u8>, Result<Report, Box<Failure>>) {
+        let mut run = self.set_up(seed);
+        let taped = run.world.tape();
+        debug_assert!(taped.is_ok(), "nobody was started yet: {taped:?}");
+        let outcome = run.outcome(self, seed);
+        // Memory does not refuse a write.
+        (run.world.take_tape().ok().flatten().unwrap_or_default(), outcome)
+    }
+
     fn set_up(&self, seed: u64) -> Run {
         let mut random = Random::new(seed ^ 0xC0FF_EE00);
         let mood = self.mood.unwrap_or_else(|| Mood::of(seed));

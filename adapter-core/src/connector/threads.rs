@@ -93,7 +93,6 @@ impl Shared {
     fn left(&self, written: io::Result<usize>) -> bool {
         let mut state = self.lock();
         match written {
-            Ok(0) => state.failed = Some(ErrorKind::WriteZero),
             Ok(count) => {
                 state.leaving.drain(..count);
             }
@@ -106,6 +105,21 @@ impl Shared {
         waker.into_iter().for_each(Waker::wake);
         more
     }
+}
+
+/// Writes what is there and passes it on; `held`: the stream has taken something that it has not passed on yet.
+fn put(stream: &mut impl Write, bytes: &[u8], held: &mut bool) -> io::Result<usize> {
+    let count = if bytes.is_empty() { 0 } else { stream.write(bytes)? };
+    *held |= count > 0;
+    if *held {
+        match stream.flush() {
+            Ok(()) => *held = false,
+            // What was taken must not be written again.
+            Err(error) if is_later(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    if count == 0 && !bytes.is_empty() { Err(ErrorKind::WriteZero.into()) } else { Ok(count) }
 }
 
 /// Nothing is wrong, there was only nothing to do.
@@ -137,9 +151,10 @@ fn read_all(shared: &Shared, mut reader: impl Read) {
 }
 
 fn write_all(shared: &Shared, mut writer: impl Write) {
+    let mut held = false;
     loop {
         let mut state = shared.lock();
-        while state.leaving.is_empty() {
+        while state.leaving.is_empty() && !held {
             if state.closing || state.dropped {
                 return;
             }
@@ -147,8 +162,8 @@ fn write_all(shared: &Shared, mut writer: impl Write) {
         }
         let bytes = state.leaving.as_slices().0.to_vec();
         drop(state);
-        let written = writer.write(&bytes).and_then(|count| writer.flush().map(|()| count));
-        let idle = written.as_ref().is_err_and(is_later);
+        let written = put(&mut writer, &bytes, &mut held);
+        let idle = held || written.as_ref().is_err_and(is_later);
         if !shared.left(written) {
             return;
         }
@@ -160,21 +175,19 @@ fn write_all(shared: &Shared, mut writer: impl Write) {
 
 fn take_turns(shared: &Shared, mut stream: impl Read + Write) {
     let mut buffer = vec![0; ROOM];
+    let mut held = false;
     loop {
         let state = shared.lock();
         let bytes = state.leaving.as_slices().0.to_vec();
         let room = state.arrived.len() < ROOM && !state.dropped;
-        if bytes.is_empty() && state.dropped {
+        if bytes.is_empty() && !held && state.dropped {
             return;
         }
         drop(state);
-        let mut idle = true;
-        if !bytes.is_empty() {
-            let written = stream.write(&bytes).and_then(|count| stream.flush().map(|()| count));
-            idle = written.as_ref().is_err_and(is_later);
-            if !shared.left(written) {
-                return;
-            }
+        let written = put(&mut stream, &bytes, &mut held);
+        let mut idle = bytes.is_empty() || written.as_ref().is_err_and(is_later);
+        if !shared.left(written) {
+            return;
         }
         if room {
             let read = stream.read(&mut buffer);

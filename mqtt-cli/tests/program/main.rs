@@ -6,4 +6,5 @@ mod demo;
 mod interop;
 mod run;
 mod sim;
+mod tape;
 mod usage;

@@ -53,6 +53,8 @@ impl World {
         let seed = self.random.next();
         let engine = engine(&options, seed);
         self.clients.push(Client::new(options, engine));
+        let taped = self.tape_client(id);
+        debug_assert!(taped.is_ok(), "the session is new: {taped:?}");
         id
     }
 

@@ -32,7 +32,9 @@ impl World {
         let (kept, seed) = (random.size_below(behind + 1), random.next());
         let Some(node) = self.client(client) else { return };
         // Nobody is there; what is asked of it meanwhile is answered by an empty session.
-        node.engine = engine(&node.options, seed);
+        let empty = engine(&node.options, seed);
+        self.change_session(client, empty);
+        let Some(node) = self.client(client) else { return };
         node.journal.crash(kept);
         let kept = if lost {
             Kept::Nothing

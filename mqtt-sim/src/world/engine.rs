@@ -1,11 +1,13 @@
 //! The engine under test behind one face, whichever storage it has.
 
 use core::time::Duration;
+use std::io;
 
 use mqtt_proto::{Properties, ReasonCode, Subscription, TopicFilter};
 use mqtt_session::{
     AckError, AckToken, Closed, Command, ConnectOptions, Event, FixedSession, HeapSession, Instant, Key,
     Message, PublishError, RestoreError, Session, StartError, Stats, Stop, Storage, SubscribeError, Token,
+    tape::{Log, Track},
 };
 
 use super::{ClientOptions, Observed, StorageKind};
@@ -54,6 +56,10 @@ pub(super) trait Engine {
     fn pending(&self) -> u32;
     fn memory(&self) -> usize;
     fn stats(&self) -> Stats;
+    /// Records every call from now on; the session must be new.
+    fn tape(&mut self, log: &mut Log<Vec<u8>>, label: &str) -> io::Result<Track>;
+    /// Gives what was recorded since the last time.
+    fn take_tape(&mut self, log: &mut Log<Vec<u8>>, track: Track) -> io::Result<()>;
 }
 
 impl<S: Storage> Engine for Session<S> {
@@ -170,6 +176,14 @@ impl<S: Storage> Engine for Session<S> {
 
     fn stats(&self) -> Stats {
         Self::stats(self)
+    }
+
+    fn tape(&mut self, log: &mut Log<Vec<u8>>, label: &str) -> io::Result<Track> {
+        log.track(self, label)
+    }
+
+    fn take_tape(&mut self, log: &mut Log<Vec<u8>>, track: Track) -> io::Result<()> {
+        log.take(track, self)
     }
 }
 

@@ -47,6 +47,7 @@ mod observed;
 mod options;
 mod server;
 mod tap;
+mod tape;
 mod trace;
 
 use core::fmt;
@@ -147,7 +148,8 @@ impl core::error::Error for Halt {}
 /// Clients, brokers, and everything between them. See the [module](self) for an example.
 ///
 /// * Make: [`new`](Self::new), [`add_broker`](Self::add_broker), [`add_client`](Self::add_client),
-///   [`add_check`](Self::add_check), [`set_faults`](Self::set_faults), [`only`](Self::only), [`record`](Self::record).
+///   [`add_check`](Self::add_check), [`set_faults`](Self::set_faults), [`only`](Self::only), [`record`](Self::record),
+///   [`tape`](Self::tape).
 /// * Act as a client's application: [`start`](Self::start), [`publish`](Self::publish),
 ///   [`subscribe`](Self::subscribe), .. , [`events`](Self::events).
 /// * Act as fate: [`cut`](Self::cut), [`stop_broker`](Self::stop_broker), [`start_broker`](Self::start_broker),
@@ -172,6 +174,7 @@ pub struct World {
     next_link: u64,
     agenda: Agenda,
     trace: Trace,
+    tape: Option<tape::Tape>,
     checks: Vec<Box<dyn Check>>,
     violation: Option<Violation>,
     injected: BTreeMap<Fault, u64>,
@@ -209,6 +212,7 @@ impl World {
             next_link: 0,
             agenda: Agenda::default(),
             trace: Trace::default(),
+            tape: None,
             checks: Vec::new(),
             violation: None,
             injected: BTreeMap::new(),
