@@ -434,6 +434,13 @@ impl Cause {
         Self::Connector { server: server.to_string(), kind: error.kind(), detail: error.to_string() }
     }
 
+    /// The same, where TLS or WebSocket was not agreed on over the stream.
+    #[cfg(any(feature = "tls", feature = "ws"))]
+    pub(crate) fn layer(server: &ServerUrl, layer: &str, error: &io::Error) -> Self {
+        let detail = format!("{layer}: {error}");
+        Self::Connector { server: server.to_string(), kind: error.kind(), detail }
+    }
+
     /// A read or write that failed.
     #[must_use]
     pub fn transport(error: &io::Error) -> Self {

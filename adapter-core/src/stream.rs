@@ -105,17 +105,15 @@ impl<S: Transport> Stream<S> {
 
     /// What a failed handshake over a stream of the application's own is told as.
     pub fn cause_to(&self, server: &ServerUrl, error: &io::Error) -> Cause {
-        let layer = match &self.0 {
-            Kind::Plain(_) => return Cause::connector(server, error),
+        match &self.0 {
+            Kind::Plain(_) => Cause::connector(server, error),
             #[cfg(feature = "tls")]
-            Kind::Tls(_) => "TLS",
+            Kind::Tls(_) => Cause::layer(server, "TLS", error),
             #[cfg(feature = "ws")]
-            Kind::Ws(ws) if ws.is_under_failed() => return ws.under().cause_to(server, error),
+            Kind::Ws(ws) if ws.is_under_failed() => ws.under().cause_to(server, error),
             #[cfg(feature = "ws")]
-            Kind::Ws(_) => "WebSocket",
-        };
-        let detail = format!("{layer}: {error}");
-        Cause::Connector { server: server.to_string(), kind: error.kind(), detail }
+            Kind::Ws(_) => Cause::layer(server, "WebSocket", error),
+        }
     }
 
     /// Whether the handshake waits for the socket to be writable; else for it to be readable.

@@ -14,7 +14,7 @@ use crate::transport::Transport;
 
 /// A stream of the application's own.
 ///
-/// Reads, writes and flushes are polled with a waker of the stream's own, [`Readiness`]. It notes that something has
+/// Reads, writes and flushes are polled with a waker of the stream's own. It notes that something has
 /// happened and wakes whoever drives the client: a task, or a thread that waits for sockets. The note stays until it is
 /// taken, so nothing is missed between a poll and the wait that follows it.
 pub struct OwnStream {
