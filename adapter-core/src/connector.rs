@@ -210,8 +210,8 @@ impl Options {
     /// use std::net::TcpStream;
     ///
     /// # fn main() -> Result<(), mqtt_adapter_core::UrlError> {
-    /// let options = mqtt_adapter_core::Options::new("mqtts://broker.example")?.with_connector(|to| {
-    ///     // Through a tunnel that ends here; TLS is between this client and broker.example.
+    /// let options = mqtt_adapter_core::Options::new("mqtt://broker.example")?.with_connector(|to| {
+    ///     // Through a tunnel that ends here; with mqtts://, TLS would be between this client and broker.example.
     ///     let socket = TcpStream::connect_timeout(&([127, 0, 0, 1], 4_000).into(), to.left())?;
     ///     Ok(socket.into())
     /// });
