@@ -2,8 +2,8 @@
 
 use crate::common::{MEMORY, Seen, Small, Trace, config, id};
 use mqtt_session::proto::{
-    Connect, Peer, Properties, Pubcomp, Publish, Pubrec, Pubrel, Qos, ReasonCode, Suback, Subscription,
-    SubscriptionOptions, TopicFilter, TopicName, Version,
+    Connect, Peer, Properties, Property, Puback, Pubcomp, Publish, Pubrec, Pubrel, Qos, ReasonCode, Suback,
+    Subscription, SubscriptionOptions, TopicFilter, TopicName, Version,
 };
 use mqtt_session::{Config, Durability, Fixed, Heap, HeapSession, Key, Session, Storage};
 
@@ -145,6 +145,38 @@ fn a_new_session_that_was_asked_for_and_not_confirmed_is_asked_for_again_after_a
         t.drain();
         t.restart(fresh());
         assert!(!is_clean(&t.open()), "there is one, and it is known");
+    }
+    on_both(go, go);
+}
+
+/// The journal may answer for the mark of a lost session while the message waits for its place in the next one.
+#[test]
+fn a_mark_of_a_lost_session_does_not_stand_for_that_of_the_next() {
+    fn go<S: Storage>(t: &mut Trace<S>, _: &dyn Fn() -> Session<S>) {
+        let publish = |qos, packet_id, payload| Publish { qos, payload, ..message(packet_id) };
+        t.connect();
+        t.sync();
+        t.publish("a", Qos::AtLeastOnce, b"1");
+        t.drain();
+        t.expect(publish(Qos::AtLeastOnce, 1, &b"1"[..]));
+        t.syncs = false;
+        t.publish("a", Qos::ExactlyOnce, b"2");
+        // Its records are given to the journal, the mark too, and not answered for.
+        t.expect_silence();
+        t.cut();
+        t.after_backoff();
+        t.connect_with(false, &[Property::ReceiveMaximum(1)]);
+        for _ in 0..3 {
+            t.sync();
+        }
+        let first = t.next_frame().expect("the first one again");
+        let packet_id = Publish::decode(&first, Version::V5, Peer::Client).unwrap().packet_id.unwrap();
+        t.expect_silence();
+        t.send(Puback::new(packet_id));
+        t.expect_silence();
+        t.sync();
+        let second = t.next_frame().expect("the second one, now that its mark is stored");
+        assert_eq!(Publish::decode(&second, Version::V5, Peer::Client).unwrap().payload, b"2");
     }
     on_both(go, go);
 }

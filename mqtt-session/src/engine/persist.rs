@@ -430,10 +430,13 @@ impl Core {
     }
 
     fn mark_answered(&mut self, tables: &mut Tables<'_>, index: u32, stored: bool) {
+        let numbered = tables.slots.get(index as usize).is_some_and(|slot| slot.packet_id.is_some());
         let Some(entry) = tables.journal.get_mut(index as usize) else { return };
         entry.marks_out = entry.marks_out.saturating_sub(1);
-        // Only the answer for the last one counts: an earlier one was for a session that is lost.
-        if entry.marks_out != 0 || !entry.has(MARK_GIVEN) || entry.has(MARK) || entry.has(MARK_STORED) {
+        // Only the answer for the last one counts: an earlier one was for a session that is lost, as is this one where
+        // the message has no identifier any more.
+        let last = entry.marks_out == 0 && numbered;
+        if !last || !entry.has(MARK_GIVEN) || entry.has(MARK) || entry.has(MARK_STORED) {
             return;
         }
         if !stored && self.may_end_unstored(tables, index) {
