@@ -1,5 +1,10 @@
 //! One engine, one transport, and what goes between them. No lock, no thread, no waiting.
 
+mod authentication;
+mod commands;
+mod journalled;
+mod requests;
+
 use core::fmt;
 use core::task::Waker;
 use core::time::Duration;
@@ -9,28 +14,25 @@ use std::sync::Arc;
 use std::time;
 
 use mqtt_session::io::{ReadBuffer, write_to};
-use mqtt_session::proto::{
-    Auth, Properties, Property, Qos, ReasonCode, Subscription, SubscriptionOptions, TopicFilter,
-};
-use mqtt_session::request::{self, Matched, Request};
-use mqtt_session::{
-    self as session, AuthError, Closed, Command, Durability, HeapPayload, HeapSession, Instant, Key, Stop,
-    StopError, SubscribeError, Token, WhenNotStored,
-};
+use mqtt_session::proto::Property;
+use mqtt_session::{self as session, Closed, Command, HeapSession, Instant, Stop, StopError, Token};
 
-use crate::error::{ConnectError, PublishError, RequestError};
-use crate::event::{Cause, Event, Outcome};
+use crate::error::ConnectError;
+use crate::event::{Cause, Event};
 use crate::hooks::{Attempt, Authenticator};
 use crate::input::Input;
-use crate::journal::{self, Change, JournalError, Writer};
-use crate::message::{Message, Payload, Publish, owned};
+use crate::journal::Change;
+use crate::message::Message;
 use crate::options::{Options, random};
-use crate::properties::OwnedProperties;
 use crate::recording::Tape;
 use crate::report;
-use crate::responses::{ResponseError, Table};
+use crate::responses::Table;
 use crate::transport::{Through, Transport};
 use crate::url::ServerUrl;
+
+use authentication::first_step;
+pub use commands::{subscription, with_payload};
+use journalled::{Journalled, Restored, restore};
 
 /// How long a write counts as fresh: what is published meanwhile is gathered for the next write, which then
 /// carries many packets, instead of costing a system call each.
@@ -49,7 +51,6 @@ pub trait Sink {
 
 /// The engine with its transport: moves bytes, carries out the engine's commands, turns its events into
 /// owned ones. What needs a wait — dialling, readiness, time — it asks its owner for, in [`Turn`].
-///
 pub struct Driver<T> {
     session: HeapSession,
     options: Arc<Options>,
@@ -79,17 +80,6 @@ pub struct Driver<T> {
     restored: HashSet<Token>,
     /// A log of the engine's calls.
     tape: Option<Tape>,
-}
-
-/// A journal and what is between it and the engine.
-#[derive(Debug)]
-struct Journalled {
-    writer: Writer,
-    changes: Vec<Change>,
-    answers: Vec<(Key, bool)>,
-    news: Vec<Option<JournalError>>,
-    /// [`Event::Stopped`], kept back until the journal is closed.
-    farewell: Option<Event>,
 }
 
 /// What became of something published.
@@ -200,156 +190,6 @@ impl<T: Transport> Driver<T> {
 
     // Commands
 
-    /// Calls the hook before a publish, if there is one.
-    ///
-    /// # Errors
-    /// [`PublishError::Vetoed`].
-    pub fn prepare(&self, publish: &mut Publish<'_>) -> Result<(), PublishError> {
-        self.options.hooks().publish(publish)
-    }
-
-    /// Takes a message over; a refused one is as it was.
-    ///
-    /// # Errors
-    /// [`PublishError`], without the payload: `publish` has it.
-    pub fn publish(&mut self, publish: &mut Publish<'_>) -> Result<Token, PublishError> {
-        if self.is_over() {
-            return Err(PublishError::Stopped { payload: None });
-        }
-        let payload = core::mem::replace(&mut publish.payload, Payload::from(&[]));
-        let len = payload.as_bytes().len();
-        let refused = match publish.message() {
-            Ok(message) => match self.session.publish(&message, payload.into_heap()) {
-                Ok(token) => {
-                    self.gathered = self.gathered.saturating_add(len + publish.topic.len());
-                    return Ok(token);
-                }
-                Err(refused) => (Ok(refused.reason), refused.payload),
-            },
-            Err(error) => (Err(error), payload.into_heap()),
-        };
-        publish.payload = match refused.1 {
-            HeapPayload::Copy(bytes) => Payload::from(bytes),
-            HeapPayload::Share(bytes) => Payload::from(bytes),
-        };
-        Err(match refused.0 {
-            Err(error) => PublishError::Topic { error, payload: None },
-            Ok(session::PublishError::Stopping) => PublishError::Stopped { payload: None },
-            Ok(reason) => PublishError::Refused { reason, payload: None },
-        })
-    }
-
-    /// Takes over a message of which the payload, of `len` bytes, is asked for when it is sent
-    /// ([`Event::PayloadWanted`]); what `publish` has as its payload is not looked at.
-    ///
-    /// # Errors
-    /// [`PublishError`].
-    pub fn publish_chunked(&mut self, publish: &Publish<'_>, len: u32) -> Result<Token, PublishError> {
-        if self.is_over() {
-            return Err(PublishError::Stopped { payload: None });
-        }
-        let message = publish.message().map_err(|error| PublishError::Topic { error, payload: None })?;
-        self.session.publish_chunked(&message, len).map_err(|reason| match reason {
-            session::PublishError::Stopping => PublishError::Stopped { payload: None },
-            reason => PublishError::Refused { reason, payload: None },
-        })
-    }
-
-    /// Takes a request over; a refused one is as it was. Its response is told as [`Event::Response`], or why there is
-    /// none.
-    ///
-    /// # Errors
-    /// [`ResponseError`], without the payload: `publish` has it.
-    pub fn request(
-        &mut self,
-        publish: &mut Publish<'_>,
-        timeout: Duration,
-    ) -> Result<Request, ResponseError> {
-        if self.is_over() {
-            return Err(ResponseError::Stopped);
-        }
-        let now = self.now();
-        let Some(requests) = &mut self.requests else { return Err(ResponseError::NotEnabled) };
-        let payload = core::mem::replace(&mut publish.payload, Payload::from(&[]));
-        let (error, payload) = match publish.message() {
-            Ok(message) => {
-                match requests.request(&mut self.session, &message, payload.into_heap(), timeout, now) {
-                    Ok(request) => return Ok(request),
-                    Err(refused) => (
-                        match refused.reason {
-                            request::RequestError::Publish(session::PublishError::Stopping) => {
-                                ResponseError::Stopped
-                            }
-                            request::RequestError::Publish(reason) => {
-                                ResponseError::Publish(PublishError::Refused { reason, payload: None })
-                            }
-                            error => ResponseError::NotReady(error),
-                        },
-                        refused.payload,
-                    ),
-                }
-            }
-            Err(error) => {
-                (ResponseError::Publish(PublishError::Topic { error, payload: None }), payload.into_heap())
-            }
-        };
-        publish.payload = match payload {
-            HeapPayload::Copy(bytes) => Payload::from(bytes),
-            HeapPayload::Share(bytes) => Payload::from(bytes),
-        };
-        Err(error)
-    }
-
-    /// Nobody waits for this response any more.
-    pub fn give_up(&mut self, request: Request) {
-        if let Some(requests) = &mut self.requests {
-            // The message is sent all the same.
-            let _ = requests.cancel(request);
-        }
-    }
-
-    /// Asks for subscriptions.
-    ///
-    /// # Errors
-    /// [`RequestError::Rejected`] or [`RequestError::Stopped`].
-    pub fn subscribe(
-        &mut self,
-        filters: &[Subscription<'_>],
-        properties: Properties<'_>,
-    ) -> Result<Token, RequestError> {
-        if self.is_over() {
-            return Err(RequestError::Stopped);
-        }
-        self.session.subscribe(filters, properties).map_err(rejected)
-    }
-
-    /// Asks to end subscriptions.
-    ///
-    /// # Errors
-    /// [`RequestError::Rejected`] or [`RequestError::Stopped`].
-    pub fn unsubscribe(
-        &mut self,
-        filters: &[TopicFilter<'_>],
-        properties: Properties<'_>,
-    ) -> Result<Token, RequestError> {
-        if self.is_over() {
-            return Err(RequestError::Stopped);
-        }
-        self.session.unsubscribe(filters, properties).map_err(rejected)
-    }
-
-    /// Sends a step of an enhanced authentication.
-    ///
-    /// # Errors
-    /// [`AuthError`].
-    pub fn authenticate(
-        &mut self,
-        reason_code: ReasonCode,
-        properties: Properties<'_>,
-    ) -> Result<(), AuthError> {
-        self.session.authenticate(&Auth { reason_code, properties })
-    }
-
     /// Ends the run; [`Event::Stopped`] follows.
     ///
     /// # Errors
@@ -406,18 +246,6 @@ impl<T: Transport> Driver<T> {
             }
             (Err(detail), _) | (_, Err(detail)) => self.closed(Closed::Failed, Some(Cause::Hook { detail })),
         }
-    }
-
-    /// Begins to authenticate again, with a new authenticator.
-    ///
-    /// # Errors
-    /// [`AuthError`]; [`AuthError::NoMethod`] also where the options have none.
-    pub fn reauthenticate(&mut self) -> Result<(), AuthError> {
-        let mut authenticator = self.options.hooks().authenticator().ok_or(AuthError::NoMethod)?;
-        let first = first_step(Some(&mut *authenticator), &[]).map_err(|_| AuthError::NoMethod)?;
-        self.authenticate(ReasonCode::ReAuthenticate, first.as_properties())?;
-        self.authenticating = Some(authenticator);
-        Ok(())
     }
 
     /// The dial that [`Turn::open`] asked for has failed.
@@ -694,79 +522,6 @@ impl<T: Transport> Driver<T> {
         sink.event(event);
     }
 
-    /// What the event means to requests; whether it is theirs alone.
-    fn answered_request(&mut self, event: &session::Event<'_>, sink: &mut impl Sink) -> bool {
-        let Some(requests) = &mut self.requests else { return false };
-        match event {
-            session::Event::Connected(connected) => {
-                if let Err(error) = requests.connected(&mut self.session, connected) {
-                    sink.event(Event::NoResponses { detail: error.to_string() });
-                }
-            }
-            session::Event::Message(received) => {
-                if let Matched::Response(settled) = requests.received(&self.session, received) {
-                    let message = Message::copy(self.session.topic(received), received);
-                    sink.event(Event::Response { request: settled.request, message });
-                    return true;
-                }
-            }
-            session::Event::Done { token, outcome, .. } => match requests.done(*token, outcome) {
-                Some(request::Failed::Request(settled)) => sink.event(Event::NoResponse {
-                    request: settled.request,
-                    error: ResponseError::Failed(Outcome::copy(outcome)),
-                }),
-                Some(request::Failed::Subscription) => {
-                    let detail = Outcome::copy(outcome).to_string();
-                    sink.event(Event::NoResponses { detail });
-                }
-                None => {}
-            },
-            _ => {}
-        }
-        false
-    }
-
-    /// Ends requests whose time is over; when the next one's is.
-    fn expire_requests(&mut self, now: Instant, sink: &mut impl Sink) -> Option<Instant> {
-        let requests = self.requests.as_mut()?;
-        while let Some(settled) = requests.expire(now) {
-            sink.event(Event::NoResponse { request: settled.request, error: ResponseError::TimedOut });
-        }
-        requests.poll_timeout()
-    }
-
-    /// Answers the server for the application, where that has an authenticator; whether the event is dealt with.
-    fn authenticated(&mut self, event: &session::Event<'_>) -> bool {
-        let Some(authenticator) = &mut self.authenticating else { return false };
-        let result = match event {
-            session::Event::Auth(auth) if auth.reason_code == ReasonCode::ContinueAuthentication => {
-                let data = auth.properties.authentication_data().unwrap_or_default();
-                let step = authenticator.answer(data).and_then(|answer| {
-                    let properties = [
-                        Property::AuthenticationMethod(authenticator.method()),
-                        Property::AuthenticationData(&answer),
-                    ];
-                    let properties = Properties::List(&properties);
-                    let auth = Auth { reason_code: ReasonCode::ContinueAuthentication, properties };
-                    self.session.authenticate(&auth).map_err(|error| error.to_string())
-                });
-                (step, true)
-            }
-            session::Event::Auth(auth) => (authenticator.finish(auth.properties.authentication_data()), true),
-            session::Event::Connected(connected) => {
-                (authenticator.finish(connected.connack.properties.authentication_data()), false)
-            }
-            _ => return false,
-        };
-        if let Err(detail) = result.0 {
-            // Whoever the server is, it is not the one that was meant; or this client has no proof of itself.
-            self.cause = Some(Cause::Hook { detail });
-            // A plain stop is never refused.
-            let _ = self.stop(Stop::now());
-        }
-        result.1
-    }
-
     /// Writes down what was called, where that is wanted.
     fn write_tape(&mut self) -> io::Result<()> {
         let Some(tape) = &mut self.tape else { return Ok(()) };
@@ -777,51 +532,6 @@ impl<T: Transport> Driver<T> {
     fn is_over(&self) -> bool {
         self.stopped || self.journal.as_ref().is_some_and(|journal| journal.farewell.is_some())
     }
-
-    /// Passes the journal's answers on.
-    fn answered(&mut self, sink: &mut impl Sink) {
-        let Some(Journalled { writer, answers, news, .. }) = &mut self.journal else { return };
-        writer.answers(answers, news);
-        for (key, stored) in answers.drain(..) {
-            if stored { self.session.stored(key) } else { self.session.not_stored(key) }
-        }
-        for news in news.drain(..) {
-            let event = news.map_or(Event::JournalRecovered, Event::JournalFailed);
-            report::event(self.options.client_id(), &event);
-            sink.event(event);
-        }
-    }
-
-    /// Gives the journal what is to be stored. After the end it is closed, and only then the end is told.
-    fn record(&mut self, sink: &mut impl Sink) {
-        let Some(journal) = &mut self.journal else { return };
-        journal.writer.give(&mut journal.changes);
-        if journal.farewell.is_some() {
-            if !journal.writer.is_busy() {
-                journal.writer.close();
-            }
-            if journal.writer.is_closed() {
-                self.stopped = true;
-                journal.farewell.take().into_iter().for_each(|farewell| sink.event(farewell));
-            }
-        }
-    }
-}
-
-/// These properties and the first step of an authentication.
-fn first_step(
-    authenticator: Option<&mut (dyn Authenticator + '_)>,
-    list: &[Property<'_>],
-) -> Result<OwnedProperties, String> {
-    let written = |list: &[Property<'_>]| OwnedProperties::new(list).map_err(|error| error.to_string());
-    let Some(authenticator) = authenticator else { return written(list) };
-    let data = authenticator.begin()?;
-    let mut list = list.to_vec();
-    list.push(Property::AuthenticationMethod(authenticator.method()));
-    if let Some(data) = &data {
-        list.push(Property::AuthenticationData(data));
-    }
-    written(&list)
 }
 
 /// The last calls are recorded, too.
@@ -832,64 +542,6 @@ impl<T> Drop for Driver<T> {
             let _ = tape.write(&mut self.session);
         }
     }
-}
-
-/// An engine before its start.
-struct Restored {
-    session: HeapSession,
-    tape: Option<Tape>,
-    tokens: HashSet<Token>,
-    journal: Option<Journalled>,
-}
-
-/// Makes the engine, with what its journal holds.
-fn restore(options: &Options) -> Result<(Restored, Vec<Event>), ConnectError> {
-    let mut config = options.config();
-    let mut notices = Vec::new();
-    let mut store = None;
-    if let Some(journal) = options.journal() {
-        if !options.has_own_client_id() {
-            return Err(ConnectError::Journal(JournalError::NoClientId));
-        }
-        match journal.open(options.client_id()) {
-            Ok(opened) => store = Some(opened),
-            Err(error @ JournalError::Io { .. }) if config.when_not_stored == WhenNotStored::Send => {
-                config.durability = Durability::Off;
-                notices.push(Event::JournalFailed(error));
-            }
-            Err(error) => return Err(ConnectError::Journal(error)),
-        }
-    }
-    let mut session = HeapSession::new(config);
-    let tape = match options.recording() {
-        Some(recording) => recording.track(&mut session, options.client_id()).map_err(ConnectError::Io)?,
-        None => None,
-    };
-    let mut tokens = HashSet::new();
-    let Some(mut store) = store else {
-        return Ok((Restored { session, tokens, journal: None, tape }, notices));
-    };
-    let mut refused = Vec::new();
-    let load = store.load(&mut |key, record, age| match session.restore(key, record, age) {
-        Ok(()) => tokens.extend(key.token()),
-        Err(error) => refused.push((key, error)),
-    });
-    load.map_err(ConnectError::Journal)?;
-    for (key, error) in refused {
-        if !error.is_damage() {
-            return Err(ConnectError::Journal(JournalError::Record { key, error }));
-        }
-        store.set_aside(key, error).map_err(ConnectError::Journal)?;
-        notices.push(Event::RecordSetAside { key, error });
-    }
-    let gather = match config.durability {
-        Durability::Async => journal::GATHER,
-        _ => Duration::ZERO,
-    };
-    let writer = Writer::start(store, gather).map_err(ConnectError::Io)?;
-    let journal =
-        Journalled { writer, changes: Vec::new(), answers: Vec::new(), news: Vec::new(), farewell: None };
-    Ok((Restored { session, tokens, journal: Some(journal), tape }, notices))
 }
 
 /// The server to dial: the one with this index, or the one it sends its clients to, by the same rules.
@@ -905,34 +557,4 @@ fn target(session: &HeapSession, options: &Options, index: u8) -> Result<ServerU
 /// The same, to be told of.
 fn place(session: &HeapSession, options: &Options, index: u8) -> ServerUrl {
     target(session, options, index).unwrap_or_else(|_| options.servers()[0].clone())
-}
-
-/// One subscription from what a caller wrote.
-///
-/// # Errors
-/// [`RequestError::Filter`].
-pub fn subscription(filter: &str, qos: Qos) -> Result<Subscription<'_>, RequestError> {
-    Ok(Subscription {
-        filter: TopicFilter::new(filter).map_err(RequestError::Filter)?,
-        options: SubscriptionOptions::new(qos),
-    })
-}
-
-/// The error for the caller, with the payload if it was an owned one.
-pub fn with_payload(error: PublishError, publish: Publish<'_>) -> PublishError {
-    let payload = owned(publish.payload.into_heap());
-    match error {
-        PublishError::Topic { error, .. } => PublishError::Topic { error, payload },
-        PublishError::Refused { reason, .. } => PublishError::Refused { reason, payload },
-        PublishError::Vetoed { why, .. } => PublishError::Vetoed { why, payload },
-        PublishError::TimedOut { .. } => PublishError::TimedOut { payload },
-        PublishError::Stopped { .. } => PublishError::Stopped { payload },
-    }
-}
-
-const fn rejected(error: SubscribeError) -> RequestError {
-    match error {
-        SubscribeError::Stopping => RequestError::Stopped,
-        error => RequestError::Rejected(error),
-    }
 }

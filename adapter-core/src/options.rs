@@ -1,13 +1,15 @@
 //! Everything a client is told before it starts.
 
+mod read;
+mod will;
+
 use core::fmt;
 use core::hash::{BuildHasher, Hasher};
 use core::time::Duration;
 use std::hash::RandomState;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use mqtt_session::proto::{self, Properties, Qos, TopicError, TopicName, Version};
+use mqtt_session::proto::{TopicError, Version};
 use mqtt_session::{Config, ConnectOptions, Durability, LocalState};
 
 use crate::error::ConnectError;
@@ -21,6 +23,8 @@ use crate::responses::Place;
 #[cfg(feature = "tls")]
 use crate::tls::Tls;
 use crate::url::{ServerUrl, UrlError};
+
+pub use will::Will;
 
 /// How to reach the server, who to be there, and the limits of the client. The same for every adapter.
 ///
@@ -303,22 +307,6 @@ impl Options {
         self
     }
 
-    /// The journal.
-    #[must_use]
-    pub const fn journal(&self) -> Option<&Journal> {
-        self.journal.as_ref()
-    }
-
-    /// What waits for the journal; [`Durability::Off`]: there is none.
-    #[must_use]
-    pub const fn durability(&self) -> Durability {
-        match (&self.journal, self.engine.durability) {
-            (None, _) => Durability::Off,
-            (Some(_), Durability::Async) => Durability::Async,
-            (Some(_), _) => Durability::BeforeSend,
-        }
-    }
-
     /// Writes a log of every time, byte and call of the engine, to be run again: see [`Recording`], also for what it holds of
     /// your data. Default none. If it cannot be written, the client goes on and tells
     /// [`Event::RecordingFailed`](crate::Event::RecordingFailed).
@@ -338,12 +326,6 @@ impl Options {
         self
     }
 
-    /// The log of the engine's calls.
-    #[must_use]
-    pub const fn recording(&self) -> Option<&Recording> {
-        self.recording.as_ref()
-    }
-
     pub(crate) const fn has_own_client_id(&self) -> bool {
         !self.drawn && !self.client_id.is_empty()
     }
@@ -356,13 +338,6 @@ impl Options {
         self
     }
 
-    /// How to encrypt, if it was set or a client was started with these options and needs it.
-    #[cfg(feature = "tls")]
-    #[must_use]
-    pub const fn tls(&self) -> Option<&Tls> {
-        self.tls.as_ref()
-    }
-
     /// Adds a header to the request that opens a WebSocket, such as `Authorization`. Default none. `Debug` does not show
     /// its value.
     #[cfg(feature = "ws")]
@@ -372,130 +347,8 @@ impl Options {
         self
     }
 
-    /// Headers added to the request that opens a WebSocket.
-    #[cfg(feature = "ws")]
-    pub fn ws_headers(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.ws_headers.iter().map(|(name, value)| (name.as_str(), value.as_str()))
-    }
-
-    /// The servers, in the order they are tried; at least one.
-    #[must_use]
-    pub fn servers(&self) -> &[ServerUrl] {
-        &self.servers
-    }
-
-    /// The client identifier.
-    #[must_use]
-    pub fn client_id(&self) -> &str {
-        &self.client_id
-    }
-
-    /// The protocol version to ask for.
-    #[must_use]
-    pub const fn version(&self) -> Version {
-        self.version
-    }
-
-    /// Whether the first connection begins a new session.
-    #[must_use]
-    pub const fn clean_start(&self) -> bool {
-        self.clean_start
-    }
-
-    /// What the application holds of an earlier session.
-    #[must_use]
-    pub const fn local_state(&self) -> LocalState {
-        match self.local_state {
-            Some(state) => state,
-            None if self.clean_start => LocalState::None,
-            None => LocalState::Held,
-        }
-    }
-
-    /// The keep-alive interval; zero: off.
-    #[must_use]
-    pub const fn keep_alive(&self) -> Duration {
-        Duration::from_secs(self.keep_alive as u64)
-    }
-
-    /// How long the server keeps the session; [`Duration::MAX`]: for ever.
-    #[must_use]
-    pub const fn session_expiry(&self) -> Duration {
-        match self.session_expiry {
-            u32::MAX => Duration::MAX,
-            seconds => Duration::from_secs(seconds as u64),
-        }
-    }
-
-    /// The user name set here; a URL may have one of its own.
-    #[must_use]
-    pub fn username(&self) -> Option<&str> {
-        self.username.as_deref()
-    }
-
-    /// The password set here; a URL may have one of its own.
-    #[must_use]
-    pub fn password(&self) -> Option<&[u8]> {
-        self.password.as_deref()
-    }
-
-    /// The will.
-    #[must_use]
-    pub const fn will(&self) -> Option<&Will> {
-        self.will.as_ref()
-    }
-
-    /// Further CONNECT properties.
-    #[must_use]
-    pub fn properties(&self) -> Properties<'_> {
-        self.properties.as_properties()
-    }
-
-    /// The engine's choices.
-    #[must_use]
-    pub const fn engine(&self) -> &Config {
-        &self.engine
-    }
-
-    /// The engine's choices, to change single ones.
-    ///
-    /// ```
-    /// # fn main() -> Result<(), mqtt_adapter_core::UrlError> {
-    /// let mut options = mqtt_adapter_core::Options::new("mqtt://localhost")?;
-    /// options.engine_mut().max_operations = 1_000;
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub const fn engine_mut(&mut self) -> &mut Config {
-        &mut self.engine
-    }
-
-    /// Bytes of received messages that may wait for the application.
-    #[must_use]
-    pub const fn inbox_bytes(&self) -> usize {
-        self.inbox_bytes
-    }
-
-    /// How many received messages may wait for the application.
-    #[must_use]
-    pub const fn inbox_messages(&self) -> usize {
-        self.inbox_messages
-    }
-
-    /// What happens when as much waits as may.
-    #[must_use]
-    pub const fn when_inbox_full(&self) -> WhenInboxFull {
-        self.when_inbox_full
-    }
-
     pub(crate) const fn inbox_bound(&self) -> Bound {
         Bound { bytes: self.inbox_bytes, messages: self.inbox_messages, when: self.when_inbox_full }
-    }
-
-    /// Whether [`for_attempt`](Self::for_attempt) calls a function of the application's.
-    #[must_use]
-    pub const fn has_before_connect(&self) -> bool {
-        self.hooks.has_connect()
     }
 
     /// Calls the hook before a disconnect, if there is one; for whoever is about to stop a
@@ -531,12 +384,6 @@ impl Options {
         // The session and its journal have this name.
         own.client_id.clone_from(&self.client_id);
         Ok(Arc::new(own))
-    }
-
-    /// How long a client without handles goes on.
-    #[must_use]
-    pub const fn linger(&self) -> Duration {
-        self.linger
     }
 
     /// Fills in what is made only when it is needed.
@@ -630,110 +477,6 @@ pub enum WhenInboxFull {
     /// What comes is dropped, and counted, whatever its quality of service. With
     /// [`AckMode::Manual`](mqtt_session::AckMode::Manual) what is to be acknowledged is kept.
     DropNewest,
-}
-
-/// The message the server publishes when this client vanishes.
-///
-/// ```
-/// use mqtt_adapter_core::{Qos, Will};
-///
-/// let will = Will::new("lamp/7/state", "gone").with_qos(Qos::AtLeastOnce).with_retain(true);
-/// assert_eq!(will.topic(), "lamp/7/state");
-/// ```
-#[derive(Clone)]
-pub struct Will {
-    topic: String,
-    payload: Bytes,
-    qos: Qos,
-    retain: bool,
-    properties: OwnedProperties,
-}
-
-impl Will {
-    /// A will at QoS 0, not retained. The topic is checked when the client starts.
-    #[must_use]
-    pub fn new(topic: impl Into<String>, payload: impl Into<Bytes>) -> Self {
-        Self {
-            topic: topic.into(),
-            payload: payload.into(),
-            qos: Qos::AtMostOnce,
-            retain: false,
-            properties: OwnedProperties::default(),
-        }
-    }
-
-    /// The quality of service it is published with. Default 0.
-    #[must_use]
-    pub const fn with_qos(mut self, qos: Qos) -> Self {
-        self.qos = qos;
-        self
-    }
-
-    /// Whether the server keeps it for later subscribers. Default false.
-    #[must_use]
-    pub const fn with_retain(mut self, retain: bool) -> Self {
-        self.retain = retain;
-        self
-    }
-
-    /// Will properties (5.0), such as Will Delay Interval. Default none.
-    #[must_use]
-    pub fn with_properties(mut self, properties: OwnedProperties) -> Self {
-        self.properties = properties;
-        self
-    }
-
-    /// Where it is published.
-    #[must_use]
-    pub fn topic(&self) -> &str {
-        &self.topic
-    }
-
-    /// What is published.
-    #[must_use]
-    pub const fn payload(&self) -> &Bytes {
-        &self.payload
-    }
-
-    /// The quality of service it is published with.
-    #[must_use]
-    pub const fn qos(&self) -> Qos {
-        self.qos
-    }
-
-    /// Whether the server keeps it for later subscribers.
-    #[must_use]
-    pub const fn retain(&self) -> bool {
-        self.retain
-    }
-
-    /// Will properties.
-    #[must_use]
-    pub fn properties(&self) -> Properties<'_> {
-        self.properties.as_properties()
-    }
-
-    fn borrow(&self) -> Result<proto::Will<'_>, TopicError> {
-        Ok(proto::Will {
-            topic: TopicName::new(&self.topic)?,
-            payload: &self.payload,
-            qos: self.qos,
-            retain: self.retain,
-            properties: self.properties(),
-        })
-    }
-}
-
-impl fmt::Debug for Will {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Will")
-            .field("topic", &self.topic)
-            .field("payload", &format_args!("{} bytes", self.payload.len()))
-            .field("qos", &self.qos)
-            .field("retain", &self.retain)
-            .field("properties", &self.properties)
-            .finish()
-    }
 }
 
 /// Seconds, a started one counted whole.
