@@ -270,6 +270,12 @@ impl Options {
     /// ever ([`with_session_expiry`](Self::with_session_expiry)) unless another time was set: without its
     /// half of the session, messages at QoS 2 may come twice. Both can be set otherwise after this.
     ///
+    /// Inbound messages are in the application's hands, for the journal, when they are in the inbox: with
+    /// [`AckMode::Automatic`](mqtt_session::AckMode::Automatic) they are acknowledged then, and a crash loses those
+    /// that were not taken. An application that must not lose them acknowledges what it has dealt with
+    /// ([`AckMode::Manual`](mqtt_session::AckMode::Manual), [`Config::ack_mode`](Config)); what it had in hand at a crash comes again
+    /// and says so ([`Message::redelivered`](crate::Message::redelivered), [`Message::dup`](crate::Message::dup)).
+    ///
     /// Each client with a journal has a thread that writes it; it never keeps the client waiting.
     ///
     /// ```

@@ -4,18 +4,23 @@
 //!
 //! * `send1`, `send2`: publishes numbers from FIRST on at that QoS, without end. It says `try N` before, `durable N`
 //!   when the journal has it, and `done N` when the server has;
-//! * `finish`: publishes nothing, waits until what earlier runs have left is delivered, and says `finished`;
+//! * `finish`: publishes nothing, says `left N`, waits until what earlier runs have left is delivered, says `receipt N` for each,
+//!   and `finished`;
 //! * `fill`: publishes large messages to nobody until the journal takes no more, says `full`, and `went on` after it has
 //!   stopped in order;
-//! * `receive`: subscribes at QoS 2, says `subscribed`, then `got N` for each message, with `again` if the client knows that it may have
-//!   come before, and acknowledges it then.
+//! * `read-only`: has no journal, because its folder cannot be written, says `refused`, and `went on` after it has published without,
+//!   as it was told to;
+//! * `receive1`, `receive2`: subscribes at that QoS, says `subscribed`, then `got N` for each message, with `again` if the client knows
+//!   that it may have come before, and acknowledges it then.
 
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::env;
 use std::process::ExitCode;
 
-use mqtt_adapter_std::{AckMode, Backoff, Event, Journal, Options, Outcome, Publish, Qos};
+use mqtt_adapter_std::{
+    AckMode, Backoff, ConnectError, Event, Journal, Options, Outcome, Publish, Qos, WhenNotStored,
+};
 use mqtt_tests::adapter::{Adapter, Driven, Smol, Threads};
 
 /// Publishes that wait for the journal, and for the server.
@@ -39,13 +44,16 @@ fn main() -> ExitCode {
 fn run<A: Adapter>(role: &str, url: &str, folder: &str, first: u64) {
     let mut options = Options::new(url)
         .expect("the test gives a good URL")
-        .with_client_id(if role == "receive" { "receiver" } else { "sender" })
+        .with_client_id(if role.starts_with("receive") { "receiver" } else { "sender" })
         .with_journal(Journal::in_folder(folder));
     let engine = options.engine_mut();
     engine.backoff =
         Backoff { base: Duration::from_millis(20), cap: Duration::from_millis(200), ..engine.backoff };
-    if role == "receive" {
+    if role.starts_with("receive") {
         engine.ack_mode = AckMode::Manual;
+    }
+    if role == "read-only" {
+        return without_journal::<A>(options);
     }
     let client = A::start(options).expect("the client starts");
     match role {
@@ -53,7 +61,8 @@ fn run<A: Adapter>(role: &str, url: &str, folder: &str, first: u64) {
         "send2" => send(client, Qos::ExactlyOnce, first),
         "finish" => finish(client),
         "fill" => fill(client),
-        _ => receive(client),
+        "receive1" => receive(client, Qos::AtLeastOnce),
+        _ => receive(client, Qos::ExactlyOnce),
     }
 }
 
@@ -82,9 +91,17 @@ fn send<A: Adapter>(mut client: A, qos: Qos, first: u64) {
 }
 
 fn finish<A: Adapter>(mut client: A) {
-    while client.pending() > 0 {
-        // Drives the client that has no thread.
-        let _ = client.event(Duration::from_millis(20));
+    println!("left {}", client.pending());
+    loop {
+        // Those of earlier runs are told as events, once each.
+        match client.event(Duration::from_millis(20)) {
+            Some(Event::Done { tag, outcome, .. }) => {
+                assert!(outcome.is_success(), "{outcome:?}");
+                println!("receipt {tag}");
+            }
+            None if client.pending() == 0 => break,
+            _ => {}
+        }
     }
     client.stop();
     println!("finished");
@@ -118,8 +135,22 @@ fn fill<A: Adapter>(mut client: A) {
     println!("went on");
 }
 
-fn receive<A: Adapter>(mut client: A) {
-    client.subscribe("numbers", Qos::ExactlyOnce).expect("the subscription is granted");
+fn without_journal<A: Adapter>(mut options: Options) {
+    let Err(ConnectError::Journal(error)) = A::start(options.clone()).map(drop) else {
+        panic!("there can be no journal");
+    };
+    assert!(error.is_read_only(), "{error:?}");
+    println!("refused: {error}");
+    options.engine_mut().when_not_stored = WhenNotStored::Send;
+    let mut client = A::connect(options).expect("the client goes on without, if told so");
+    let receipt = client.publish(Publish::new("numbers", "0").qos(Qos::ExactlyOnce)).expect("there is room");
+    assert!(client.outcome(receipt).is_success());
+    client.stop();
+    println!("went on");
+}
+
+fn receive<A: Adapter>(mut client: A, qos: Qos) {
+    client.subscribe("numbers", qos).expect("the subscription is granted");
     println!("subscribed");
     loop {
         if let Some(message) = client.message(Duration::from_secs(1)) {

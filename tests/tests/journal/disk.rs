@@ -11,22 +11,21 @@ use mqtt_tests::mosquitto::{Mosquitto, free_address};
 
 drivers!(a_file_belongs_to_one_client, a_folder_that_cannot_be_made_is_an_error);
 
-mod a_full_disk_is_told {
-    #[test]
-    fn by_threads() {
-        super::a_full_disk_is_told("threads");
-    }
-
-    #[test]
-    fn by_driven() {
-        super::a_full_disk_is_told("driven");
-    }
-
-    #[test]
-    fn by_smol() {
-        super::a_full_disk_is_told("smol");
-    }
+/// Each in a process of its own, by each driver.
+macro_rules! processes {
+    ($($scenario:ident),+ $(,)?) => {
+        $(mod $scenario {
+            #[test]
+            fn by_threads() { super::$scenario("threads"); }
+            #[test]
+            fn by_driven() { super::$scenario("driven"); }
+            #[test]
+            fn by_smol() { super::$scenario("smol"); }
+        })+
+    };
 }
+
+processes!(a_full_disk_is_told, a_limit_of_size_is_told, a_disk_that_cannot_be_written_is_told);
 
 fn options(url: &str, folder: &Folder) -> Options {
     Options::new(url).unwrap().with_client_id("Meter/7").with_journal(Journal::in_folder(folder.path()))
@@ -73,19 +72,43 @@ fn a_folder_that_cannot_be_made_is_an_error<A: Adapter>(_: &str) {
 }
 
 /// A process that may not write more than so much to a file is told by its client, and ends no other way.
+fn a_limit_of_size_is_told(driver: &str) {
+    // The signal is ignored, so that writing fails. In blocks of 512 bytes.
+    let said = client("sh", "trap '' XFSZ; ulimit -f 4096", driver, "fill", &nobody());
+    assert!(said.contains("full") && said.contains("went on"), "{said}");
+}
+
 fn a_full_disk_is_told(driver: &str) {
+    let said = client(OWN_DISKS, "mount -t tmpfs -o size=3m none \"$4\"", driver, "fill", &nobody());
+    assert!(said.contains("full") && said.contains("went on"), "{said}");
+}
+
+fn a_disk_that_cannot_be_written_is_told(driver: &str) {
+    let broker = Mosquitto::start();
+    let said = client(OWN_DISKS, "mount -t tmpfs -o ro none \"$4\"", driver, "read-only", &broker.url());
+    assert!(said.contains("refused") && said.contains("went on"), "{said}");
+}
+
+/// A shell that may mount what nobody else sees.
+const OWN_DISKS: &str = "unshare --user --map-root-user --mount sh";
+
+fn nobody() -> String {
+    format!("mqtt://{}", free_address())
+}
+
+/// What the client says that this shell runs after this preparation; `$4` is its folder.
+fn client(shell: &str, first: &str, driver: &str, role: &str, url: &str) -> String {
     let folder = Folder::new("journal");
-    let nobody = format!("mqtt://{}", free_address());
-    // The signal is ignored, so that writing fails as on a full disk. In blocks of 512 bytes.
-    let script = "trap '' XFSZ; ulimit -f 4096; exec \"$0\" \"$@\"";
-    let child = Command::new("sh")
-        .args(["-c", script, env!("CARGO_BIN_EXE_journal_client"), driver, "fill", &nobody])
+    let mut words = shell.split(' ');
+    let child = Command::new(words.next().expect("a shell has a name"))
+        .args(words)
+        .args(["-c", &format!("{first} && exec \"$0\" \"$@\"")])
+        .args([env!("CARGO_BIN_EXE_journal_client"), driver, role, url])
         .arg(folder.path())
         .stderr(Stdio::piped())
         .output()
-        .unwrap();
+        .unwrap_or_else(|error| panic!("{shell} is needed, of Debian's package util-linux: {error}"));
     let said = String::from_utf8_lossy(&child.stdout).into_owned();
     assert!(child.status.success(), "{said}\n{}", String::from_utf8_lossy(&child.stderr));
-    assert!(said.contains("full"), "{said}");
-    assert!(said.contains("went on"), "{said}");
+    said
 }

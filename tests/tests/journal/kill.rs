@@ -22,46 +22,36 @@ use mqtt_tests::adapter::CAP;
 use mqtt_tests::folder::Folder;
 use mqtt_tests::mosquitto::{Mosquitto, end};
 
-mod threads {
-    #[test]
-    fn of_a_sender_at_qos_1_loses_nothing() {
-        super::sender("threads", "send1", 10);
-    }
+/// Each over every driver; the number is how often to kill where nothing else is said.
+macro_rules! kills {
+    ($driver:ident, $short:literal) => {
+        mod $driver {
+            #[test]
+            fn of_a_sender_at_qos_1_loses_nothing() {
+                super::sender(stringify!($driver), "send1", $short);
+            }
 
-    #[test]
-    fn of_a_sender_at_qos_2_loses_and_doubles_nothing() {
-        super::sender("threads", "send2", 10);
-    }
+            #[test]
+            fn of_a_sender_at_qos_2_loses_and_doubles_nothing() {
+                super::sender(stringify!($driver), "send2", $short);
+            }
 
-    #[test]
-    fn of_a_receiver_loses_nothing() {
-        super::receiver("threads", 5);
-    }
+            #[test]
+            fn of_a_receiver_at_qos_1_loses_nothing() {
+                super::receiver(stringify!($driver), "receive1", $short);
+            }
+
+            #[test]
+            fn of_a_receiver_at_qos_2_loses_nothing() {
+                super::receiver(stringify!($driver), "receive2", $short);
+            }
+        }
+    };
 }
 
-mod driven {
-    #[test]
-    fn of_a_sender_at_qos_2_loses_and_doubles_nothing() {
-        super::sender("driven", "send2", 3);
-    }
-}
-
-mod smol {
-    #[test]
-    fn of_a_sender_at_qos_1_loses_nothing() {
-        super::sender("smol", "send1", 5);
-    }
-
-    #[test]
-    fn of_a_sender_at_qos_2_loses_and_doubles_nothing() {
-        super::sender("smol", "send2", 5);
-    }
-
-    #[test]
-    fn of_a_receiver_loses_nothing() {
-        super::receiver("smol", 3);
-    }
-}
+kills!(threads, 5);
+kills!(driven, 3);
+kills!(smol, 5);
 
 /// How often to kill.
 fn kills(short: u32) -> u32 {
@@ -168,31 +158,36 @@ fn sender(driver: &str, role: &str, short: u32) {
     let last: Vec<String> = out.lines().map_while(Result::ok).collect();
     assert!(child.wait().unwrap().success(), "{last:?}");
     assert_eq!(last.last().map(String::as_str), Some("finished"));
+    // Each operation that was left ends, and its receipt is told to the run that ended it.
+    let (left, receipts) = (numbers(&last, "left "), numbers(&last, "receipt "));
+    assert!(left.iter().all(|left| receipts.len() as u64 >= *left), "{last:?}");
+    assert!(receipts.iter().all(|number| tried.contains(number)), "{last:?}");
     let end = subscriber.publish(Publish::new("numbers", "end").qos(Qos::ExactlyOnce)).unwrap();
     let _ = end.wait().expect("the broker takes it");
     let came = collector.join().expect("the collector does not panic");
     let lost: Vec<_> = durable.iter().filter(|number| !came.contains_key(number)).collect();
     let doubled: Vec<_> = came.iter().filter(|(_, count)| **count > 1).collect();
     println!(
-        "{driver}, {role}: {kills} kills, {} tried, {} durable, {} came, {} lost, {} more than once",
+        "{driver}, {role}: {kills} kills, {} tried, {} durable, {} came, {} lost, {} more than once, {} receipts after the last",
         tried.len(),
         durable.len(),
         came.len(),
         lost.len(),
-        doubled.len()
+        doubled.len(),
+        receipts.len()
     );
     assert!(lost.is_empty(), "lost: {lost:?}");
     assert!(!exactly || doubled.is_empty(), "twice: {doubled:?}");
     assert!(came.keys().all(|number| tried.contains(number)));
 }
 
-/// With manual acknowledgement nothing is lost, and what may come again says so.
-fn receiver(driver: &str, short: u32) {
+/// Nothing is lost, and what may come again says so: what the application had in hand when it was killed.
+fn receiver(driver: &str, role: &str, short: u32) {
     let kills = kills(short);
     let (broker, folder) = (Mosquitto::start(), Folder::new("journal"));
     let url = broker.url();
     // The subscription is there before the first message.
-    let (child, out) = run(driver, "receive", &url, &folder, 0);
+    let (child, out) = run(driver, role, &url, &folder, 0);
     let mut said = lines_until_killed(child, out, "subscribed", Duration::ZERO);
     let source = Client::connect(Options::new(&url).unwrap()).expect("the source connects");
     let mut sent = 0_u64;
@@ -210,11 +205,11 @@ fn receiver(driver: &str, short: u32) {
     };
     for _ in 0..kills {
         publish(200);
-        let (child, out) = run(driver, "receive", &url, &folder, 0);
+        let (child, out) = run(driver, role, &url, &folder, 0);
         said.extend(lines_until_killed(child, out, "got", some_millis(0, 100)));
     }
     publish(1);
-    let (child, out) = run(driver, "receive", &url, &folder, 0);
+    let (child, out) = run(driver, role, &url, &folder, 0);
     said.extend(lines_until_killed(child, out, &format!("got {}", sent - 1), Duration::from_millis(300)));
     let mut came = BTreeMap::<u64, (u32, u32)>::new();
     for line in said.iter().filter_map(|line| line.strip_prefix("got ")) {
@@ -227,7 +222,7 @@ fn receiver(driver: &str, short: u32) {
     let unmarked = came.values().filter(|(count, again)| *count > *again + 1).count();
     let doubled = came.values().filter(|(count, _)| *count > 1).count();
     println!(
-        "{driver}, receive: {kills} kills, {sent} sent, {} came, {} lost, {doubled} more than once, of them {unmarked} unmarked",
+        "{driver}, {role}: {kills} kills, {sent} sent, {} came, {} lost, {doubled} more than once, of them {unmarked} unmarked",
         came.len(),
         lost.len()
     );
