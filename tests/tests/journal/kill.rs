@@ -1,9 +1,9 @@
 //! `kill -9` at random moments under load.
 //!
-//! Each of these is short here; `MQTT_KILLS=200` makes them long:
+//! Each of these is short here; `MQTT_KILLS=200` makes them long (3 minutes):
 //!
 //! ```sh
-//! MQTT_KILLS=200 cargo test -p mqtt-tests --test journal kill -- --nocapture --test-threads 2
+//! MQTT_KILLS=200 cargo test -p mqtt-tests --test journal kill -- --nocapture --test-threads 3
 //! ```
 
 use core::hash::{BuildHasher, Hasher};
