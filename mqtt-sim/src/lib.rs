@@ -2,6 +2,7 @@
 //!
 //! * [`world`]: clients (real sessions of `mqtt-session`), brokers, and connections that split, delay, lose and cut,
 //!   all driven by one seed. Use it to test what an application does when the network or the broker fails.
+//! * [`schedule`]: which fault strikes a connection when, also for proxies on real sockets.
 //! * [`checks`]: independent observers that say when a promise of the protocol was broken.
 //! * [`swarm`]: random worlds under random faults with all checks, one per seed; what this project proves itself with.
 //! * [`chart`]: a run as a message sequence chart.
@@ -53,6 +54,7 @@ pub mod explore;
 #[cfg(feature = "memory")]
 pub mod memory;
 mod random;
+pub mod schedule;
 pub mod swarm;
 #[cfg(feature = "tcp")]
 pub mod tcp;

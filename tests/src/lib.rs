@@ -3,7 +3,7 @@
 //! * [`mosquitto`]: a broker as a child process on a free loopback port.
 //! * [`brokers`]: the other brokers of the matrix.
 //! * [`model`]: the model broker on a port, for what mosquitto cannot show.
-//! * [`proxy`]: connections cut at a chosen byte, and servers that say what a test tells them to.
+//! * [`proxy`]: connections under a schedule of faults; [`scripted`]: servers that say what a test tells them to.
 //! * [`process`]: other programs as children of a test.
 //! * [`adapter`]: one face over the drivers, so that each test is written once.
 //!
@@ -16,6 +16,7 @@ pub mod model;
 pub mod mosquitto;
 pub mod process;
 pub mod proxy;
+pub mod scripted;
 
 /// The examples of the project's front page, compiled and run as tests of the documentation.
 #[cfg(doctest)]

@@ -1,7 +1,7 @@
 //! What must not work: one clear line, the documented status, and the program ends.
 
 use mqtt_tests::mosquitto::{Mosquitto, free_address};
-use mqtt_tests::proxy::Scripted;
+use mqtt_tests::scripted::Scripted;
 
 use crate::run::{Ended, mqtt, run};
 

@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use mqtt_proto::Version;
 use mqtt_session::{ConnectOptions, Instant, StartError};
 
+use crate::schedule::Schedule;
+
 use super::engine::Engine;
 use super::journal::Journal;
 use super::{ClientOptions, Direction, LinkId, Observed};
@@ -24,6 +26,8 @@ pub(super) struct Client {
     pub(super) next_connection: u64,
     /// Where its next connection is to break.
     pub(super) planned_cut: Option<(Direction, u64)>,
+    /// What goes wrong with its next connections, one for each.
+    pub(super) schedules: VecDeque<Schedule>,
     /// Bytes read and not consumed.
     pub(super) inbox: Vec<u8>,
     pub(super) events: VecDeque<Observed>,
@@ -54,6 +58,7 @@ impl Client {
             next_dial: 0,
             next_connection: 0,
             planned_cut: None,
+            schedules: VecDeque::new(),
             inbox: Vec::new(),
             events: VecDeque::new(),
             offset: 0,

@@ -17,6 +17,8 @@ pub(super) enum Planned {
     Room { link: LinkId, direction: Direction },
     /// A connection breaks.
     Break { link: LinkId },
+    /// A schedule has something for this time.
+    Scheduled { link: LinkId },
     /// A second has passed: draws the faults that strike by time.
     Second,
     /// A broker comes back.

@@ -245,9 +245,8 @@ impl World {
     pub fn black_hole(&mut self, client: ClientId) {
         let link = self.client(client).and_then(|node| node.link);
         if let Some(link) = link.and_then(|link| self.links.get_mut(&link)) {
-            for pipe in [&mut link.up, &mut link.down] {
-                pipe.swallow_at = Some(pipe.swallow_at.unwrap_or(u64::MAX).min(pipe.written));
-            }
+            link.up.swallow();
+            link.down.swallow();
         }
     }
 

@@ -182,6 +182,9 @@ impl World {
         }
         let ended = self.links.get(&link_id).and_then(|link| link.down.ended(now));
         if let Some(how) = ended.filter(|_| !any) {
+            if self.links.get(&link_id).is_some_and(|link| link.half_closed) {
+                self.client_closes(link_id);
+            }
             self.client_learns(id, how);
             return true;
         }
@@ -378,8 +381,11 @@ impl World {
             self.note_deeds(broker);
             self.trace.add(now, Happening::Delivered { link: link_id, direction: Direction::Up, bytes });
         }
-        if self.links.get(&link_id).is_some_and(|link| link.broker_open && link.up.ended(now).is_some()) {
-            self.server_learns(link_id);
+        if let Some(link) = self.links.get(&link_id)
+            && link.broker_open
+            && link.up.ended(now).is_some()
+        {
+            if link.half_closed { self.server_closes(link_id) } else { self.server_learns(link_id) }
         }
         self.serve_server(broker);
     }

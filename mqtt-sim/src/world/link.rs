@@ -8,6 +8,7 @@ use mqtt_session::{Closed, Instant};
 
 use crate::broker::ConnId;
 use crate::random::Random;
+use crate::schedule::{Course, Schedule};
 
 use super::chance::Draw;
 use super::tap::Tap;
@@ -48,6 +49,8 @@ pub(super) struct Pipe {
     pub(super) finished: Option<(Instant, Closed)>,
     /// Tells its packets apart.
     pub(super) tap: Tap,
+    /// What its schedule says.
+    pub(super) course: Course,
 }
 
 impl Pipe {
@@ -63,6 +66,7 @@ impl Pipe {
             blocked: false,
             finished: None,
             tap: Tap::new(from),
+            course: Course::default(),
         }
     }
 
@@ -95,6 +99,16 @@ impl Pipe {
         self.under_way = self.under_way.saturating_sub(bytes.len());
         self.read = self.read.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
         Some(bytes)
+    }
+
+    /// Nothing that is written from now on arrives before `at`.
+    pub(super) fn hold(&mut self, at: Instant) {
+        self.last_arrival = self.last_arrival.max(at);
+    }
+
+    /// Nothing that is written from now on arrives at all.
+    pub(super) fn swallow(&mut self) {
+        self.swallow_at = Some(self.swallow_at.unwrap_or(u64::MAX).min(self.written));
     }
 
     /// Puts back what was not read yet.
@@ -160,6 +174,10 @@ pub(super) struct Link {
     pub(super) broken: bool,
     /// The end that will not be told when it breaks.
     pub(super) untold: Option<Side>,
+    /// When it was opened.
+    pub(super) opened: Instant,
+    /// One direction has ended, and who learns of it has to end the other.
+    pub(super) half_closed: bool,
 }
 
 impl Link {
@@ -180,6 +198,8 @@ impl Link {
             black_hole: false,
             broken: false,
             untold: None,
+            opened: Instant::ZERO,
+            half_closed: false,
         }
     }
 
@@ -221,6 +241,12 @@ impl Link {
         }
     }
 
+    /// Takes what its schedule says of both directions.
+    pub(super) fn follow(&mut self, schedule: &Schedule) {
+        self.up.course = schedule.course(Direction::Up);
+        self.down.course = schedule.course(Direction::Down);
+    }
+
     /// No fault breaks it any more: someone else does.
     pub(super) fn unplan(&mut self) {
         self.untold = None;
@@ -257,6 +283,8 @@ impl Link {
         self.up.break_at = None;
         self.down.break_at = None;
         self.breaks_at = None;
+        self.up.course.heal();
+        self.down.course.heal();
         if self.black_hole {
             self.black_hole = false;
             (self.up.swallow_at, self.down.swallow_at) = (None, None);

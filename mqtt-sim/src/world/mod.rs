@@ -45,6 +45,7 @@ mod link;
 mod network;
 mod observed;
 mod options;
+mod scheduled;
 mod server;
 mod tap;
 mod tape;
@@ -59,6 +60,7 @@ use mqtt_session::Instant;
 use crate::broker::Chaos;
 use crate::checks::{Check, Observation, Violation};
 use crate::random::Random;
+use crate::schedule::Tally;
 
 pub use crate::random::{NoRate, Rate};
 pub use chance::{NoSuchFault, Occasion, Strike};
@@ -153,7 +155,7 @@ impl core::error::Error for Halt {}
 /// * Act as a client's application: [`start`](Self::start), [`publish`](Self::publish),
 ///   [`subscribe`](Self::subscribe), .. , [`events`](Self::events).
 /// * Act as fate: [`cut`](Self::cut), [`stop_broker`](Self::stop_broker), [`start_broker`](Self::start_broker),
-///   [`crash`](Self::crash), [`restart`](Self::restart), [`heal`](Self::heal).
+///   [`schedule`](Self::schedule), [`crash`](Self::crash), [`restart`](Self::restart), [`heal`](Self::heal).
 /// * Let time pass: [`step`](Self::step), [`run_for`](Self::run_for), [`run_until`](Self::run_until).
 /// * Ask: [`now`](Self::now), [`trace`](Self::trace), [`strikes`](Self::strikes), [`broker`](Self::broker), ..
 pub struct World {
@@ -178,6 +180,7 @@ pub struct World {
     checks: Vec<Box<dyn Check>>,
     violation: Option<Violation>,
     injected: BTreeMap<Fault, u64>,
+    scheduled_tally: Tally,
     steps: u64,
     steps_at_once: u64,
     checked: u64,
@@ -216,6 +219,7 @@ impl World {
             checks: Vec::new(),
             violation: None,
             injected: BTreeMap::new(),
+            scheduled_tally: Tally::default(),
             steps: 0,
             steps_at_once: 0,
             checked: 0,
@@ -239,13 +243,16 @@ impl World {
         &self.faults
     }
 
-    /// From now on nothing goes wrong any more: planned cuts are off, brokers that are down come back, stalled
+    /// From now on nothing goes wrong any more: planned cuts and schedules are off, brokers that are down come back, stalled
     /// clients go on, crashed ones start again. What was lost stays lost, and who has not learnt of it still has to find out.
     pub fn heal(&mut self) {
         self.set_faults(Faults::NONE);
         self.note("healed");
         for link in self.links.values_mut() {
             link.heal();
+        }
+        for client in &mut self.clients {
+            client.schedules.clear();
         }
         for broker in self.server_ids() {
             self.start_broker(broker);

@@ -15,6 +15,8 @@ use super::{BrokerId, ClientId, Direction, Fault, Happening, LinkId, Occasion, S
 
 /// Longest time until what a split read left over can be read.
 const SPLIT_PAUSE: Duration = Duration::from_millis(3);
+/// Time between bytes that come one by one.
+const SINGLE_PAUSE: Duration = Duration::from_micros(1);
 /// Longest time until an end learns that a connection broke.
 const NEWS: Duration = Duration::from_millis(80);
 /// Farthest jump of a client's clock.
@@ -31,6 +33,7 @@ impl World {
                     self.break_link(link);
                 }
             }
+            Planned::Scheduled { link } => self.scheduled_time(link),
             Planned::Second => self.second(),
             Planned::BrokerBack { broker, outage } => {
                 if self.server(broker).is_some_and(|server| server.outage == Some(outage)) {
@@ -66,12 +69,17 @@ impl World {
         let number = client.next_connection;
         client.next_connection += 1;
         let planned_cut = client.planned_cut.take();
+        let schedule = client.schedules.pop_front();
         let mut link = Link::new(id, broker, conn, number);
+        link.opened = now;
         link.draw_latency(self);
         link.plan(self);
         if let Some((direction, bytes)) = planned_cut {
             link.unplan();
             link.pipe(direction).break_at = Some(bytes);
+        }
+        if let Some(schedule) = schedule {
+            link.follow(&schedule);
         }
         self.give_luck(broker, conn, link.occasion());
         if let Some(at) = link.breaks_at {
@@ -86,6 +94,7 @@ impl World {
             let local = client.local(now);
             client.opened(local);
         }
+        self.scheduled_time(link_id);
         self.serve_server(broker);
         self.serve_client(id);
     }
@@ -127,15 +136,30 @@ impl World {
         let occasion = link.write_occasion(direction);
         let late = self.strike(Fault::Delay, self.faults.delay, occasion);
         let extra = late.map_or(Duration::ZERO, |mut late| late.span(Duration::ZERO, self.faults.delay_max));
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            self.strike_scheduled(link_id, direction);
+            let Some(link) = self.links.get_mut(&link_id) else { return };
+            let latency = link.latency;
+            let pipe = link.pipe(direction);
+            // At least one byte: what strikes at this place has struck.
+            let (piece, more) = rest.split_at(pipe.course.room(rest.len()).max(1));
+            let at = pipe.push(piece, now.after(latency + extra + pipe.course.delay()));
+            if pipe.course.is_splitting() {
+                // The next byte comes alone, too.
+                pipe.hold(at.after(SINGLE_PAUSE));
+            }
+            pipe.course.pass(piece.len());
+            self.agenda.plan(at, Planned::Arrive { link: link_id, direction });
+            rest = more;
+        }
         let Some(link) = self.links.get_mut(&link_id) else { return };
-        let latency = link.latency;
-        let at = link.pipe(direction).push(bytes, now.after(latency + extra));
         let broken = !link.broken && link.pipe(direction).is_broken();
-        self.agenda.plan(at, Planned::Arrive { link: link_id, direction });
         self.swallow(link_id, direction);
         if broken {
             self.break_link(link_id);
         }
+        self.strike_scheduled(link_id, direction);
     }
 
     /// Whether nothing gets through from here on; if that is a fault's doing, it has struck now.
@@ -245,21 +269,27 @@ impl World {
         let mut random = self.chance(Draw::Break, occasion);
         let (reset, up_lost, down_lost) = (random.below(2) == 0, random.below(2) == 0, random.below(2) == 0);
         let news = [random.span(Duration::ZERO, NEWS), random.span(Duration::ZERO, NEWS)];
+        let how = if reset { Closed::Failed } else { Closed::Ended };
+        self.sever(link_id, how, [up_lost, down_lost], news);
+    }
+
+    /// Nothing passes any more, either way; each end that is to learn of it does so after its time.
+    pub(super) fn sever(&mut self, link_id: LinkId, how: Closed, lost: [bool; 2], news: [Duration; 2]) {
+        let now = self.now;
         let Some(link) = self.links.get_mut(&link_id) else { return };
         link.broken = true;
         link.breaks_at = None;
-        let how = if reset { Closed::Failed } else { Closed::Ended };
         let untold = link.untold;
         for (direction, lost, news, receiver) in [
-            (Direction::Up, up_lost, news[0], Side::Broker),
-            (Direction::Down, down_lost, news[1], Side::Client),
+            (Direction::Up, lost[0], news[0], Side::Broker),
+            (Direction::Down, lost[1], news[1], Side::Client),
         ] {
             let pipe = link.pipe(direction);
             if lost {
                 pipe.lose();
             }
             // Whatever is written from now on goes nowhere.
-            pipe.swallow_at = Some(pipe.swallow_at.unwrap_or(u64::MAX).min(pipe.written));
+            pipe.swallow();
             if untold != Some(receiver) {
                 let at = pipe.finish(now.after(news), how);
                 self.agenda.plan(at, Planned::Arrive { link: link_id, direction });

@@ -10,7 +10,7 @@ use mqtt_adapter_std::{
 use mqtt_tests::adapter::{Adapter, CAP, Driven, Smol, Threads};
 use mqtt_tests::folder::Folder;
 use mqtt_tests::mosquitto::Mosquitto;
-use mqtt_tests::proxy::Scripted;
+use mqtt_tests::scripted::Scripted;
 
 macro_rules! drivers {
     ($($scenario:ident),+ $(,)?) => {

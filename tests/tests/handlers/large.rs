@@ -7,8 +7,10 @@ use futures_lite::AsyncReadExt as _;
 use futures_lite::future::block_on;
 use futures_lite::io::Cursor as AsyncCursor;
 use mqtt_adapter_std::{Options, Outcome, Oversize, Publish, Qos, SourceError};
+use mqtt_sim::schedule::Schedule;
+use mqtt_sim::world::Direction;
 use mqtt_tests::mosquitto::Mosquitto;
-use mqtt_tests::proxy::{Cut, Flow, Proxy};
+use mqtt_tests::proxy::Proxy;
 use {mqtt_adapter_smol as smol, mqtt_adapter_std as blocking};
 
 const LEN: usize = 5_000_000;
@@ -88,7 +90,7 @@ fn it_is_read_again_after_a_cut() {
     let broker = Mosquitto::start();
     let receiver = blocking::Client::connect(receiver(&broker.url())).unwrap();
     receiver.subscribe("film", Qos::ExactlyOnce).unwrap();
-    let proxy = Proxy::start(broker.address(), &[Cut { flow: Flow::Out, after: 1_000_003 }]);
+    let proxy = Proxy::start(broker.address(), &[Schedule::cut(Direction::Up, 1_000_003)]);
     let options = Options::new(&proxy.url()).unwrap().with_client_id("film").with_clean_start(false);
     let sender =
         blocking::Client::connect(options.with_session_expiry(core::time::Duration::from_secs(60))).unwrap();

@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use mqtt_adapter_std::{Event, Publish, Qos, Version};
+use mqtt_sim::schedule::Schedule;
+use mqtt_sim::world::Direction;
 use mqtt_tests::adapter::{Adapter, CAP};
 use mqtt_tests::model::Model;
 use mqtt_tests::mosquitto::Mosquitto;
-use mqtt_tests::proxy::{Cut, Flow, Proxy};
+use mqtt_tests::proxy::Proxy;
 
 use crate::common::{COUNT, kept, number, payload};
 
@@ -21,24 +23,28 @@ matrix!(
 );
 
 /// Where the sender's connections end: in the middle of messages, in the middle of acknowledgements.
-const SENDER: [Cut; 4] = [
-    Cut { flow: Flow::Out, after: 5_003 },
-    Cut { flow: Flow::In, after: 402 },
-    Cut { flow: Flow::Out, after: 20_011 },
-    Cut { flow: Flow::In, after: 803 },
-];
+fn sender_cuts() -> [Schedule; 4] {
+    [
+        Schedule::cut(Direction::Up, 5_003),
+        Schedule::cut(Direction::Down, 402),
+        Schedule::cut(Direction::Up, 20_011),
+        Schedule::cut(Direction::Down, 803),
+    ]
+}
 
 /// And the receiver's.
-const RECEIVER: [Cut; 4] = [
-    Cut { flow: Flow::In, after: 9_001 },
-    Cut { flow: Flow::Out, after: 302 },
-    Cut { flow: Flow::In, after: 20_005 },
-    Cut { flow: Flow::Out, after: 301 },
-];
+fn receiver_cuts() -> [Schedule; 4] {
+    [
+        Schedule::cut(Direction::Down, 9_001),
+        Schedule::cut(Direction::Up, 302),
+        Schedule::cut(Direction::Down, 20_005),
+        Schedule::cut(Direction::Up, 301),
+    ]
+}
 
 fn at_least_once<A: Adapter>(version: Version) {
     let broker = Mosquitto::start();
-    let received = through_cuts::<A>(broker.address(), version, Qos::AtLeastOnce, &RECEIVER);
+    let received = through_cuts::<A>(broker.address(), version, Qos::AtLeastOnce, &receiver_cuts());
     let lost: Vec<u32> = (0..COUNT).filter(|number| !received.contains_key(number)).collect();
     assert!(lost.is_empty(), "lost: {lost:?}\n{}", broker.log());
 }
@@ -48,18 +54,18 @@ fn at_least_once<A: Adapter>(version: Version) {
 /// tell that from a new one.
 fn exactly_once_cut_in_messages<A: Adapter>(version: Version) {
     let broker = Mosquitto::start();
-    exactly_once(through_cuts::<A>(broker.address(), version, Qos::ExactlyOnce, &RECEIVER[..1]));
+    exactly_once(through_cuts::<A>(broker.address(), version, Qos::ExactlyOnce, &receiver_cuts()[..1]));
 }
 
 fn exactly_once_cut_in_acknowledgements<A: Adapter>(version: Version) {
     let broker = Mosquitto::start();
-    exactly_once(through_cuts::<A>(broker.address(), version, Qos::ExactlyOnce, &RECEIVER[1..2]));
+    exactly_once(through_cuts::<A>(broker.address(), version, Qos::ExactlyOnce, &receiver_cuts()[1..2]));
 }
 
 /// The model broker remembers.
 fn exactly_once_cut_again_and_again<A: Adapter>(version: Version) {
     let broker = Model::start();
-    exactly_once(through_cuts::<A>(broker.address(), version, Qos::ExactlyOnce, &RECEIVER));
+    exactly_once(through_cuts::<A>(broker.address(), version, Qos::ExactlyOnce, &receiver_cuts()));
 }
 
 fn exactly_once(received: BTreeMap<u32, u32>) {
@@ -75,9 +81,10 @@ fn through_cuts<A: Adapter>(
     broker: SocketAddr,
     version: Version,
     qos: Qos,
-    receiver_cuts: &[Cut],
+    receiver_cuts: &[Schedule],
 ) -> BTreeMap<u32, u32> {
-    let sender_side = Proxy::start(broker, &SENDER);
+    let sender_cuts = sender_cuts();
+    let sender_side = Proxy::start(broker, &sender_cuts);
     let receiver_side = Proxy::start(broker, receiver_cuts);
 
     let mut receiver =
@@ -98,7 +105,7 @@ fn through_cuts<A: Adapter>(
     }
     assert_eq!(
         sender_side.cut(),
-        SENDER.len() as u64,
+        sender_cuts.len() as u64,
         "the sender was cut in the middle of the flow each time"
     );
 
@@ -122,7 +129,7 @@ fn through_cuts<A: Adapter>(
     while note(&mut receiver, CAP).expect("the flow does not stall") != COUNT {}
 
     assert_eq!((sender.stop(), receiver.stop()), (0, 0));
-    resumed(&mut sender, SENDER.len());
+    resumed(&mut sender, sender_cuts.len());
     resumed(&mut receiver, receiver_cuts.len());
     received
 }

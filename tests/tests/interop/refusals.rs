@@ -6,7 +6,7 @@ use mqtt_adapter_std::{
 };
 use mqtt_tests::adapter::Adapter;
 use mqtt_tests::mosquitto::{Mosquitto, free_address};
-use mqtt_tests::proxy::Scripted;
+use mqtt_tests::scripted::Scripted;
 
 use crate::common::{event_until, options};
 

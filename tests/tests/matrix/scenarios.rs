@@ -6,9 +6,11 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use mqtt_adapter_std::{Backoff, Disconnected, Event, Options, Outcome, Publish, Qos, Version, Will};
+use mqtt_sim::schedule::Schedule;
+use mqtt_sim::world::Direction;
 use mqtt_tests::adapter::Adapter;
 use mqtt_tests::brokers::Broker;
-use mqtt_tests::proxy::{Cut, Flow, Proxy};
+use mqtt_tests::proxy::Proxy;
 
 /// How many messages a flow has.
 const COUNT: u32 = 100;
@@ -116,8 +118,8 @@ pub(crate) fn flow<A: Adapter>(broker: &Broker, version: Version, qos: Qos, row:
 pub(crate) fn cut<A: Adapter>(broker: &Broker, version: Version, qos: Qos, row: &str) -> Found {
     let topic = name(&["cut", row]);
     let there = broker.address(version);
-    let out = Proxy::start(there, &[Cut { flow: Flow::Out, after: 2_003 }]);
-    let back = Proxy::start(there, &[Cut { flow: Flow::In, after: 3_001 }]);
+    let out = Proxy::start(there, &[Schedule::cut(Direction::Up, 2_003)]);
+    let back = Proxy::start(there, &[Schedule::cut(Direction::Down, 3_001)]);
     let mut receiver: A = connect(kept(options(broker, &back.url(), version, &name(&["cr", row]))))?;
     let granted = subscribe(&mut receiver, &topic, qos)?;
     let mut sender: A = connect(kept(options(broker, &out.url(), version, &name(&["cs", row]))))?;
