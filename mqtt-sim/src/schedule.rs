@@ -126,12 +126,13 @@ pub struct Mix {
 }
 
 impl Mix {
-    /// All kinds: four for each connection, up to 32 KiB from one to the next or within 20 seconds, at most 200 ms long.
+    /// All kinds, so many that no connection lives long: 32, up to 32 KiB from one to the next or within a minute, at most
+    /// 200 ms long.
     pub const ALL: Self = Self {
         ends: true,
-        count: 4,
+        count: 32,
         every: 32 * 1024,
-        within: Duration::from_secs(20),
+        within: Duration::from_secs(60),
         longest: Duration::from_millis(200),
     };
 
@@ -308,6 +309,13 @@ impl Tally {
         }
     }
 
+    /// As many more as another says.
+    pub fn add(&mut self, other: &Self) {
+        for (count, more) in self.0.iter_mut().zip(other.0) {
+            *count += more;
+        }
+    }
+
     /// How often this kind has struck; how long or how many is not looked at.
     #[must_use]
     pub fn of(&self, trouble: Trouble) -> u64 {
@@ -340,7 +348,7 @@ mod tests {
         let mut tally = Tally::default();
         let (mut up, mut timed) = (0, 0);
         for seed in 0..100 {
-            let schedule = Schedule::drawn(seed, &Mix::ALL);
+            let schedule = Schedule::drawn(seed, &Mix { count: 4, ..Mix::ALL });
             assert_eq!(schedule.entries().len(), 4);
             for entry in schedule.entries() {
                 tally.count(entry.trouble);

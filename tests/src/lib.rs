@@ -4,6 +4,8 @@
 //! * [`brokers`]: the other brokers of the matrix.
 //! * [`model`]: the model broker on a port, for what mosquitto cannot show.
 //! * [`proxy`]: connections under a schedule of faults; [`scripted`]: servers that say what a test tells them to.
+//! * [`gauge`]: memory, descriptors, threads and processor time of this process.
+//! * [`numbered`]: options and messages of a flow whose messages are counted.
 //! * [`process`]: other programs as children of a test.
 //! * [`adapter`]: one face over the drivers, so that each test is written once.
 //!
@@ -12,8 +14,10 @@
 pub mod adapter;
 pub mod brokers;
 pub mod folder;
+pub mod gauge;
 pub mod model;
 pub mod mosquitto;
+pub mod numbered;
 pub mod process;
 pub mod proxy;
 pub mod scripted;

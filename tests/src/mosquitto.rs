@@ -5,6 +5,7 @@ use core::time::Duration;
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -64,6 +65,8 @@ impl Mosquitto {
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
                 .stderr(log)
+                // In a group of its own: Ctrl-C is for the program that runs it.
+                .process_group(0)
                 .spawn();
             let mut child = match started {
                 Ok(child) => child,

@@ -185,40 +185,20 @@ impl Shared {
             Direction::Up => (&carried.client, &carried.server),
             Direction::Down => (&carried.server, &carried.client),
         };
-        let mut buffer = [0; 4096];
+        let mut buffer = [0; 16 * 1024];
         let (mut timeout, mut closed) = (Duration::ZERO, false);
         while !carried.is_over() {
             if self.healed.load(Ordering::SeqCst) {
                 course.heal();
             }
-            while let Some(trouble) = course.strike(carried.opened.elapsed()) {
-                lock(&self.tally).count(trouble);
-                match trouble {
-                    Trouble::Stall(span) => self.pause(carried, span),
-                    Trouble::HalfClose => {
-                        closed = true;
-                        to.shutdown(Shutdown::Write)?;
-                    }
-                    Trouble::Reset => {
-                        carried.reset();
-                        return Ok(());
-                    }
-                    Trouble::Cut => {
-                        carried.cut();
-                        return Ok(());
-                    }
-                    // The course keeps delays and split bytes.
-                    _ => {}
-                }
-            }
+            closed |= self.strike(carried, &mut course, to)?;
             let next = course.next_time().map_or(TICK, |at| at.saturating_sub(carried.opened.elapsed()));
             let next = next.clamp(Duration::from_millis(1), TICK);
             if next != timeout {
                 from.set_read_timeout(Some(next))?;
                 timeout = next;
             }
-            let room = course.room(buffer.len());
-            let count = match from.read(&mut buffer[..room]) {
+            let count = match from.read(&mut buffer) {
                 Ok(0) => {
                     return if carried.is_over() || closed { Ok(()) } else { to.shutdown(Shutdown::Write) };
                 }
@@ -226,16 +206,46 @@ impl Shared {
                 Err(error) if is_timeout(&error) => continue,
                 Err(error) => return Err(error),
             };
-            if course.is_splitting() {
-                thread::sleep(SINGLE_PAUSE);
-            }
             self.pause(carried, course.delay());
-            if !closed {
-                carried.write(to, &buffer[..count])?;
+            let mut rest = &buffer[..count];
+            while !rest.is_empty() {
+                closed |= self.strike(carried, &mut course, to)?;
+                if closed || carried.is_over() {
+                    break;
+                }
+                if course.is_splitting() {
+                    thread::sleep(SINGLE_PAUSE);
+                }
+                let (piece, more) = rest.split_at(course.room(rest.len()));
+                carried.write(to, piece)?;
+                course.pass(piece.len());
+                rest = more;
             }
-            course.pass(count);
         }
         Ok(())
+    }
+
+    /// Does what is due; true if nothing more passes this way.
+    fn strike(&self, carried: &Carried, course: &mut Course, to: &TcpStream) -> io::Result<bool> {
+        let mut closed = false;
+        while let Some(trouble) = course.strike(carried.opened.elapsed()) {
+            lock(&self.tally).count(trouble);
+            match trouble {
+                Trouble::Stall(span) => self.pause(carried, span),
+                Trouble::HalfClose => {
+                    closed = true;
+                    to.shutdown(Shutdown::Write)?;
+                }
+                Trouble::Reset => carried.reset(),
+                Trouble::Cut => carried.cut(),
+                // The course keeps delays and split bytes.
+                _ => {}
+            }
+            if closed || carried.is_over() {
+                break;
+            }
+        }
+        Ok(closed)
     }
 
     /// Waits; not for a connection that is over, nor when all is healed.
