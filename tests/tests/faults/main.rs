@@ -2,4 +2,5 @@
 
 mod crowd;
 mod kinds;
+mod namespaces;
 mod soak;

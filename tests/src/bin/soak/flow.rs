@@ -137,20 +137,15 @@ impl Flow {
 
     /// Keeps count of a connection that comes and goes; once the session is there, each finds it again.
     fn note(&self, up: &AtomicBool, established: bool, event: &Event) {
-        match event {
-            Event::Connected(connected) => {
-                if established && !connected.resumed {
-                    self.not_resumed.fetch_add(1, Ordering::SeqCst);
-                }
-                up.store(true, Ordering::SeqCst);
+        if let Event::Connected(connected) = event {
+            if established && !connected.resumed {
+                self.not_resumed.fetch_add(1, Ordering::SeqCst);
             }
-            Event::Disconnected(_) => {
-                // Not an attempt that failed.
-                if up.swap(false, Ordering::SeqCst) {
-                    self.losses.fetch_add(1, Ordering::SeqCst);
-                }
-            }
-            _ => {}
+            up.store(true, Ordering::SeqCst);
+        }
+        // An attempt that failed is not a connection lost.
+        if matches!(event, Event::Disconnected(_)) && up.swap(false, Ordering::SeqCst) {
+            self.losses.fetch_add(1, Ordering::SeqCst);
         }
     }
 
