@@ -1,10 +1,10 @@
 #!/bin/sh
-# Installs the brokers that the matrix runs against (tests/tests/matrix), clients of other languages, and what makes
-# network namespaces (tests/tests/faults):
+# Installs the brokers that the matrix runs against (tests/tests/matrix), clients of other languages, what makes
+# network namespaces (tests/tests/faults), and proxies (tests/tests/transports):
 # Debian's packages with apt, the others under target/brokers. What is there already is left alone.
 set -eu
 cd "$(dirname "$0")/.."
-debian="mosquitto mosquitto-clients iproute2 iptables nats-server rabbitmq-server ejabberd nodejs npm python3-venv"
+debian="mosquitto mosquitto-clients iproute2 iptables nats-server rabbitmq-server ejabberd microsocks tinyproxy nodejs npm python3-venv"
 missing=
 for package in $debian; do
     case $package in

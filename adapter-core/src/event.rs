@@ -374,6 +374,16 @@ pub enum Cause {
         /// What it said.
         detail: String,
     },
+    /// The proxy ([`Options::with_proxy`](crate::Options::with_proxy)) did not connect to the server.
+    #[cfg(feature = "proxy")]
+    Proxy {
+        /// Its address, without the password.
+        proxy: String,
+        /// What it did not do.
+        failure: crate::proxy::ProxyFailure,
+        /// What it, or the operating system, said.
+        detail: String,
+    },
     /// The application's connector ([`Options::with_connector`](crate::Options::with_connector)) gave no stream, or what
     /// was to be agreed on over it, TLS or WebSocket, was not.
     Connector {
@@ -411,18 +421,6 @@ impl Cause {
         Self::DialPath { path: path.to_owned(), kind: error.kind(), detail: error.to_string() }
     }
 
-    /// A handshake that failed.
-    #[must_use]
-    pub fn tls(address: SocketAddr, error: &io::Error) -> Self {
-        Self::Tls { address, detail: error.to_string() }
-    }
-
-    /// A WebSocket that was not opened.
-    #[must_use]
-    pub fn web_socket(address: SocketAddr, error: &io::Error) -> Self {
-        Self::WebSocket { address, detail: error.to_string() }
-    }
-
     /// A Server Reference that cannot be used.
     pub fn redirect(reference: &str, detail: impl fmt::Display) -> Self {
         Self::Redirect { reference: reference.to_owned(), detail: detail.to_string() }
@@ -432,13 +430,6 @@ impl Cause {
     #[must_use]
     pub fn connector(server: &ServerUrl, error: &io::Error) -> Self {
         Self::Connector { server: server.to_string(), kind: error.kind(), detail: error.to_string() }
-    }
-
-    /// The same, where TLS or WebSocket was not agreed on over the stream.
-    #[cfg(any(feature = "tls", feature = "ws"))]
-    pub(crate) fn layer(server: &ServerUrl, layer: &str, error: &io::Error) -> Self {
-        let detail = format!("{layer}: {error}");
-        Self::Connector { server: server.to_string(), kind: error.kind(), detail }
     }
 
     /// A read or write that failed.
@@ -458,6 +449,8 @@ impl fmt::Display for Cause {
             Self::Tls { address, detail } => write!(f, "{address}: TLS: {detail}"),
             Self::Redirect { reference, detail } => write!(f, "sent to {reference}: {detail}"),
             Self::Hook { detail } => f.write_str(detail),
+            #[cfg(feature = "proxy")]
+            Self::Proxy { proxy, detail, .. } => write!(f, "proxy {proxy}: {detail}"),
             Self::Connector { server, detail, .. } => write!(f, "{server}: {detail}"),
             Self::Transport { detail, .. } => f.write_str(detail),
         }

@@ -225,8 +225,11 @@ impl Options {
     /// version. What it returns is for this attempt only. The client identifier, the servers, the engine's limits
     /// and the journal stay as they are.
     ///
-    /// It may take its time: nothing else is held up, though stopping waits for it. An error is the end of the attempt,
-    /// told as [`Cause::Hook`](crate::Cause::Hook); others follow as always.
+    /// It may take its time, which counts against that of the attempt
+    /// ([`Config::dial_timeout`](mqtt_session::Config::dial_timeout)): the blocking `Client` and the async adapter call it on
+    /// another thread, so that nothing is held up, not even a stop; `Connection` of the blocking one calls it on the thread
+    /// that polls. An error is the end of the attempt, told as [`Cause::Hook`](crate::Cause::Hook); others follow as
+    /// always.
     ///
     /// ```
     /// # fn fetch_token() -> Result<String, std::io::Error> { Ok("t".into()) }

@@ -16,7 +16,7 @@
 //! use std::net::TcpStream;
 //! use std::sync::Arc;
 //!
-//! use mqtt_adapter_core::{Cause, Options, client, resolve};
+//! use mqtt_adapter_core::{Cause, Host, Options, client};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let (handle, mut worker) = client::<TcpStream>(Options::new("mqtt://localhost")?)?;
@@ -27,7 +27,8 @@
 //!         break;
 //!     }
 //!     if let Some(attempt) = turn.open {
-//!         let address = resolve(&attempt.server).map(|list| list[0]);
+//!         let host = Host::of(&attempt.server, worker.options());
+//!         let address = host.resolve().map(|list| list[0]);
 //!         match address.and_then(|at| TcpStream::connect(at).map_err(|error| Cause::dial(at, &error))) {
 //!             Ok(stream) => {
 //!                 stream.set_nonblocking(true)?;
@@ -65,6 +66,8 @@ mod journal;
 mod message;
 mod options;
 mod properties;
+#[cfg(feature = "proxy")]
+mod proxy;
 mod recording;
 mod report;
 mod responses;
@@ -93,7 +96,7 @@ pub use mqtt_session::{
 };
 
 pub use crate::connector::{ByteStream, Connecting, Connector, Dialling, OwnStream, Raw};
-pub use crate::dial::{Addresses, literal, resolve};
+pub use crate::dial::{Addresses, Host, Peer, Way, deadline};
 pub use crate::driver::{Driver, Flush, Sink, Turn, subscription, with_payload};
 pub use crate::error::{ConnectError, PublishError, RecvError, RequestError, SourceError};
 pub use crate::event::{Cause, Connected, Disconnected, Event, Failed, Outcome};
@@ -104,6 +107,8 @@ pub use crate::journal::{Change, Journal, JournalError, Store, Take};
 pub use crate::message::{Message, Payload, Publish};
 pub use crate::options::{Options, WhenInboxFull, Will};
 pub use crate::properties::OwnedProperties;
+#[cfg(feature = "proxy")]
+pub use crate::proxy::{Proxy, ProxyError, ProxyFailure, ProxyKind};
 pub use crate::recording::Recording;
 pub use crate::responses::ResponseError;
 pub use crate::routes::{Handled, RouteId, RouteTable};

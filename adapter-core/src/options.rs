@@ -70,6 +70,8 @@ pub struct Options {
     responses: Option<Place>,
     journal: Option<Journal>,
     recording: Option<Recording>,
+    #[cfg(feature = "proxy")]
+    pub(crate) proxies: crate::proxy::Proxies,
     #[cfg(feature = "ws")]
     ws_headers: Vec<(String, String)>,
     #[cfg(feature = "tls")]
@@ -117,6 +119,8 @@ impl Options {
             linger: Self::LINGER,
             journal: None,
             recording: None,
+            #[cfg(feature = "proxy")]
+            proxies: crate::proxy::Proxies::default(),
             #[cfg(feature = "ws")]
             ws_headers: Vec::new(),
             #[cfg(feature = "tls")]
@@ -444,8 +448,10 @@ impl Options {
 
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Options")
-            .field("servers", &self.servers)
+        let mut f = f.debug_struct("Options");
+        #[cfg(feature = "proxy")]
+        f.field("proxies", &self.proxies);
+        f.field("servers", &self.servers)
             .field("client_id", &self.client_id)
             .field("version", &self.version)
             .field("clean_start", &self.clean_start)

@@ -1,7 +1,7 @@
 //! What a byte stream must do for the engine.
 
 use std::io::{self, IoSlice, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 
 /// A connected byte stream that never blocks, read and written through a shared reference: any thread that holds the
 /// engine's lock writes to it, while another one reads.
@@ -36,6 +36,14 @@ pub trait Transport {
     fn flush(&self) -> io::Result<()> {
         Ok(())
     }
+
+    /// Says that nothing more is written; what was is sent before. Default: there is no way to say it.
+    ///
+    /// # Errors
+    /// The connection is gone already.
+    fn shutdown(&self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl Transport for TcpStream {
@@ -49,6 +57,10 @@ impl Transport for TcpStream {
 
     fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         Write::write_vectored(&mut &*self, slices)
+    }
+
+    fn shutdown(&self) -> io::Result<()> {
+        Self::shutdown(self, Shutdown::Write)
     }
 }
 

@@ -125,15 +125,7 @@ impl ServerUrl {
             url::ParseError::InvalidIpv6Address => UrlError::Host,
             error => UrlError::Malformed(error),
         })?;
-        let host = match url.host() {
-            None | Some(url::Host::Domain("")) => return Err(UrlError::NoHost),
-            Some(url::Host::Domain(name)) => name.to_owned(),
-            Some(url::Host::Ipv4(address)) => address.to_string(),
-            Some(url::Host::Ipv6(address)) => address.to_string(),
-        };
-        if host.contains('%') {
-            return Err(UrlError::Host);
-        }
+        let host = host(&url)?;
         let path = match (kind, url.query()) {
             _ if url.fragment().is_some() => return Err(UrlError::Path),
             (Scheme::Ws | Scheme::Wss, Some(query)) => format!("{}?{query}", url.path()),
@@ -274,16 +266,6 @@ impl ServerUrl {
         &self.path
     }
 
-    /// Host and port as HTTP writes them.
-    #[cfg(feature = "ws")]
-    pub(crate) fn authority(&self) -> String {
-        if self.host.contains(':') {
-            format!("[{}]:{}", self.host, self.port)
-        } else {
-            format!("{}:{}", self.host, self.port)
-        }
-    }
-
     /// User name, decoded.
     #[must_use]
     pub fn username(&self) -> Option<&str> {
@@ -318,11 +300,7 @@ impl fmt::Display for ServerUrl {
                 f.write_str(if password.is_some() { ":***@" } else { "@" })?;
             }
         }
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)?;
-        } else {
-            write!(f, "{}:{}", self.host, self.port)?;
-        }
+        f.write_str(&authority(&self.host, self.port))?;
         // A query may hold a token.
         let (path, query) = match self.path.split_once('?') {
             Some((path, _)) => (path, "?***"),
@@ -401,7 +379,23 @@ impl fmt::Display for UrlError {
 
 impl core::error::Error for UrlError {}
 
-fn percent_decode(text: &str) -> Result<Vec<u8>, UrlError> {
+/// Host name or address of a URL; an IPv6 address without brackets.
+pub(crate) fn host(url: &url::Url) -> Result<String, UrlError> {
+    let host = match url.host() {
+        None | Some(url::Host::Domain("")) => return Err(UrlError::NoHost),
+        Some(url::Host::Domain(name)) => name.to_owned(),
+        Some(url::Host::Ipv4(address)) => address.to_string(),
+        Some(url::Host::Ipv6(address)) => address.to_string(),
+    };
+    if host.contains('%') { Err(UrlError::Host) } else { Ok(host) }
+}
+
+/// Host and port as URLs and HTTP write them.
+pub(crate) fn authority(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+pub(crate) fn percent_decode(text: &str) -> Result<Vec<u8>, UrlError> {
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {

@@ -14,7 +14,7 @@ use tungstenite::{Error, HandshakeError, Message, WebSocket};
 use crate::options::Options;
 use crate::stream::Stream;
 use crate::transport::Transport;
-use crate::url::{Scheme, ServerUrl};
+use crate::url::{Scheme, ServerUrl, authority};
 
 /// The largest frame sent.
 const FRAME: usize = 256 * 1024;
@@ -68,7 +68,7 @@ impl<S: Transport> Write for Under<S> {
 impl<S: Transport> WsStream<S> {
     pub(crate) fn new(under: Stream<S>, server: &ServerUrl, options: &Options) -> io::Result<Self> {
         let scheme = if server.scheme() == Scheme::Wss { "wss" } else { "ws" };
-        let host = server.authority();
+        let host = authority(server.host(), server.port());
         let mut request = Request::builder()
             .uri(format!("{scheme}://{host}{}", server.path()))
             .header("Host", host)
@@ -143,7 +143,7 @@ impl<S: Transport> WsStream<S> {
             let _ = socket.close(None);
             let _ = socket.flush();
         }
-        self.under.finish();
+        self.under.say_end();
     }
 }
 

@@ -12,8 +12,7 @@ use std::time::Instant;
 use async_io::Timer;
 use futures_lite::future;
 use mqtt_adapter_core::{
-    Addresses, Attempt, Cause, Connecting, Connector, Dialling, Options, Scheme, ServerUrl, Stream,
-    Transport, Turn, Worker, literal, resolve,
+    Addresses, Attempt, Cause, Connecting, Options, Peer, ServerUrl, Stream, Turn, Way, Worker, deadline,
 };
 
 use crate::socket::Socket;
@@ -23,9 +22,6 @@ pub(crate) type Link = Stream<Socket>;
 
 /// Turns in one poll before other tasks of the executor get their chance.
 const TURNS: usize = 32;
-
-/// Reads of input nobody wants any more, before a socket is closed.
-const DISCARDS: usize = 16;
 
 /// A timer is set anew only if it would fire later than needed by more than this.
 const SLACK: Duration = Duration::from_millis(1);
@@ -56,7 +52,7 @@ impl Connection {
 
     fn obey(&mut self, turn: &mut Turn<Link>) {
         if let Some(link) = turn.closed.take() {
-            finish(&link);
+            link.finish();
         }
         if self.link.as_ref().is_some_and(|(generation, _)| *generation != turn.generation) {
             self.link = None;
@@ -181,64 +177,45 @@ impl fmt::Debug for Connection {
 }
 
 async fn begin(options: Arc<Options>, attempt: Attempt) -> Result<(Arc<Link>, Arc<Options>), Cause> {
-    let (server, number) = (attempt.server.clone(), attempt.number);
+    let until = deadline(options.engine().dial_timeout);
     let options = if options.has_before_connect() {
         // It may wait for something.
+        let attempt = attempt.clone();
         blocking::unblock(move || options.for_attempt(&attempt)).await?
     } else {
         options
     };
-    Ok((dial(Arc::clone(&options), server, number).await?, options))
+    Ok((dial(&options, &attempt, until).await?, options))
 }
 
-async fn dial(options: Arc<Options>, server: ServerUrl, number: u32) -> Result<Arc<Link>, Cause> {
-    let server = &server;
-    let now = Instant::now();
-    // A time beyond what the clock can say: a year.
-    let until =
-        now.checked_add(options.engine().dial_timeout).unwrap_or(now + Duration::from_secs(365 * 86_400));
-    if let Some(connector) = options.connector() {
-        return ask(connector, Dialling::new(server.clone(), number, until), &options).await;
-    }
-    if server.scheme() == Scheme::Unix {
-        let path = server.host();
-        let socket = async {
-            let socket = Socket::connect_unix(path).await?;
-            Stream::new(socket, server, &options)
-        };
-        return socket.await.map(Arc::new).map_err(|error| Cause::dial_path(path, &error));
-    }
-    let list = match literal(server) {
-        Some(address) => vec![address],
-        None => {
-            let server = server.clone();
-            blocking::unblock(move || resolve(&server)).await?
+async fn dial(options: &Options, attempt: &Attempt, until: Instant) -> Result<Arc<Link>, Cause> {
+    let server = &attempt.server;
+    match options.way(attempt, until) {
+        Way::Connector(connecting) => {
+            let peer = Peer::given(server.clone());
+            let socket = async {
+                let stream = match connecting {
+                    Connecting::Blocking(connect) => blocking::unblock(connect).await,
+                    Connecting::Async(connecting) => connecting.await,
+                };
+                stream.and_then(Socket::given)
+            };
+            link(socket, peer, server, options, until).await
         }
-    };
-    connect(Addresses::new(list, until), server, &options).await.map_err(|last| {
-        last.unwrap_or_else(|| Cause::resolve(server.host(), "no time was left to try its addresses"))
-    })
-}
-
-/// Has the application's connector connect.
-async fn ask(connector: &Connector, to: Dialling, options: &Options) -> Result<Arc<Link>, Cause> {
-    let (server, until) = (to.server.clone(), to.until);
-    let failed = |error| Cause::connector(&server, &error);
-    let connect = async {
-        let stream = match connector.connect(to) {
-            Connecting::Blocking(connect) => blocking::unblock(connect).await,
-            Connecting::Async(connecting) => connecting.await,
-        };
-        let socket = stream.and_then(Socket::given).map_err(failed)?;
-        let link = Stream::new(socket, &server, options).map_err(failed)?;
-        handshake(&link).await.map_err(|error| link.cause_to(&server, &error))?;
-        Ok(Arc::new(link))
-    };
-    let timeout = async {
-        Timer::at(until).await;
-        Err(failed(io::ErrorKind::TimedOut.into()))
-    };
-    future::or(connect, timeout).await
+        Way::Path(path) => {
+            link(Socket::connect_unix(&path), Peer::path(path.clone()), server, options, until).await
+        }
+        Way::Host(host) => {
+            let list = match host.literal() {
+                Some(address) => vec![address],
+                None => {
+                    let host = host.clone();
+                    blocking::unblock(move || host.resolve()).await?
+                }
+            };
+            connect(Addresses::new(host, list, until), server, options).await
+        }
+    }
 }
 
 /// Connects to the first of the addresses that can be; else why the last one could not.
@@ -246,26 +223,41 @@ async fn connect(
     mut addresses: Addresses,
     server: &ServerUrl,
     options: &Options,
-) -> Result<Arc<Link>, Option<Cause>> {
+) -> Result<Arc<Link>, Cause> {
     let mut last = None;
-    while let Some((address, time)) = addresses.next(Instant::now()) {
-        let connect = async {
-            let failed = |error| Cause::dial(address, &error);
-            let socket = Socket::connect(address).await.map_err(failed)?;
-            let link = Stream::new(socket, server, options).map_err(failed)?;
-            handshake(&link).await.map_err(|error| link.cause(address, &error))?;
-            Ok(Arc::new(link))
+    loop {
+        let now = Instant::now();
+        let Some((address, time)) = addresses.next(now) else {
+            return Err(last.unwrap_or_else(|| addresses.untried()));
         };
-        let timeout = async {
-            Timer::after(time).await;
-            Err(Cause::dial(address, &io::ErrorKind::TimedOut.into()))
-        };
-        match future::or(connect, timeout).await {
+        let peer = addresses.host().peer(address);
+        match link(Socket::connect(address), peer, server, options, now + time).await {
             Ok(link) => return Ok(link),
             Err(cause) => last = Some(cause),
         }
     }
-    Err(last)
+}
+
+/// Connects a socket to this peer and agrees on all that comes before the first packet.
+async fn link(
+    socket: impl Future<Output = io::Result<Socket>>,
+    peer: Peer,
+    server: &ServerUrl,
+    options: &Options,
+    until: Instant,
+) -> Result<Arc<Link>, Cause> {
+    let failed = |error| peer.cause(&error);
+    let connect = async {
+        let socket = socket.await.map_err(failed)?;
+        let link = Stream::new(socket, peer.clone(), server, options).map_err(failed)?;
+        handshake(&link).await.map_err(|error| link.cause(&error))?;
+        Ok(Arc::new(link))
+    };
+    let timeout = async {
+        Timer::at(until).await;
+        Err(failed(io::ErrorKind::TimedOut.into()))
+    };
+    future::or(connect, timeout).await
 }
 
 /// What goes on between the socket and the first packet: TLS, WebSocket.
@@ -281,33 +273,20 @@ async fn handshake(link: &Link) -> io::Result<()> {
     Ok(())
 }
 
-/// Ends a connection in order. What was received and not read would make the system reset it, and the peer might
-/// then lose the last packets sent to it: it is read and forgotten first.
-fn finish(link: &Link) {
-    link.finish();
-    let socket = link.socket();
-    if socket.shutdown().is_err() {
-        return;
-    }
-    let mut waste = [0; 4_096];
-    for _ in 0..DISCARDS {
-        match socket.read(&mut waste) {
-            Ok(0) | Err(_) => return,
-            Ok(_) => {}
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use core::net::SocketAddr;
     use std::net::TcpListener;
 
-    fn dial(list: Vec<SocketAddr>) -> Result<SocketAddr, Option<Cause>> {
+    use mqtt_adapter_core::Host;
+
+    fn dial(list: Vec<SocketAddr>) -> Result<SocketAddr, Cause> {
         let options = Options::new("mqtt://localhost").unwrap();
-        let until = Instant::now() + Duration::from_secs(20);
-        let link = future::block_on(connect(Addresses::new(list, until), &options.servers()[0], &options))?;
+        let server = &options.servers()[0];
+        let addresses =
+            Addresses::new(Host::of(server, &options), list, Instant::now() + Duration::from_secs(20));
+        let link = future::block_on(connect(addresses, server, &options))?;
         match link.socket() {
             Socket::Tcp(socket) => Ok(socket.get_ref().peer_addr().unwrap()),
             Socket::Unix(_) | Socket::Own(_) => unreachable!(),
@@ -331,6 +310,6 @@ mod tests {
     fn the_last_address_that_refused_is_named() {
         let last = refusing();
         let failed = dial(vec![refusing(), last]);
-        assert!(matches!(failed, Err(Some(Cause::Dial { address, .. })) if address == last), "{failed:?}");
+        assert!(matches!(failed, Err(Cause::Dial { address, .. }) if address == last), "{failed:?}");
     }
 }

@@ -82,10 +82,6 @@ impl Socket {
     pub(crate) async fn writable(&self) -> io::Result<()> {
         poll_fn(|context| self.poll_writable(context)).await
     }
-
-    pub(crate) fn shutdown(&self) -> io::Result<()> {
-        each!(self, socket => socket.get_ref().shutdown(Shutdown::Write), own => own.shutdown())
-    }
 }
 
 impl Transport for Socket {
@@ -107,5 +103,9 @@ impl Transport for Socket {
             // What they take has left.
             _ => Ok(()),
         }
+    }
+
+    fn shutdown(&self) -> io::Result<()> {
+        each!(self, socket => socket.get_ref().shutdown(Shutdown::Write), own => own.shutdown())
     }
 }

@@ -75,6 +75,7 @@ impl Client {
         let (handle, mut worker) = client(options)?;
         worker.keep_guard();
         let mut net = Net::new().map_err(ConnectError::Io)?;
+        net.block_elsewhere().map_err(ConnectError::Io)?;
         let waker = net.waker().map_err(ConnectError::Io)?;
         worker.set_waker(&Waker::from(waker));
         let thread = thread::Builder::new()
@@ -518,7 +519,7 @@ fn run(mut worker: Worker<Link>, mut net: Net) {
                 // Without means to wait there is no client: dropping the worker tells everybody.
                 Err(_) => return,
             }
-            match net.dialled(&options) {
+            match net.dialled() {
                 Some(Dialled::Link(link)) => {
                     let generation = worker.opened_with(Arc::clone(&link), net.attempt().unwrap_or(&options));
                     net.adopt(generation, link);

@@ -195,7 +195,7 @@ impl Connection {
         if self.net.wait(timeout).map_err(PollError::Io)? {
             self.driver.writable();
         }
-        match self.net.dialled(self.driver.options()) {
+        match self.net.dialled() {
             Some(Dialled::Link(link)) => {
                 let options = Arc::clone(self.driver.options());
                 self.driver.opened_with(Arc::clone(&link), self.net.attempt().unwrap_or(&options));

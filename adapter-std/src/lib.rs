@@ -75,6 +75,8 @@ pub use mqtt_adapter_core::{
     Version, WhenFull, WhenInboxFull, WhenNotStored, Why, Will, proto, session,
 };
 
+#[cfg(feature = "proxy")]
+pub use mqtt_adapter_core::{Proxy, ProxyError, ProxyFailure, ProxyKind};
 #[cfg(feature = "tls")]
 pub use mqtt_adapter_core::{Tls, TlsBuilder, TlsError};
 

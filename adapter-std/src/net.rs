@@ -12,8 +12,8 @@ use std::time::Instant;
 
 use mio::{Events, Interest, Poll, Token};
 use mqtt_adapter_core::{
-    Addresses, Attempt, ByteStream, Cause, Connecting, Connector, Dialling, Options, Scheme, ServerUrl,
-    Stream, Transport, Turn, literal, resolve,
+    Addresses, Attempt, ByteStream, Cause, Connecting, Host, Options, Peer, ServerUrl, Stream, Turn, Way,
+    deadline,
 };
 
 use crate::socket::Socket;
@@ -24,9 +24,6 @@ pub(crate) type Link = Stream<Socket>;
 
 const SOCKET: Token = Token(0);
 const WAKER: Token = Token(1);
-
-/// Reads of input nobody wants any more, before a socket is closed.
-const DISCARDS: usize = 16;
 
 /// Wakes a thread that waits in [`Net::wait`].
 pub(crate) struct NetWaker(mio::Waker);
@@ -62,35 +59,36 @@ pub(crate) struct Net {
 }
 
 enum Dial {
-    Resolving {
+    /// What may block is under way on another thread.
+    Elsewhere {
         until: Instant,
-        answer: Receiver<Result<Vec<SocketAddr>, Cause>>,
-    },
-    /// The application's connector is at work.
-    Asking {
-        until: Instant,
-        answer: Receiver<io::Result<ByteStream>>,
+        answer: Receiver<Result<Ready, Cause>>,
     },
     Trying {
-        rest: Addresses,
-        peer: Peer,
-        stage: Stage,
+        /// Other addresses of the same host.
+        rest: Option<Addresses>,
+        stage: Box<Stage>,
         until: Instant,
     },
     Failed(Cause),
 }
 
-/// Who is being connected to.
-enum Peer {
-    Address(SocketAddr),
+/// All of an attempt that may block is done.
+struct Ready {
+    options: Arc<Options>,
+    to: To,
+}
+
+/// What is to be connected, or is.
+enum To {
+    Host(Host, Vec<SocketAddr>),
     Path(String),
-    /// Whatever the connector has connected to.
-    Given(ServerUrl),
+    Given(ByteStream),
 }
 
 enum Stage {
-    Connecting(Socket),
-    /// What goes on between the socket and the first packet: TLS, WebSocket.
+    Connecting(Socket, Peer),
+    /// What goes on between the socket and the first packet: a proxy, TLS, WebSocket.
     Handshake(Link),
 }
 
@@ -121,13 +119,14 @@ impl Net {
         self.attempt.as_deref()
     }
 
-    /// Prepares for being woken, and with that for resolving elsewhere.
-    pub(crate) fn waker(&mut self) -> io::Result<Arc<NetWaker>> {
+    /// What may block is done on other threads from now on: the hook before an attempt, the resolver, a connector.
+    pub(crate) fn block_elsewhere(&mut self) -> io::Result<()> {
         self.elsewhere = true;
-        self.own_waker()
+        self.waker().map(drop)
     }
 
-    fn own_waker(&mut self) -> io::Result<Arc<NetWaker>> {
+    /// Prepares for being woken.
+    pub(crate) fn waker(&mut self) -> io::Result<Arc<NetWaker>> {
         if let Some(waker) = &self.waker {
             return Ok(Arc::clone(waker));
         }
@@ -143,7 +142,7 @@ impl Net {
     /// Carries out what a turn asks for.
     pub(crate) fn obey(&mut self, turn: &mut Turn<Link>, options: &Arc<Options>) {
         if let Some(link) = turn.closed.take() {
-            finish(&link);
+            link.finish();
         }
         if self.link.as_ref().is_some_and(|(generation, _)| *generation != turn.generation) {
             self.unlink();
@@ -152,16 +151,11 @@ impl Net {
             self.dial = None;
         }
         if let Some(attempt) = turn.open.take() {
+            // The one before ends first.
             self.dial = None;
-            self.dial = Some(match options.for_attempt(&attempt) {
-                Ok(own) => {
-                    let connector = own.connector().cloned();
-                    self.attempt = Some(own);
-                    self.begin(&attempt, options.engine().dial_timeout, connector)
-                }
-                Err(cause) => Dial::Failed(cause),
-            });
-            self.server = Some(attempt.server);
+            self.attempt = None;
+            self.server = Some(attempt.server.clone());
+            self.dial = Some(self.begin(options, attempt));
         }
     }
 
@@ -218,148 +212,116 @@ impl Net {
     }
 
     /// What the dial under way has come to, if it has.
-    pub(crate) fn dialled(&mut self, options: &Options) -> Option<Dialled> {
-        let own = self.attempt.clone();
-        let options = own.as_deref().unwrap_or(options);
+    pub(crate) fn dialled(&mut self) -> Option<Dialled> {
         loop {
             match self.dial.take()? {
                 Dial::Failed(cause) => return Some(Dialled::Failed(cause)),
-                Dial::Resolving { until, answer } => match answer.try_recv() {
-                    Ok(Ok(list)) => self.dial = Some(self.connect(Addresses::new(list, until), None)),
+                Dial::Elsewhere { until, answer } => match answer.try_recv() {
+                    Ok(Ok(ready)) => self.dial = Some(self.go_on(ready, until)),
                     Ok(Err(cause)) => return Some(Dialled::Failed(cause)),
                     Err(TryRecvError::Empty) => {
-                        self.dial = Some(Dial::Resolving { until, answer });
+                        self.dial = Some(Dial::Elsewhere { until, answer });
                         return None;
                     }
+                    // The application's hook or connector.
                     Err(TryRecvError::Disconnected) => {
-                        return Some(Dialled::Failed(Cause::resolve(
-                            "the server",
-                            "the resolver gave no answer",
-                        )));
+                        let detail = "a function of the application panicked".to_owned();
+                        return Some(Dialled::Failed(Cause::Hook { detail }));
                     }
                 },
-                Dial::Asking { until, answer } => match answer.try_recv() {
-                    Ok(result) => self.dial = Some(self.given(result, until)),
-                    Err(TryRecvError::Empty) => {
-                        self.dial = Some(Dial::Asking { until, answer });
+                Dial::Trying { rest, stage, until } => match self.progress(*stage) {
+                    Ok(Progress::Done(link)) => return Some(Dialled::Link(Arc::new(link))),
+                    Ok(Progress::Wait(stage)) if Instant::now() < until => {
+                        self.dial = Some(Dial::Trying { rest, stage: Box::new(stage), until });
                         return None;
                     }
-                    // It has panicked.
-                    Err(TryRecvError::Disconnected) => {
-                        self.dial =
-                            Some(self.given(Err(io::Error::other("the connector gave no answer")), until));
+                    // Dropping the socket ends its registration too.
+                    Ok(Progress::Wait(stage)) => {
+                        let cause = stage.peer().cause(&io::ErrorKind::TimedOut.into());
+                        self.dial = Some(self.try_next(rest, cause));
                     }
+                    Err(cause) => self.dial = Some(self.try_next(rest, cause)),
                 },
-                Dial::Trying { rest, peer, stage, until } => {
-                    match progress(stage, &peer, self.server.as_ref(), options) {
-                        Ok(Progress::Done(link)) => return Some(Dialled::Link(Arc::new(link))),
-                        Ok(Progress::Wait(stage)) if Instant::now() < until => {
-                            self.dial = Some(Dial::Trying { rest, peer, stage, until });
-                            return None;
-                        }
-                        // Dropping the socket ends its registration too.
-                        Ok(Progress::Wait(_)) => {
-                            let cause = peer.cause(&io::ErrorKind::TimedOut.into());
-                            self.dial = Some(self.connect(rest, Some(cause)));
-                        }
-                        Err(cause) => self.dial = Some(self.connect(rest, Some(cause))),
-                    }
-                }
             }
         }
     }
 
-    fn begin(&mut self, attempt: &Attempt, time: Duration, connector: Option<Connector>) -> Dial {
-        let server = &attempt.server;
-        let now = Instant::now();
-        // A time beyond what the clock can say: a year.
-        let until = now.checked_add(time).unwrap_or(now + Duration::from_secs(365 * 86_400));
-        if let Some(connector) = connector {
-            self.server = Some(server.clone());
-            return self.ask(connector.connect(Dialling::new(server.clone(), attempt.number, until)), until);
-        }
-        if server.scheme() == Scheme::Unix {
-            let path = server.host();
-            return match Socket::connect_unix(path).and_then(|socket| self.register(socket)) {
-                Ok(socket) => Dial::Trying {
-                    rest: Addresses::new(Vec::new(), until),
-                    peer: Peer::Path(path.to_owned()),
-                    stage: Stage::Connecting(socket),
-                    until,
-                },
-                Err(error) => Dial::Failed(Cause::dial_path(path, &error)),
-            };
-        }
-        if let Some(address) = literal(server) {
-            return self.connect(Addresses::new(vec![address], until), None);
-        }
-        let Some(waker) = self.waker.clone().filter(|_| self.elsewhere) else {
-            return match resolve(server) {
-                Ok(list) => self.connect(Addresses::new(list, until), None),
+    fn begin(&mut self, options: &Arc<Options>, attempt: Attempt) -> Dial {
+        let until = deadline(options.engine().dial_timeout);
+        if !self.elsewhere {
+            return match prepare(options, &attempt, until) {
+                Ok(ready) => self.go_on(ready, until),
                 Err(cause) => Dial::Failed(cause),
             };
+        }
+        // A thread is not worth it where nothing blocks.
+        if !options.has_before_connect() {
+            let to = match options.way(&attempt, until) {
+                Way::Path(path) => Some(To::Path(path)),
+                Way::Host(host) => host.literal().map(|address| To::Host(host, vec![address])),
+                Way::Connector(_) => None,
+            };
+            if let Some(to) = to {
+                return self.go_on(Ready { options: Arc::clone(options), to }, until);
+            }
+        }
+        let waker = match self.waker() {
+            Ok(waker) => waker,
+            Err(error) => return Dial::Failed(Cause::resolve(attempt.server.host(), error)),
         };
         let (send, answer) = mpsc::channel();
-        let name = server.clone();
+        let (options, server) = (Arc::clone(options), attempt.server.clone());
         // The system's resolver may take half a minute and cannot be interrupted; on a thread of its own it
-        // delays neither the deadline nor a stop. The thread ends with the resolver's answer.
-        let spawned = thread::Builder::new().name("mqtt-resolve".to_owned()).spawn(move || {
-            // Nobody listens any more when the dial was given up.
-            if send.send(resolve(&name)).is_ok() {
-                waker.wake_by_ref();
+        // delays neither the deadline nor a stop. The thread ends with the answer.
+        let spawned = thread::Builder::new().name("mqtt-dial".to_owned()).spawn(move || {
+            /// Also where there is no answer.
+            struct WakeAtLast(Arc<NetWaker>);
+
+            impl Drop for WakeAtLast {
+                fn drop(&mut self) {
+                    self.0.wake_by_ref();
+                }
             }
+
+            let _wake = WakeAtLast(waker);
+            // Of the two what is declared last goes first: when this wakes, the channel has its end.
+            let send = send;
+            // Nobody listens any more when the dial was given up.
+            let _ = send.send(prepare(&options, &attempt, until));
         });
         match spawned {
-            Ok(_) => Dial::Resolving { until, answer },
+            Ok(_) => Dial::Elsewhere { until, answer },
             Err(error) => Dial::Failed(Cause::resolve(server.host(), error)),
         }
     }
 
-    /// Has the application's connector connect.
-    fn ask(&mut self, connecting: Connecting, until: Instant) -> Dial {
-        let waker = match self.own_waker() {
-            Ok(waker) => waker,
-            Err(error) => return self.given(Err(error), until),
-        };
-        let connect = move || match connecting {
-            Connecting::Blocking(connect) => connect(),
-            Connecting::Async(mut future) => {
-                block(|context| future.as_mut().poll(&mut Context::from_waker(context.waker())))
+    /// Begins with the sockets.
+    fn go_on(&mut self, ready: Ready, until: Instant) -> Dial {
+        self.attempt = Some(ready.options);
+        let (peer, socket) = match ready.to {
+            To::Host(host, list) => return self.connect(Addresses::new(host, list, until), None),
+            To::Path(path) => {
+                let socket = Socket::connect_unix(&path);
+                (Peer::path(path), socket)
+            }
+            To::Given(stream) => {
+                let Some(server) = self.server.clone() else { return Dial::Failed(nowhere()) };
+                let in_time =
+                    if Instant::now() < until { Ok(stream) } else { Err(io::ErrorKind::TimedOut.into()) };
+                (Peer::given(server), in_time.and_then(Socket::given))
             }
         };
-        if !self.elsewhere {
-            return self.given(connect(), until);
-        }
-        let (send, answer) = mpsc::channel();
-        let spawned = thread::Builder::new().name("mqtt-connect".to_owned()).spawn(move || {
-            // Nobody listens any more when the dial was given up.
-            if send.send(connect()).is_ok() {
-                waker.wake_by_ref();
+        let registered = socket.and_then(|socket| {
+            if let Socket::Own(own) = &socket {
+                own.set_waker(&Waker::from(self.waker()?));
             }
+            self.register(socket)
         });
-        match spawned {
-            Ok(_) => Dial::Asking { until, answer },
-            Err(error) => self.given(Err(error), until),
-        }
-    }
-
-    /// Goes on with what the connector gave.
-    fn given(&self, result: io::Result<ByteStream>, until: Instant) -> Dial {
-        let Some(server) = self.server.clone() else {
-            return Dial::Failed(Cause::resolve("the server", "there is none"));
-        };
-        let in_time = result.and_then(|stream| {
-            if Instant::now() < until { Ok(stream) } else { Err(io::ErrorKind::TimedOut.into()) }
-        });
-        match in_time.and_then(Socket::given).and_then(|socket| self.register(socket)) {
+        match registered {
             Ok(socket) => {
-                if let (Socket::Own(own), Some(waker)) = (&socket, &self.waker) {
-                    own.set_waker(&Waker::from(Arc::clone(waker)));
-                }
-                let (rest, stage) = (Addresses::new(Vec::new(), until), Stage::Connecting(socket));
-                Dial::Trying { rest, peer: Peer::Given(server), stage, until }
+                Dial::Trying { rest: None, stage: Box::new(Stage::Connecting(socket, peer)), until }
             }
-            Err(error) => Dial::Failed(Cause::connector(&server, &error)),
+            Err(error) => Dial::Failed(peer.cause(&error)),
         }
     }
 
@@ -368,17 +330,45 @@ impl Net {
         loop {
             let now = Instant::now();
             let Some((address, time)) = rest.next(now) else {
-                return Dial::Failed(
-                    last.unwrap_or_else(|| Cause::resolve("the server", "no time was left to try")),
-                );
+                return Dial::Failed(last.unwrap_or_else(|| rest.untried()));
             };
+            let peer = rest.host().peer(address);
             match Socket::connect(address).and_then(|socket| self.register(socket)) {
                 Ok(socket) => {
-                    let (peer, stage) = (Peer::Address(address), Stage::Connecting(socket));
-                    return Dial::Trying { rest, peer, stage, until: now + time };
+                    let (stage, until) = (Box::new(Stage::Connecting(socket, peer)), now + time);
+                    return Dial::Trying { rest: Some(rest), stage, until };
                 }
-                Err(error) => last = Some(Cause::dial(address, &error)),
+                Err(error) => last = Some(peer.cause(&error)),
             }
+        }
+    }
+
+    /// After one that failed.
+    fn try_next(&self, rest: Option<Addresses>, cause: Cause) -> Dial {
+        match rest {
+            Some(rest) => self.connect(rest, Some(cause)),
+            None => Dial::Failed(cause),
+        }
+    }
+
+    /// Goes on with an attempt.
+    fn progress(&self, stage: Stage) -> Result<Progress, Cause> {
+        let link = match stage {
+            Stage::Connecting(socket, peer) => {
+                if !socket.connected().map_err(|error| peer.cause(&error))? {
+                    return Ok(Progress::Wait(Stage::Connecting(socket, peer)));
+                }
+                let (Some(server), Some(options)) = (&self.server, &self.attempt) else {
+                    return Err(nowhere());
+                };
+                Stream::new(socket, peer.clone(), server, options).map_err(|error| peer.cause(&error))?
+            }
+            Stage::Handshake(link) => link,
+        };
+        match link.handshake() {
+            Ok(true) => Ok(Progress::Done(link)),
+            Ok(false) => Ok(Progress::Wait(Stage::Handshake(link))),
+            Err(error) => Err(link.cause(&error)),
         }
     }
 
@@ -410,12 +400,11 @@ impl Net {
 /// Room every read of [`Input`](mqtt_adapter_core::Input) is given at least.
 const SHORT: usize = 64 * 1024;
 
-impl Peer {
-    fn cause(&self, error: &io::Error) -> Cause {
+impl Stage {
+    const fn peer(&self) -> &Peer {
         match self {
-            Self::Address(address) => Cause::dial(*address, error),
-            Self::Path(path) => Cause::dial_path(path, error),
-            Self::Given(server) => Cause::connector(server, error),
+            Self::Connecting(_, peer) => peer,
+            Self::Handshake(link) => link.peer(),
         }
     }
 }
@@ -425,47 +414,34 @@ enum Progress {
     Wait(Stage),
 }
 
-/// Goes on with an attempt.
-fn progress(
-    stage: Stage,
-    peer: &Peer,
-    server: Option<&ServerUrl>,
-    options: &Options,
-) -> Result<Progress, Cause> {
-    let link = match stage {
-        Stage::Connecting(socket) => {
-            if !socket.connected().map_err(|error| peer.cause(&error))? {
-                return Ok(Progress::Wait(Stage::Connecting(socket)));
+/// Does all of an attempt that may block: the application's hook, its connector, the resolver.
+fn prepare(options: &Arc<Options>, attempt: &Attempt, until: Instant) -> Result<Ready, Cause> {
+    let options = options.for_attempt(attempt)?;
+    let to = match options.way(attempt, until) {
+        Way::Path(path) => To::Path(path),
+        Way::Host(host) => match host.literal() {
+            Some(address) => To::Host(host, vec![address]),
+            None => {
+                let list = host.resolve()?;
+                To::Host(host, list)
             }
-            let server = server.ok_or_else(|| Cause::resolve("the server", "there is none"))?;
-            Stream::new(socket, server, options).map_err(|error| peer.cause(&error))?
+        },
+        Way::Connector(connecting) => {
+            let result = match connecting {
+                Connecting::Blocking(connect) => connect(),
+                Connecting::Async(mut future) => {
+                    block(|context| future.as_mut().poll(&mut Context::from_waker(context.waker())))
+                }
+            };
+            To::Given(result.map_err(|error| Cause::connector(&attempt.server, &error))?)
         }
-        Stage::Handshake(link) => link,
     };
-    match (link.handshake(), peer) {
-        (Ok(true), _) => Ok(Progress::Done(link)),
-        (Ok(false), _) => Ok(Progress::Wait(Stage::Handshake(link))),
-        (Err(error), Peer::Address(address)) => Err(link.cause(*address, &error)),
-        (Err(error), Peer::Given(server)) => Err(link.cause_to(server, &error)),
-        (Err(error), Peer::Path(_)) => Err(peer.cause(&error)),
-    }
+    Ok(Ready { options, to })
 }
 
-/// Ends a connection in order. What was received and not read would make the system reset it, and the peer might
-/// then lose the last packets sent to it: it is read and forgotten first.
-fn finish(link: &Link) {
-    link.finish();
-    let socket = link.socket();
-    if socket.shutdown().is_err() {
-        return;
-    }
-    let mut waste = [0; 4_096];
-    for _ in 0..DISCARDS {
-        match socket.read(&mut waste) {
-            Ok(0) | Err(_) => return,
-            Ok(_) => {}
-        }
-    }
+/// An attempt that nobody asked for.
+fn nowhere() -> Cause {
+    Cause::resolve("the server", "there is none")
 }
 
 #[cfg(test)]
@@ -475,13 +451,15 @@ mod tests {
 
     /// Dials the addresses in order, with a common deadline.
     fn dial(list: Vec<SocketAddr>, time: Duration) -> Result<SocketAddr, Cause> {
-        let options = Options::new("mqtt://localhost").unwrap();
+        let options = Arc::new(Options::new("mqtt://localhost").unwrap());
         let mut net = Net::new().unwrap();
-        net.server = options.servers().first().cloned();
-        net.dial = Some(net.connect(Addresses::new(list, Instant::now() + time), None));
+        let server = options.servers()[0].clone();
+        let to = To::Host(Host::of(&server, &options), list);
+        net.server = Some(server);
+        net.dial = Some(net.go_on(Ready { options, to }, Instant::now() + time));
         loop {
             let _writable = net.wait(Some(Duration::from_secs(20))).unwrap();
-            match net.dialled(&options) {
+            match net.dialled() {
                 Some(Dialled::Link(link)) => match link.socket() {
                     Socket::Tcp(socket) => return Ok(socket.peer_addr().unwrap()),
                     Socket::Unix(_) | Socket::Own(_) => unreachable!(),

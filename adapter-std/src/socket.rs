@@ -86,10 +86,6 @@ impl Socket {
             Err(error) => Err(error),
         }
     }
-
-    pub(crate) fn shutdown(&self) -> io::Result<()> {
-        each!(self, socket => socket.shutdown(Shutdown::Write), own => own.shutdown())
-    }
 }
 
 impl Transport for Socket {
@@ -111,6 +107,10 @@ impl Transport for Socket {
             // What they take has left.
             _ => Ok(()),
         }
+    }
+
+    fn shutdown(&self) -> io::Result<()> {
+        each!(self, socket => socket.shutdown(Shutdown::Write), own => own.shutdown())
     }
 }
 

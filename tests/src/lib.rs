@@ -6,6 +6,7 @@
 //! * [`proxy`]: connections under a schedule of faults; [`scripted`]: servers that say what a test tells them to.
 //! * [`gauge`]: memory, descriptors, threads and processor time of this process.
 //! * [`numbered`]: options and messages of a flow whose messages are counted.
+//! * [`forward`]: proxies that others wrote, as child processes.
 //! * [`process`]: other programs as children of a test.
 //! * [`adapter`]: one face over the drivers, so that each test is written once.
 //!
@@ -14,6 +15,7 @@
 pub mod adapter;
 pub mod brokers;
 pub mod folder;
+pub mod forward;
 pub mod gauge;
 pub mod model;
 pub mod mosquitto;

@@ -147,7 +147,7 @@ pub fn free_address() -> SocketAddr {
 }
 
 /// Waits until the child accepts connections; false when it ended instead.
-fn answers(child: &mut Child, address: SocketAddr) -> bool {
+pub(crate) fn answers(child: &mut Child, address: SocketAddr) -> bool {
     let cap = Instant::now() + START_CAP;
     while Instant::now() < cap {
         if !matches!(child.try_wait(), Ok(None)) {
@@ -162,7 +162,7 @@ fn answers(child: &mut Child, address: SocketAddr) -> bool {
 }
 
 /// Debian puts brokers where only root's PATH looks.
-fn program(name: &str) -> PathBuf {
+pub(crate) fn program(name: &str) -> PathBuf {
     for folder in ["/usr/sbin", "/usr/local/sbin"] {
         let path = Path::new(folder).join(name);
         if path.is_file() {

@@ -94,19 +94,6 @@ impl OwnStream {
         self.readiness.poll(&self.readiness.write, context)
     }
 
-    /// Says that nothing more is written.
-    ///
-    /// # Errors
-    /// Of the stream.
-    pub fn shutdown(&self) -> io::Result<()> {
-        let mut polled = lock(&self.stream);
-        match polled.stream.as_mut().poll_close(&mut self.context()) {
-            // It has been asked; it is dropped in any case.
-            Poll::Pending => Ok(()),
-            Poll::Ready(result) => result,
-        }
-    }
-
     fn context(&self) -> Context<'_> {
         Context::from_waker(&self.waker)
     }
@@ -176,6 +163,15 @@ impl Transport for OwnStream {
 
     fn flush(&self) -> io::Result<()> {
         lock(&self.stream).flush(&mut self.context())
+    }
+
+    fn shutdown(&self) -> io::Result<()> {
+        let mut polled = lock(&self.stream);
+        match polled.stream.as_mut().poll_close(&mut self.context()) {
+            // It has been asked; it is dropped in any case.
+            Poll::Pending => Ok(()),
+            Poll::Ready(result) => result,
+        }
     }
 }
 

@@ -8,8 +8,8 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 
 use mqtt_proto::{
-    Connack, Encode, Packet, PacketId, Peer, Pingresp, Properties, Puback, Pubcomp, Publish, Pubrec, Pubrel,
-    Qos, ReasonCode, ReasonCodes, Suback, TopicName, Unsuback, Version, frame_len,
+    Connack, Encode, Packet, PacketId, Peer, Pingresp, Properties, Property, Puback, Pubcomp, Publish,
+    Pubrec, Pubrel, Qos, ReasonCode, ReasonCodes, Suback, TopicName, Unsuback, Version, frame_len,
 };
 
 /// Nothing in a test takes as long: a hang becomes a failure.
@@ -76,6 +76,8 @@ pub struct Link {
     stream: Box<dyn Pipe>,
     version: Version,
     buffer: Vec<u8>,
+    /// User properties of the CONNECT that came last.
+    user_properties: Vec<(String, String)>,
 }
 
 impl Server {
@@ -117,7 +119,12 @@ impl Server {
 
 impl Link {
     pub fn over(stream: impl Pipe + 'static) -> Self {
-        Self { stream: Box::new(stream), version: Version::V5, buffer: Vec::new() }
+        Self {
+            stream: Box::new(stream),
+            version: Version::V5,
+            buffer: Vec::new(),
+            user_properties: Vec::new(),
+        }
     }
 
     /// Reads CONNECT and accepts it.
@@ -132,6 +139,11 @@ impl Link {
         got
     }
 
+    /// User properties of the CONNECT that came last.
+    pub fn connect_properties(&self) -> Vec<(String, String)> {
+        self.user_properties.clone()
+    }
+
     /// The next packet.
     pub fn next(&mut self) -> Got {
         loop {
@@ -140,6 +152,14 @@ impl Link {
                 let packet = Packet::decode(&frame, self.version, Peer::Client).unwrap();
                 if let Packet::Connect(connect) = &packet {
                     self.version = connect.version;
+                    self.user_properties = connect
+                        .properties
+                        .iter()
+                        .filter_map(|property| match property {
+                            Property::UserProperty(name, value) => Some((name.to_owned(), value.to_owned())),
+                            _ => None,
+                        })
+                        .collect();
                 }
                 return own(&packet);
             }

@@ -1,6 +1,6 @@
 //! A server's side of TLS, and the certificates for it.
 
-#![allow(dead_code, unreachable_pub, reason = "every test file uses a part of it")]
+#![allow(unreachable_pub, reason = "as in the peer beside it")]
 
 use core::sync::atomic::{AtomicU32, Ordering};
 use std::io::{self, Read, Write};
@@ -89,7 +89,7 @@ pub fn server(identity: &Identity, clients: Option<&Authority>) -> Arc<ServerCon
     Arc::new(config)
 }
 
-struct Encrypted(StreamOwned<ServerConnection, TcpStream>);
+struct Encrypted(Stream);
 
 impl Read for Encrypted {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -114,11 +114,29 @@ impl Pipe for Encrypted {
     }
 }
 
-/// The server's side of an accepted socket, with its handshake done, or why it cannot be.
-pub fn link(config: &Arc<ServerConfig>, mut socket: TcpStream) -> io::Result<Link> {
+/// The server's side of TLS over an accepted socket.
+pub type Stream = StreamOwned<ServerConnection, TcpStream>;
+
+/// It, with its handshake done, or why it cannot be.
+pub fn accept(config: &Arc<ServerConfig>, mut socket: TcpStream) -> io::Result<Stream> {
     let mut connection = ServerConnection::new(Arc::clone(config)).unwrap();
     while connection.is_handshaking() {
         connection.complete_io(&mut socket)?;
     }
-    Ok(Link::over(Encrypted(StreamOwned::new(connection, socket))))
+    Ok(StreamOwned::new(connection, socket))
+}
+
+/// The same for packets.
+pub fn link(config: &Arc<ServerConfig>, socket: TcpStream) -> io::Result<Link> {
+    accept(config, socket).map(|stream| Link::over(Encrypted(stream)))
+}
+
+/// A server of echoes for one client.
+pub fn echo(config: &Arc<ServerConfig>, socket: TcpStream) {
+    crate::common::echo(&mut link(config, socket).unwrap());
+}
+
+/// Packets over a stream that was accepted.
+pub fn over(stream: Stream) -> Link {
+    Link::over(Encrypted(stream))
 }

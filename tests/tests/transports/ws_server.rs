@@ -1,6 +1,6 @@
 //! A server's side of WebSocket.
 
-#![allow(dead_code, unreachable_pub, reason = "every test file uses a part of it")]
+#![allow(unreachable_pub, reason = "as in the peer beside it")]
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -11,6 +11,7 @@ use tungstenite::http::HeaderValue;
 use tungstenite::{Error, Message, WebSocket};
 
 use crate::peer::{Link, Pipe};
+use crate::tls_server;
 
 /// What the client asked for.
 #[derive(Debug, Default)]
@@ -20,8 +21,25 @@ pub struct Asked {
     pub authorization: Option<String>,
 }
 
-struct Framed {
-    socket: WebSocket<TcpStream>,
+/// What a WebSocket runs over.
+pub trait Under: Read + Write + Send + 'static {
+    fn cut(&self);
+}
+
+impl Under for TcpStream {
+    fn cut(&self) {
+        Pipe::cut(self);
+    }
+}
+
+impl Under for tls_server::Stream {
+    fn cut(&self) {
+        Pipe::cut(&self.sock);
+    }
+}
+
+struct Framed<S> {
+    socket: WebSocket<S>,
     rest: Vec<u8>,
     /// Bytes in one frame at most.
     frame: usize,
@@ -29,7 +47,7 @@ struct Framed {
     lengths: Arc<Mutex<Vec<usize>>>,
 }
 
-impl Read for Framed {
+impl<S: Under> Read for Framed<S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.rest.is_empty() {
             match self.socket.read() {
@@ -51,7 +69,7 @@ impl Read for Framed {
     }
 }
 
-impl Write for Framed {
+impl<S: Under> Write for Framed<S> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         for piece in bytes.chunks(self.frame) {
             self.socket.send(Message::Binary(piece.to_vec().into())).map_err(io::Error::other)?;
@@ -64,15 +82,15 @@ impl Write for Framed {
     }
 }
 
-impl Pipe for Framed {
+impl<S: Under> Pipe for Framed<S> {
     fn cut(&self) {
         self.socket.get_ref().cut();
     }
 }
 
-/// The server's side of an accepted socket, sending frames of at most so many bytes.
+/// The server's side over a stream, sending frames of at most so many bytes.
 #[expect(clippy::result_large_err, reason = "the shape of the callback is the library's")]
-pub fn link(socket: TcpStream, frame: usize) -> (Link, Asked, Arc<Mutex<Vec<usize>>>) {
+pub fn link(socket: impl Under, frame: usize) -> (Link, Asked, Arc<Mutex<Vec<usize>>>) {
     let mut asked = Asked::default();
     let answer = |request: &Request, mut response: Response| -> Result<Response, ErrorResponse> {
         let header = |name| request.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
