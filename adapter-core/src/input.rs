@@ -11,19 +11,24 @@ use crate::transport::{Through, Transport};
 /// A connection on which nothing was received for this long gives its read buffer back.
 const QUIET: Duration = Duration::from_secs(1);
 
+/// After so many looks at a socket that gave nothing the memory is kept for the next ones.
+const LOOKS: u32 = 16;
+
 /// A read buffer that takes memory when something is received, and gives it back a second later if nothing more
 /// was: many idle connections then cost little, and a busy one allocates nothing.
 #[derive(Debug, Default)]
 pub struct Input {
     buffer: ReadBuffer,
     read_at: Option<Instant>,
+    /// Looks at the socket that gave nothing, since the memory was given back.
+    looks: u32,
 }
 
 impl Input {
     /// An empty one.
     #[must_use]
     pub const fn new() -> Self {
-        Self { buffer: ReadBuffer::new(), read_at: None }
+        Self { buffer: ReadBuffer::new(), read_at: None, looks: 0 }
     }
 
     /// Reads once; `hint` is [`Turn::hint`](crate::Turn::hint). `Ok(0)`: the end of the stream.
@@ -31,9 +36,20 @@ impl Input {
     /// # Errors
     /// Of the transport; `WouldBlock` where there is nothing.
     pub fn read_from(&mut self, transport: &impl Transport, hint: usize) -> io::Result<usize> {
-        // Also a read that gives nothing takes the memory.
-        self.read_at = Some(Instant::now());
-        self.buffer.read_from(&mut Through(transport), hint)
+        let result = self.buffer.read_from(&mut Through(transport), hint);
+        if result.is_ok() {
+            (self.read_at, self.looks) = (Some(Instant::now()), 0);
+        } else if self.read_at.is_none() {
+            // It took memory all the same, though nothing was received. A look now and then at an idle socket must not
+            // begin another second of waiting; who looks all the time, because he sends, keeps it for a second.
+            self.looks = self.looks.saturating_add(1);
+            if self.looks < LOOKS {
+                self.buffer.shrink();
+            } else {
+                (self.read_at, self.looks) = (Some(Instant::now()), 0);
+            }
+        }
+        result
     }
 
     /// Gives the memory back if it is time; else in what time to ask again.
@@ -44,7 +60,7 @@ impl Input {
             return Some(if quiet < QUIET { QUIET.saturating_sub(quiet) } else { QUIET });
         }
         self.buffer.shrink();
-        self.read_at = None;
+        (self.read_at, self.looks) = (None, 0);
         None
     }
 
@@ -73,6 +89,42 @@ mod tests {
         fn write(&self, bytes: &[u8]) -> io::Result<usize> {
             Ok(bytes.len())
         }
+    }
+
+    struct Nothing;
+
+    impl Transport for Nothing {
+        fn read(&self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::WouldBlock.into())
+        }
+
+        fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len())
+        }
+    }
+
+    #[test]
+    fn looking_at_an_idle_socket_keeps_no_memory_and_asks_for_no_time() {
+        let mut input = Input::new();
+        assert!(input.read_from(&Nothing, 0).is_err());
+        assert_eq!(input.rest(), None, "nothing was received, nothing is to be given back later");
+        assert_eq!(input.read_from(&Four, 0).unwrap(), 4);
+        input.buffer().consume(4);
+        let Some(long_ago) = Instant::now().checked_sub(QUIET) else { return };
+        input.read_at = Some(long_ago);
+        assert!(input.read_from(&Nothing, 0).is_err());
+        assert_eq!(input.read_at, Some(long_ago), "a look does not put it off");
+        assert_eq!(input.rest(), None);
+    }
+
+    #[test]
+    fn looking_all_the_time_keeps_memory() {
+        let mut input = Input::new();
+        for _ in 0..LOOKS {
+            assert_eq!(input.rest(), None);
+            assert!(input.read_from(&Nothing, 0).is_err());
+        }
+        assert!(input.rest().is_some());
     }
 
     #[test]
