@@ -5,11 +5,12 @@ mod ask;
 mod handle;
 mod large;
 mod source;
+mod wait;
 mod watch;
 mod worker;
 
 use core::fmt;
-use core::sync::atomic::AtomicUsize;
+use core::sync::atomic::{AtomicU64, AtomicUsize};
 use core::task::Waker;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -36,6 +37,8 @@ pub use large::Download;
 use large::Large;
 use source::Source;
 pub use source::Upload;
+use wait::For;
+pub use wait::Wait;
 pub use watch::Watch;
 use watch::Watched;
 pub use worker::Worker;
@@ -48,6 +51,8 @@ struct Hub<T> {
     inbox: Inbox,
     options: Arc<Options>,
     handles: AtomicUsize,
+    /// Numbers the calls that wait.
+    calls: AtomicU64,
 }
 
 struct State<T> {
@@ -254,6 +259,7 @@ pub fn client<T: Transport>(options: Options) -> Result<(Handle<T>, Worker<T>), 
         inbox: Inbox::new(options.inbox_bound()),
         options,
         handles: AtomicUsize::new(1),
+        calls: AtomicU64::new(0),
     });
     let worker = Worker {
         hub: Arc::clone(&hub),

@@ -107,11 +107,9 @@ impl Inbox {
         self.bound
     }
 
-    /// The oldest message, and whether the reader is to be woken; without a message, `waker` is kept.
-    pub(crate) fn take(
-        &self,
-        waker: Option<(&Waker, &mut Vec<Waker>)>,
-    ) -> Result<(Message, bool), RecvError> {
+    /// The oldest message, and whether the reader is to be woken. Without one, `wait` is called with those who wait, under
+    /// the lock, so that no message comes in between.
+    pub(crate) fn take(&self, wait: impl FnOnce(&mut Wakers)) -> Result<(Message, bool), RecvError> {
         let mut queue = self.lock();
         match queue.messages.pop_front() {
             Some(message) => {
@@ -124,12 +122,15 @@ impl Inbox {
             }
             None if queue.ended => Err(RecvError::Stopped),
             None => {
-                if let Some((waker, wake)) = waker {
-                    queue.takers.keep(waker, wake);
-                }
+                wait(&mut queue.takers);
                 Err(RecvError::Empty)
             }
         }
+    }
+
+    /// A call that waited for a message and does not any more.
+    pub(crate) fn give_up(&self, call: u64) -> Option<Waker> {
+        self.lock().takers.remove(call)
     }
 
     /// Nothing more comes.

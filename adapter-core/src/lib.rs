@@ -101,7 +101,7 @@ pub use crate::driver::{Driver, Flush, Sink, Turn, subscription, with_payload};
 pub use crate::error::{ConnectError, PublishError, RecvError, RequestError, SourceError};
 pub use crate::event::{Cause, Connected, Disconnected, Event, Failed, Outcome};
 pub use crate::hooks::{Attempt, Authenticator, Draft};
-pub use crate::hub::{Ask, Download, Handle, Upload, Watch, Worker, client};
+pub use crate::hub::{Ask, Download, Handle, Upload, Wait, Watch, Worker, client};
 pub use crate::input::Input;
 pub use crate::journal::{Change, Journal, JournalError, Store, Take};
 pub use crate::message::{Message, Payload, Publish};

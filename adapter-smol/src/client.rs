@@ -3,14 +3,15 @@
 use core::fmt;
 use core::future::{Future, poll_fn};
 use core::pin::Pin;
-use core::task::{Context, Poll, Waker};
+use core::task::{Context, Poll};
 use core::time::Duration;
 
 use futures_lite::Stream;
 use mqtt_adapter_core::{
     AckError, AckToken, AuthError, ConnectError, Event, Failed, Handle, Message, Options, Outcome,
     Properties, Publish, PublishError, Qos, ReasonCode, RecvError, RequestError, ResponseError, ServerLimits,
-    Stats, Stop, StopError, Subscription, Token, TopicFilter, Watch, client, subscription, with_payload,
+    Stats, Stop, StopError, Subscription, Token, TopicFilter, Wait, Watch, client, subscription,
+    with_payload,
 };
 
 use crate::connection::{Connection, Link};
@@ -54,45 +55,10 @@ pub struct Client {
     handle: Handle<Link>,
 }
 
-/// Withdraws the waker of a call that is dropped while it waits for room.
-struct Patience<'c> {
-    handle: &'c Handle<Link>,
-    waker: Option<Waker>,
-}
-
-impl Patience<'_> {
-    fn note<R>(&mut self, context: &Context<'_>, poll: Poll<R>) -> Poll<R> {
-        match &poll {
-            Poll::Ready(_) => self.waker = None,
-            Poll::Pending => match &mut self.waker {
-                Some(waker) => waker.clone_from(context.waker()),
-                None => self.waker = Some(context.waker().clone()),
-            },
-        }
-        poll
-    }
-}
-
-impl Drop for Patience<'_> {
-    fn drop(&mut self) {
-        if let Some(waker) = &self.waker {
-            self.handle.give_up(waker);
-        }
-    }
-}
-
 impl Client {
-    const fn patience(&self) -> Patience<'_> {
-        Patience { handle: &self.handle, waker: None }
-    }
-
     /// The same client for who works for it: it does not keep it going, though a clone does.
     pub(crate) fn lend(&self) -> Self {
         Self { handle: self.handle.lend() }
-    }
-
-    pub(crate) fn poll_recv(&self, context: &Context<'_>) -> Poll<Option<Message>> {
-        self.handle.poll_recv(context)
     }
 
     pub(crate) const fn inner(&self) -> &Handle<Link> {
@@ -108,10 +74,7 @@ impl Client {
     /// [`PublishError`], with the payload if it was an owned one.
     pub async fn publish(&self, publish: Publish<'_>) -> Result<Receipt, PublishError> {
         let mut publish = self.prepared(publish)?;
-        let mut patience = self.patience();
-        poll_fn(|context| patience.note(context, self.handle.poll_publish(&mut publish, context)))
-            .await
-            .map(Receipt)
+        call(|wait, context| self.handle.poll_publish(&mut publish, wait, context)).await.map(Receipt)
     }
 
     /// Publishes if there is room in the queue; never waits.
@@ -140,13 +103,8 @@ impl Client {
     /// [`ResponseError`].
     pub async fn request(&self, publish: Publish<'_>, timeout: Duration) -> Result<Message, ResponseError> {
         let mut publish = self.prepared(publish)?;
-        let mut ask = {
-            let mut patience = self.patience();
-            poll_fn(|context| {
-                patience.note(context, self.handle.poll_request(&mut publish, timeout, context))
-            })
-            .await?
-        };
+        let mut ask =
+            call(|wait, context| self.handle.poll_request(&mut publish, timeout, wait, context)).await?;
         poll_fn(|context| ask.poll_response(context)).await
     }
 
@@ -170,13 +128,8 @@ impl Client {
         filters: &[Subscription<'_>],
         properties: Properties<'_>,
     ) -> Result<Vec<ReasonCode>, RequestError> {
-        let watch = {
-            let mut patience = self.patience();
-            poll_fn(|context| {
-                patience.note(context, self.handle.poll_subscribe(filters, properties, context))
-            })
-            .await?
-        };
+        let watch =
+            call(|wait, context| self.handle.poll_subscribe(filters, properties, wait, context)).await?;
         codes(Receipt(watch).await)
     }
 
@@ -198,13 +151,8 @@ impl Client {
         filters: &[TopicFilter<'_>],
         properties: Properties<'_>,
     ) -> Result<Vec<ReasonCode>, RequestError> {
-        let watch = {
-            let mut patience = self.patience();
-            poll_fn(|context| {
-                patience.note(context, self.handle.poll_unsubscribe(filters, properties, context))
-            })
-            .await?
-        };
+        let watch =
+            call(|wait, context| self.handle.poll_unsubscribe(filters, properties, wait, context)).await?;
         codes(Receipt(watch).await)
     }
 
@@ -237,7 +185,7 @@ impl Client {
 
     /// The next message. Each message is given to one caller only. `None`: the client has stopped and nothing is left.
     pub async fn recv(&self) -> Option<Message> {
-        poll_fn(|context| self.handle.poll_recv(context)).await
+        call(|wait, context| self.handle.poll_recv(wait, context)).await
     }
 
     /// The next message, if one is waiting.
@@ -251,7 +199,7 @@ impl Client {
     /// The messages, one after another, until the client has stopped. The stream is a handle: while it lives, the
     /// client does.
     pub fn messages(&self) -> Messages {
-        Messages(self.clone())
+        Messages { client: self.clone(), wait: Wait::new() }
     }
 
     /// Acknowledges a message of [`AckMode::Manual`](crate::AckMode::Manual), in any order. `properties` explain it (5.0): a Reason
@@ -292,7 +240,7 @@ impl Client {
     /// The next connection event: everything but [`Event::Message`], [`Event::Done`] and [`Event::Unblocked`]. `None`: the
     /// client has stopped and all were taken. Each event is given to one caller only; the newest 1,024 are kept.
     pub async fn next_event(&self) -> Option<Event> {
-        poll_fn(|context| self.handle.poll_event(context)).await
+        call(|wait, context| self.handle.poll_event(wait, context)).await
     }
 
     /// Waits for the first connection. One failed attempt for each server is an error, though the client goes on
@@ -302,7 +250,7 @@ impl Client {
     /// [`ConnectError::Failed`] or [`ConnectError::Stopped`].
     pub async fn connected(&self) -> Result<(), ConnectError> {
         let since = self.handle.connections();
-        poll_fn(|context| self.handle.poll_first_connection(since, context)).await
+        call(|wait, context| self.handle.poll_first_connection(since, wait, context)).await
     }
 
     /// Whether a server has accepted the connection and it is up.
@@ -332,8 +280,7 @@ impl Client {
 
     /// Waits until every accepted operation has ended.
     pub async fn idle(&self) {
-        let mut patience = self.patience();
-        poll_fn(|context| patience.note(context, self.handle.poll_idle(context))).await;
+        call(|wait, context| self.handle.poll_idle(wait, context)).await;
     }
 
     // Questions
@@ -377,7 +324,7 @@ impl Client {
     /// [`StopError`]: DISCONNECT cannot say what is asked for, and nothing happens.
     pub async fn stop_with(&self, how: Stop<'_>) -> Result<u32, StopError> {
         self.handle.stop(how)?;
-        Ok(poll_fn(|context| self.handle.poll_stopped(context)).await)
+        Ok(call(|wait, context| self.handle.poll_stopped(wait, context)).await)
     }
 }
 
@@ -389,6 +336,12 @@ impl fmt::Debug for Client {
             .field("pending", &self.pending())
             .finish_non_exhaustive()
     }
+}
+
+/// Calls until there is an answer. Dropped before, it has given up.
+pub(crate) async fn call<R>(mut ask: impl FnMut(&mut Wait<Link>, &Context<'_>) -> Poll<R>) -> R {
+    let mut wait = Wait::new();
+    poll_fn(|context| ask(&mut wait, context)).await
 }
 
 fn codes(result: Result<Outcome, Failed>) -> Result<Vec<ReasonCode>, RequestError> {
@@ -436,7 +389,17 @@ impl Receipt {
     /// # Errors
     /// [`Failed`]: it has ended, and did not do what it was for.
     pub async fn durable(&mut self) -> Result<(), Failed> {
-        poll_fn(|context| self.0.poll_durable(context)).await
+        let resting = Resting(&mut self.0);
+        poll_fn(|context| resting.0.poll_durable(context)).await
+    }
+}
+
+/// Nobody waits for the operation when this is dropped, though its end is still wanted.
+struct Resting<'r>(&'r mut Watch<Link>);
+
+impl Drop for Resting<'_> {
+    fn drop(&mut self) {
+        self.0.rest();
     }
 }
 
@@ -451,12 +414,16 @@ impl Future for Receipt {
 /// The messages of a client; see [`Client::messages`].
 #[derive(Debug)]
 #[must_use = "a stream does nothing unless it is polled"]
-pub struct Messages(Client);
+pub struct Messages {
+    client: Client,
+    wait: Wait<Link>,
+}
 
 impl Stream for Messages {
     type Item = Message;
 
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Message>> {
-        self.0.handle.poll_recv(context)
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Message>> {
+        let Self { client, wait } = &mut *self;
+        client.handle.poll_recv(wait, context)
     }
 }

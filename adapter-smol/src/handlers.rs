@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use core::task::Poll;
 use std::sync::Arc;
 
-use mqtt_adapter_core::{Handled, Message, RouteId, RouteTable, TopicError};
+use mqtt_adapter_core::{Handled, Message, RouteId, RouteTable, TopicError, Wait};
 
 use crate::client::Client;
 
@@ -162,14 +162,14 @@ impl Client {
     ) -> impl Future<Output = ()> + Send + Unpin + 'static + use<> {
         let (client, routes) = (self.lend(), routes.clone());
         let mut running: Vec<Pin<Box<dyn Future<Output = ()> + Send>>> = Vec::new();
-        let mut ended = false;
+        let (mut ended, mut wait) = (false, Wait::new());
         poll_fn(move |context| {
             loop {
                 running.retain_mut(|one| one.as_mut().poll(context).is_pending());
                 if ended || running.len() >= at_once.max(1) {
                     break;
                 }
-                match client.poll_recv(context) {
+                match client.inner().poll_recv(&mut wait, context) {
                     Poll::Ready(Some(message)) => {
                         running.push(Box::pin(routes.clone().handle(client.lend(), message)));
                     }

@@ -9,7 +9,7 @@ use std::io::{self, SeekFrom};
 use futures_lite::{AsyncRead, AsyncReadExt as _, AsyncSeek, AsyncSeekExt as _};
 use mqtt_adapter_core::{AckToken, Download, Message, Outcome, Publish, SourceError};
 
-use crate::client::Client;
+use crate::client::{Client, call};
 use crate::connection::Link;
 
 /// Bytes read at once.
@@ -33,7 +33,7 @@ impl Client {
         source: &mut (impl AsyncRead + AsyncSeek + Unpin),
     ) -> Result<Outcome, SourceError> {
         let begin = source.seek(SeekFrom::Current(0)).await.map_err(SourceError::Read)?;
-        let mut upload = poll_fn(|context| self.inner().poll_upload(&publish, len, context))
+        let mut upload = call(|wait, context| self.inner().poll_upload(&publish, len, wait, context))
             .await
             .map_err(SourceError::Publish)?;
         let mut buffer = vec![0; PIECE];
@@ -72,7 +72,7 @@ impl Client {
     /// [`Oversize::Chunks`](crate::Oversize). `None`: the client has stopped. Handlers and [`recv`](Self::recv) do not see
     /// these.
     pub async fn recv_large(&self) -> Option<Large> {
-        poll_fn(|context| self.inner().poll_large(context)).await.map(Large)
+        call(|wait, context| self.inner().poll_large(wait, context)).await.map(Large)
     }
 }
 

@@ -15,7 +15,7 @@ use mqtt_adapter_core::{
 };
 
 use crate::net::{Dialled, Link, Net};
-use crate::wait::{block, block_for};
+use crate::wait::{block, block_for, call, call_for};
 
 /// A handle of a client whose input and output happen on a thread of its own.
 ///
@@ -57,7 +57,7 @@ impl Client {
     /// [`ConnectError`].
     pub fn connect(options: Options) -> Result<Self, ConnectError> {
         let client = Self::start(options)?;
-        match block(|context| client.handle.poll_first_connection(0, context)) {
+        match call(|wait, context| client.handle.poll_first_connection(0, wait, context)) {
             Ok(()) => Ok(client),
             Err(error) => {
                 client.stop(Duration::ZERO);
@@ -103,7 +103,7 @@ impl Client {
     /// [`PublishError`], with the payload if it was an owned one.
     pub fn publish(&self, publish: Publish<'_>) -> Result<Receipt, PublishError> {
         let mut publish = self.prepared(publish)?;
-        block(|context| self.handle.poll_publish(&mut publish, context)).map(Receipt)
+        call(|wait, context| self.handle.poll_publish(&mut publish, wait, context)).map(Receipt)
     }
 
     /// Publishes; waits for room in the queue at most this long.
@@ -112,12 +112,9 @@ impl Client {
     /// [`PublishError::TimedOut`] and as [`publish`](Self::publish).
     pub fn publish_timeout(&self, publish: Publish<'_>, timeout: Duration) -> Result<Receipt, PublishError> {
         let mut publish = self.prepared(publish)?;
-        match block_for(timeout, |context| self.handle.poll_publish(&mut publish, context)) {
-            Ok(result) => result.map(Receipt),
-            Err(waker) => {
-                self.handle.give_up(&waker);
-                Err(with_payload(PublishError::TimedOut { payload: None }, publish))
-            }
+        match call_for(timeout, |wait, context| self.handle.poll_publish(&mut publish, wait, context)) {
+            Some(result) => result.map(Receipt),
+            None => Err(with_payload(PublishError::TimedOut { payload: None }, publish)),
         }
     }
 
@@ -147,7 +144,7 @@ impl Client {
     /// [`ResponseError`].
     pub fn request(&self, publish: Publish<'_>, timeout: Duration) -> Result<Message, ResponseError> {
         let mut publish = self.prepared(publish)?;
-        let mut ask = block(|context| self.handle.poll_request(&mut publish, timeout, context))?;
+        let mut ask = call(|wait, context| self.handle.poll_request(&mut publish, timeout, wait, context))?;
         block(|context| ask.poll_response(context))
     }
 
@@ -171,7 +168,10 @@ impl Client {
         filters: &[Subscription<'_>],
         properties: Properties<'_>,
     ) -> Result<Vec<ReasonCode>, RequestError> {
-        codes(block(|context| self.handle.poll_subscribe(filters, properties, context)).map(Receipt)?)
+        codes(
+            call(|wait, context| self.handle.poll_subscribe(filters, properties, wait, context))
+                .map(Receipt)?,
+        )
     }
 
     /// Ends a subscription and waits for the server's answer. 3.x servers give none: success.
@@ -192,7 +192,10 @@ impl Client {
         filters: &[TopicFilter<'_>],
         properties: Properties<'_>,
     ) -> Result<Vec<ReasonCode>, RequestError> {
-        codes(block(|context| self.handle.poll_unsubscribe(filters, properties, context)).map(Receipt)?)
+        codes(
+            call(|wait, context| self.handle.poll_unsubscribe(filters, properties, wait, context))
+                .map(Receipt)?,
+        )
     }
 
     /// Asks for subscriptions and does not wait; the receipt ends with
@@ -226,7 +229,7 @@ impl Client {
     /// nothing is left.
     #[must_use]
     pub fn recv(&self) -> Option<Message> {
-        block(|context| self.handle.poll_recv(context))
+        call(|wait, context| self.handle.poll_recv(wait, context))
     }
 
     /// The next message; waits for it at most this long.
@@ -234,9 +237,9 @@ impl Client {
     /// # Errors
     /// [`RecvError::TimedOut`] or [`RecvError::Stopped`].
     pub fn recv_timeout(&self, timeout: Duration) -> Result<Message, RecvError> {
-        match block_for(timeout, |context| self.handle.poll_recv(context)) {
-            Ok(message) => message.ok_or(RecvError::Stopped),
-            Err(_) => Err(RecvError::TimedOut),
+        match call_for(timeout, |wait, context| self.handle.poll_recv(wait, context)) {
+            Some(message) => message.ok_or(RecvError::Stopped),
+            None => Err(RecvError::TimedOut),
         }
     }
 
@@ -296,8 +299,10 @@ impl Client {
     #[must_use]
     pub fn next_event(&self, timeout: Option<Duration>) -> Option<Event> {
         match timeout {
-            None => block(|context| self.handle.poll_event(context)),
-            Some(timeout) => block_for(timeout, |context| self.handle.poll_event(context)).ok().flatten(),
+            None => call(|wait, context| self.handle.poll_event(wait, context)),
+            Some(timeout) => {
+                call_for(timeout, |wait, context| self.handle.poll_event(wait, context)).flatten()
+            }
         }
     }
 
@@ -307,9 +312,9 @@ impl Client {
     /// [`ConnectError::TimedOut`]; [`ConnectError::Failed`] if the client has given up; [`ConnectError::Stopped`].
     pub fn wait_connected(&self, timeout: Duration) -> Result<(), ConnectError> {
         let since = self.handle.connections();
-        match block_for(timeout, |context| self.handle.poll_connected(since, context)) {
-            Ok(result) => result,
-            Err(_) => Err(ConnectError::TimedOut { last: self.handle.last_disconnect() }),
+        match call_for(timeout, |wait, context| self.handle.poll_connected(since, wait, context)) {
+            Some(result) => result,
+            None => Err(ConnectError::TimedOut { last: self.handle.last_disconnect() }),
         }
     }
 
@@ -341,13 +346,7 @@ impl Client {
     /// Waits until every accepted operation has ended; false: the time is over.
     #[must_use]
     pub fn wait_idle(&self, timeout: Duration) -> bool {
-        match block_for(timeout, |context| self.handle.poll_idle(context)) {
-            Ok(()) => true,
-            Err(waker) => {
-                self.handle.give_up(&waker);
-                false
-            }
-        }
+        call_for(timeout, |wait, context| self.handle.poll_idle(wait, context)).is_some()
     }
 
     // Questions
@@ -391,7 +390,7 @@ impl Client {
     /// [`StopError`]: DISCONNECT cannot say what is asked for, and nothing happens.
     pub fn stop_with(&self, how: Stop<'_>) -> Result<u32, StopError> {
         self.handle.stop(how)?;
-        let left = block(|context| self.handle.poll_stopped(context));
+        let left = call(|wait, context| self.handle.poll_stopped(wait, context));
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             // It has nothing to say; and it does not panic.
@@ -469,14 +468,14 @@ impl Receipt {
     pub fn durable_timeout(&mut self, timeout: Duration) -> Option<Result<(), Failed>> {
         let result = block_for(timeout, |context| self.0.poll_durable(context));
         self.0.rest();
-        result.ok()
+        result
     }
 
     /// Waits for the end at most this long; `None`: not yet. May be asked again, also after the end.
     pub fn wait_timeout(&mut self, timeout: Duration) -> Option<Result<Outcome, Failed>> {
         match block_for(timeout, |context| self.0.poll_outcome(context)) {
-            Ok(outcome) => Some(outcome.into_result()),
-            Err(_) => {
+            Some(outcome) => Some(outcome.into_result()),
+            None => {
                 self.0.rest();
                 None
             }

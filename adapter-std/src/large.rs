@@ -7,7 +7,7 @@ use mqtt_adapter_core::{AckToken, Download, Message, Outcome, Publish, SourceErr
 
 use crate::client::Client;
 use crate::net::Link;
-use crate::wait::block;
+use crate::wait::{block, call};
 
 /// Bytes read at once.
 const PIECE: usize = 64 * 1024;
@@ -41,7 +41,7 @@ impl Client {
         source: &mut (impl Read + Seek),
     ) -> Result<Outcome, SourceError> {
         let begin = source.stream_position().map_err(SourceError::Read)?;
-        let mut upload = block(|context| self.inner().poll_upload(&publish, len, context))
+        let mut upload = call(|wait, context| self.inner().poll_upload(&publish, len, wait, context))
             .map_err(SourceError::Publish)?;
         let mut buffer = vec![0; PIECE];
         loop {
@@ -81,7 +81,7 @@ impl Client {
     /// do not see these.
     #[must_use]
     pub fn recv_large(&self) -> Option<Large> {
-        block(|context| self.inner().poll_large(context)).map(Large)
+        call(|wait, context| self.inner().poll_large(wait, context)).map(Large)
     }
 }
 

@@ -7,6 +7,10 @@ use std::task::Wake;
 use std::thread::{self, Thread};
 use std::time::Instant;
 
+use mqtt_adapter_core::Wait;
+
+use crate::net::Link;
+
 struct Unpark(Thread);
 
 impl Wake for Unpark {
@@ -45,20 +49,35 @@ pub(crate) fn block<R>(mut ask: impl FnMut(&Context<'_>) -> Poll<R>) -> R {
     }
 }
 
-/// Asks until there is an answer or the time is over; then the waker that asked, so that it can be withdrawn.
-pub(crate) fn block_for<R>(time: Duration, mut ask: impl FnMut(&Context<'_>) -> Poll<R>) -> Result<R, Waker> {
+/// Calls until there is an answer.
+pub(crate) fn call<R>(mut ask: impl FnMut(&mut Wait<Link>, &Context<'_>) -> Poll<R>) -> R {
+    let mut wait = Wait::new();
+    block(|context| ask(&mut wait, context))
+}
+
+/// Calls until there is an answer; `None`: the time is over, and the call has given up.
+pub(crate) fn call_for<R>(
+    time: Duration,
+    mut ask: impl FnMut(&mut Wait<Link>, &Context<'_>) -> Poll<R>,
+) -> Option<R> {
+    let mut wait = Wait::new();
+    block_for(time, |context| ask(&mut wait, context))
+}
+
+/// Asks until there is an answer; `None`: the time is over.
+pub(crate) fn block_for<R>(time: Duration, mut ask: impl FnMut(&Context<'_>) -> Poll<R>) -> Option<R> {
     let waker = waker();
     let context = Context::from_waker(&waker);
     // A time beyond what the clock can say is no limit.
     let until = Instant::now().checked_add(time);
     loop {
         if let Poll::Ready(answer) = ask(&context) {
-            return Ok(answer);
+            return Some(answer);
         }
         match until {
             None => thread::park(),
             Some(until) => match until.saturating_duration_since(Instant::now()) {
-                Duration::ZERO => return Err(waker),
+                Duration::ZERO => return None,
                 left => thread::park_timeout(left),
             },
         }
@@ -100,8 +119,8 @@ mod tests {
 
     #[test]
     fn waiting_ends_with_the_time() {
-        assert!(block_for(Duration::from_millis(1), |_| Poll::<()>::Pending).is_err());
-        assert!(block_for(Duration::ZERO, |_| Poll::Ready(())).is_ok());
-        assert!(block_for(Duration::MAX, |_| Poll::Ready(())).is_ok());
+        assert!(block_for(Duration::from_millis(1), |_| Poll::<()>::Pending).is_none());
+        assert!(block_for(Duration::ZERO, |_| Poll::Ready(())).is_some());
+        assert!(block_for(Duration::MAX, |_| Poll::Ready(())).is_some());
     }
 }

@@ -7,6 +7,7 @@
 //! * [`gauge`]: memory, descriptors, threads and processor time of this process.
 //! * [`numbered`]: options and messages of a flow whose messages are counted.
 //! * [`forward`]: proxies that others wrote, as child processes.
+//! * [`polls`]: futures that are given up in the middle.
 //! * [`process`]: other programs as children of a test.
 //! * [`adapter`]: one face over the drivers, so that each test is written once.
 //!
@@ -20,6 +21,7 @@ pub mod gauge;
 pub mod model;
 pub mod mosquitto;
 pub mod numbered;
+pub mod polls;
 pub mod process;
 pub mod proxy;
 pub mod scripted;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use mqtt_session::request::Request;
 
-use super::{Asked, Handle, Hub};
+use super::{Asked, Handle, Hub, Wait};
 use crate::error::PublishError;
 use crate::message::{Message, Publish};
 use crate::responses::ResponseError;
@@ -25,9 +25,11 @@ impl<T: Transport> Handle<T> {
         &self,
         publish: &mut Publish<'_>,
         timeout: Duration,
+        wait: &mut Wait<T>,
         context: &Context<'_>,
     ) -> Poll<Result<Ask<T>, ResponseError>> {
         let mut wake = Vec::new();
+        let mut old = None;
         let mut state = self.0.lock();
         let result = match state.driver.request(publish, timeout) {
             Ok(request) => {
@@ -37,13 +39,13 @@ impl<T: Transport> Handle<T> {
                 Poll::Ready(Ok(Ask { hub: Arc::clone(&self.0), request }))
             }
             Err(ResponseError::Publish(error)) if error.is_full() => {
-                state.room.keep(context.waker(), &mut wake);
-                wake.extend(state.lift());
+                old = self.wait_for_room(&mut state, wait, context.waker(), &mut wake);
                 Poll::Pending
             }
             Err(error) => Poll::Ready(Err(error)),
         };
         drop(state);
+        drop(old);
         wake.into_iter().for_each(Waker::wake);
         result
     }

@@ -2,26 +2,27 @@
 
 use core::sync::atomic::Ordering;
 use core::task::{Context, Poll, Waker};
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 
 use mqtt_session::proto::{Properties, Qos, ReasonCode, Subscription, TopicFilter};
 use mqtt_session::{
     AckError, AckToken, AuthError, ServerLimits, Stats, Stop, StopError, SubscribeError, Token, Why,
 };
 
-use super::{Hub, Watch, Watched};
+use super::{For, Hub, State, Wait, Watch, Watched};
 use crate::driver::{Driver, with_payload};
 use crate::error::{ConnectError, PublishError, RecvError, RequestError};
 use crate::event::{Disconnected, Event, Outcome};
 use crate::message::{Message, Publish};
 use crate::options::Options;
 use crate::transport::Transport;
+use crate::wakers::Wakers;
 
 /// One of the handles of a client. When the last one goes, the client delivers what it has accepted for at
 /// most [`Options::linger`] and disconnects.
 ///
 /// Every `poll_…` follows the rules of futures: where it is pending, the waker is kept and woken when it is worth asking
-/// again, and giving up is no more than not asking again. No call blocks.
+/// again, and giving up is no more than dropping the [`Wait`] of the call. No call blocks.
 #[derive(Debug)]
 pub struct Handle<T: Transport>(
     pub(super) Arc<Hub<T>>,
@@ -76,9 +77,10 @@ impl<T: Transport> Handle<T> {
     pub fn poll_publish(
         &self,
         publish: &mut Publish<'_>,
+        wait: &mut Wait<T>,
         context: &Context<'_>,
     ) -> Poll<Result<Watch<T>, PublishError>> {
-        match self.accept(publish, Some(context.waker())) {
+        match self.accept(publish, Some((wait, context.waker()))) {
             Ok(watch) => Poll::Ready(Ok(watch)),
             Err(error) if error.is_full() => Poll::Pending,
             Err(error) => {
@@ -88,8 +90,13 @@ impl<T: Transport> Handle<T> {
         }
     }
 
-    fn accept(&self, publish: &mut Publish<'_>, waker: Option<&Waker>) -> Result<Watch<T>, PublishError> {
+    fn accept(
+        &self,
+        publish: &mut Publish<'_>,
+        wait: Option<(&mut Wait<T>, &Waker)>,
+    ) -> Result<Watch<T>, PublishError> {
         let mut wake = Vec::new();
+        let mut old = None;
         let mut state = self.0.lock();
         let result = match state.driver.publish(publish) {
             Ok(token) => {
@@ -102,15 +109,15 @@ impl<T: Transport> Handle<T> {
             }
             Err(error) => {
                 if error.is_full()
-                    && let Some(waker) = waker
+                    && let Some((wait, waker)) = wait
                 {
-                    state.room.keep(waker, &mut wake);
-                    wake.extend(state.lift());
+                    old = self.wait_for_room(&mut state, wait, waker, &mut wake);
                 }
                 Err(error)
             }
         };
         drop(state);
+        drop(old);
         wake.into_iter().for_each(Waker::wake);
         result.map(|(token, id)| match id {
             Some(id) => Watch(Watched::Open { hub: Arc::clone(&self.0), token, id }),
@@ -135,9 +142,11 @@ impl<T: Transport> Handle<T> {
         &self,
         filters: &[Subscription<'_>],
         properties: Properties<'_>,
+        wait: &mut Wait<T>,
         context: &Context<'_>,
     ) -> Poll<Result<Watch<T>, RequestError>> {
-        full_is_pending(self.request(Some(context.waker()), |driver| driver.subscribe(filters, properties)))
+        let wait = Some((wait, context.waker()));
+        full_is_pending(self.request(wait, |driver| driver.subscribe(filters, properties)))
     }
 
     /// Asks to end subscriptions, if there is room.
@@ -157,17 +166,20 @@ impl<T: Transport> Handle<T> {
         &self,
         filters: &[TopicFilter<'_>],
         properties: Properties<'_>,
+        wait: &mut Wait<T>,
         context: &Context<'_>,
     ) -> Poll<Result<Watch<T>, RequestError>> {
-        full_is_pending(self.request(Some(context.waker()), |driver| driver.unsubscribe(filters, properties)))
+        let wait = Some((wait, context.waker()));
+        full_is_pending(self.request(wait, |driver| driver.unsubscribe(filters, properties)))
     }
 
     fn request(
         &self,
-        waker: Option<&Waker>,
+        wait: Option<(&mut Wait<T>, &Waker)>,
         ask: impl FnOnce(&mut Driver<T>) -> Result<Token, RequestError>,
     ) -> Result<Watch<T>, RequestError> {
         let mut wake = Vec::new();
+        let mut old = None;
         let mut state = self.0.lock();
         let result = match ask(&mut state.driver) {
             Ok(token) => {
@@ -178,17 +190,42 @@ impl<T: Transport> Handle<T> {
             }
             Err(error) => {
                 if is_full(&error)
-                    && let Some(waker) = waker
+                    && let Some((wait, waker)) = wait
                 {
-                    state.room.keep(waker, &mut wake);
-                    wake.extend(state.lift());
+                    old = self.wait_for_room(&mut state, wait, waker, &mut wake);
                 }
                 Err(error)
             }
         };
         drop(state);
+        drop(old);
         wake.into_iter().for_each(Waker::wake);
         result
+    }
+
+    /// Somebody begins to wait for room; the waker to be dropped once no lock is held.
+    pub(super) fn wait_for_room(
+        &self,
+        state: &mut State<T>,
+        wait: &mut Wait<T>,
+        waker: &Waker,
+        wake: &mut Vec<Waker>,
+    ) -> Option<Waker> {
+        wake.extend(state.lift());
+        wait.keep(&self.0, For::Room, &mut state.room, waker)
+    }
+
+    /// Somebody begins to wait for a change.
+    pub(super) fn wait_for_change(
+        &self,
+        mut state: MutexGuard<'_, State<T>>,
+        wait: &mut Wait<T>,
+        context: &Context<'_>,
+    ) {
+        let old = wait.keep(&self.0, For::Change, &mut state.changes, context.waker());
+        // Dropping a waker may run an executor's code.
+        drop(state);
+        drop(old);
     }
 
     /// The oldest message that waits.
@@ -196,20 +233,23 @@ impl<T: Transport> Handle<T> {
     /// # Errors
     /// [`RecvError::Empty`] or [`RecvError::Stopped`].
     pub fn try_recv(&self) -> Result<Message, RecvError> {
-        let (message, resume) = self.0.inbox.take(None)?;
+        let (message, resume) = self.0.inbox.take(|_| ())?;
         self.resume(resume);
         Ok(message)
     }
 
     /// The oldest message that waits; `None`: the client has stopped and nothing is left.
-    pub fn poll_recv(&self, context: &Context<'_>) -> Poll<Option<Message>> {
-        let mut wake = Vec::new();
-        match self.0.inbox.take(Some((context.waker(), &mut wake))) {
+    pub fn poll_recv(&self, wait: &mut Wait<T>, context: &Context<'_>) -> Poll<Option<Message>> {
+        let mut old = None;
+        let keep = |takers: &mut Wakers| old = wait.keep(&self.0, For::Message, takers, context.waker());
+        match self.0.inbox.take(keep) {
             Ok((message, resume)) => {
                 self.resume(resume);
                 Poll::Ready(Some(message))
             }
             Err(RecvError::Empty) => {
+                drop(old);
+                let mut wake = Vec::new();
                 self.0.lock().hurry(&mut wake);
                 wake.into_iter().for_each(Waker::wake);
                 Poll::Pending
@@ -230,16 +270,13 @@ impl<T: Transport> Handle<T> {
     }
 
     /// The oldest connection event that was not taken yet; `None`: the client has stopped and all were taken.
-    pub fn poll_event(&self, context: &Context<'_>) -> Poll<Option<Event>> {
+    pub fn poll_event(&self, wait: &mut Wait<T>, context: &Context<'_>) -> Poll<Option<Event>> {
         let mut state = self.0.lock();
         match state.tell.events.pop_front() {
             Some(event) => Poll::Ready(Some(event)),
             None if state.ended.is_some() => Poll::Ready(None),
             None => {
-                let mut wake = Vec::new();
-                state.changes.keep(context.waker(), &mut wake);
-                drop(state);
-                wake.into_iter().for_each(Waker::wake);
+                self.wait_for_change(state, wait, context);
                 Poll::Pending
             }
         }
@@ -254,22 +291,33 @@ impl<T: Transport> Handle<T> {
     /// Waits until there is a connection, or was one `since` that count of [`connections`](Self::connections) (it may have
     /// been lost again at once). If there never was any: an error after one failed attempt for each server. Always: an
     /// error when the client gives up or is stopped.
-    pub fn poll_first_connection(&self, since: u64, context: &Context<'_>) -> Poll<Result<(), ConnectError>> {
-        self.poll_connection(context, since, self.0.options.servers().len())
+    pub fn poll_first_connection(
+        &self,
+        since: u64,
+        wait: &mut Wait<T>,
+        context: &Context<'_>,
+    ) -> Poll<Result<(), ConnectError>> {
+        self.poll_connection(wait, context, since, self.0.options.servers().len())
     }
 
     /// As [`poll_first_connection`](Self::poll_first_connection), whatever number of attempts it takes.
-    pub fn poll_connected(&self, since: u64, context: &Context<'_>) -> Poll<Result<(), ConnectError>> {
-        self.poll_connection(context, since, usize::MAX)
+    pub fn poll_connected(
+        &self,
+        since: u64,
+        wait: &mut Wait<T>,
+        context: &Context<'_>,
+    ) -> Poll<Result<(), ConnectError>> {
+        self.poll_connection(wait, context, since, usize::MAX)
     }
 
     fn poll_connection(
         &self,
+        wait: &mut Wait<T>,
         context: &Context<'_>,
         since: u64,
         attempts: usize,
     ) -> Poll<Result<(), ConnectError>> {
-        let mut state = self.0.lock();
+        let state = self.0.lock();
         if state.driver.is_connected() || state.tell.connections > since {
             return Poll::Ready(Ok(()));
         }
@@ -286,24 +334,23 @@ impl<T: Transport> Handle<T> {
         if state.ended.is_some() {
             return Poll::Ready(Err(ConnectError::Stopped));
         }
-        let mut wake = Vec::new();
-        state.changes.keep(context.waker(), &mut wake);
-        drop(state);
-        wake.into_iter().for_each(Waker::wake);
+        self.wait_for_change(state, wait, context);
         Poll::Pending
     }
 
     /// Waits until every operation that was accepted has ended, or the client has.
-    pub fn poll_idle(&self, context: &Context<'_>) -> Poll<()> {
-        let mut state = self.0.lock();
+    pub fn poll_idle(&self, wait: &mut Wait<T>, context: &Context<'_>) -> Poll<()> {
+        let mut guard = self.0.lock();
+        let state = &mut *guard;
         if state.ended.is_some() || state.driver.session().pending() == 0 {
             return Poll::Ready(());
         }
         let mut wake = Vec::new();
-        state.idle.keep(context.waker(), &mut wake);
+        let old = wait.keep(&self.0, For::Idle, &mut state.idle, context.waker());
         state.hurry(&mut wake);
         wake.extend(state.lift());
-        drop(state);
+        drop(guard);
+        drop(old);
         wake.into_iter().for_each(Waker::wake);
         Poll::Pending
     }
@@ -334,27 +381,15 @@ impl<T: Transport> Handle<T> {
 
     /// Waits for the end, once [`stop`](Self::stop) was called or the client gave up: how many operations were
     /// left.
-    pub fn poll_stopped(&self, context: &Context<'_>) -> Poll<u32> {
-        let mut state = self.0.lock();
+    pub fn poll_stopped(&self, wait: &mut Wait<T>, context: &Context<'_>) -> Poll<u32> {
+        let state = self.0.lock();
         match state.ended {
             Some(left) => Poll::Ready(left),
             None => {
-                let mut wake = Vec::new();
-                state.changes.keep(context.waker(), &mut wake);
-                drop(state);
-                wake.into_iter().for_each(Waker::wake);
+                self.wait_for_change(state, wait, context);
                 Poll::Pending
             }
         }
-    }
-
-    /// A call that waited for room or for idleness with this waker has given up.
-    pub fn give_up(&self, waker: &Waker) {
-        let mut state = self.0.lock();
-        let removed = (state.room.remove(waker), state.idle.remove(waker));
-        // Dropping a waker may run an executor's code.
-        drop(state);
-        drop(removed);
     }
 
     /// Acknowledges a message of [`AckMode::Manual`](mqtt_session::AckMode::Manual).

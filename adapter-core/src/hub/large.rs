@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::{Buf as _, Bytes};
 use mqtt_session::AckToken;
 
-use super::Handle;
+use super::{Handle, Wait};
 use crate::message::Message;
 use crate::transport::Transport;
 
@@ -78,7 +78,7 @@ pub struct Download<T: Transport> {
 impl<T: Transport> Handle<T> {
     /// The oldest message over [`Config::max_packet_in`](mqtt_session::Config::max_packet_in) that nobody reads yet; `None`:
     /// the client has stopped and nothing is left.
-    pub fn poll_large(&self, context: &Context<'_>) -> Poll<Option<Download<T>>> {
+    pub fn poll_large(&self, wait: &mut Wait<T>, context: &Context<'_>) -> Poll<Option<Download<T>>> {
         let mut state = self.0.lock();
         if let Some((message, len, parts)) = state.tell.large.waiting.pop_front() {
             return Poll::Ready(Some(Download { handle: self.lend(), message, len, parts }));
@@ -86,10 +86,7 @@ impl<T: Transport> Handle<T> {
         if state.ended.is_some() {
             return Poll::Ready(None);
         }
-        let mut wake = Vec::new();
-        state.changes.keep(context.waker(), &mut wake);
-        drop(state);
-        wake.into_iter().for_each(Waker::wake);
+        self.wait_for_change(state, wait, context);
         Poll::Pending
     }
 }

@@ -4,7 +4,7 @@ use core::task::{Context, Poll, Waker};
 
 use mqtt_session::{ProvideError, Token};
 
-use super::{Handle, Watch, Watched};
+use super::{Handle, Wait, Watch, Watched};
 use crate::error::PublishError;
 use crate::event::Outcome;
 use crate::message::Publish;
@@ -31,9 +31,11 @@ impl<T: Transport> Handle<T> {
         &self,
         publish: &Publish<'_>,
         len: u32,
+        wait: &mut Wait<T>,
         context: &Context<'_>,
     ) -> Poll<Result<Upload<T>, PublishError>> {
         let mut wake = Vec::new();
+        let mut old = None;
         let mut state = self.0.lock();
         let result = match state.driver.publish_chunked(publish, len) {
             Ok(token) => {
@@ -45,13 +47,13 @@ impl<T: Transport> Handle<T> {
                 Poll::Ready(Ok((token, Watch(Watched::Open { hub, token, id }))))
             }
             Err(error) if error.is_full() => {
-                state.room.keep(context.waker(), &mut wake);
-                wake.extend(state.lift());
+                old = self.wait_for_room(&mut state, wait, context.waker(), &mut wake);
                 Poll::Pending
             }
             Err(error) => Poll::Ready(Err(error)),
         };
         drop(state);
+        drop(old);
         wake.into_iter().for_each(Waker::wake);
         result.map_ok(|(token, watch)| Upload { handle: self.lend(), token, watch })
     }
