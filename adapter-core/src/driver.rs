@@ -27,6 +27,7 @@ use crate::options::{Options, random};
 use crate::recording::Tape;
 use crate::report;
 use crate::responses::Table;
+use crate::sync;
 use crate::transport::{Through, Transport};
 use crate::url::ServerUrl;
 
@@ -149,7 +150,7 @@ impl<T: Transport> Driver<T> {
         Ok(Self {
             session,
             options: Arc::new(options),
-            epoch: time::Instant::now(),
+            epoch: sync::now(),
             link: None,
             generation: 0,
             server: 0,
@@ -438,7 +439,9 @@ impl<T: Transport> Driver<T> {
     }
 
     fn now(&self) -> Instant {
-        Instant::from_micros(u64::try_from(self.epoch.elapsed().as_micros()).unwrap_or(u64::MAX))
+        Instant::from_micros(
+            u64::try_from(sync::now().saturating_duration_since(self.epoch).as_micros()).unwrap_or(u64::MAX),
+        )
     }
 
     fn closed(&mut self, how: Closed, cause: Option<Cause>) {

@@ -5,15 +5,16 @@ mod ask;
 mod handle;
 mod large;
 mod source;
+mod then;
 mod wait;
 mod watch;
 mod worker;
 
 use core::fmt;
-use core::sync::atomic::{AtomicU64, AtomicUsize};
+use core::sync::atomic::AtomicU64;
 use core::task::Waker;
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use mqtt_session::proto::{Qos, ReasonCode};
 use mqtt_session::request::Request;
@@ -27,6 +28,7 @@ use crate::input::Input;
 use crate::message::Message;
 use crate::options::{Options, WhenInboxFull};
 use crate::responses::ResponseError;
+use crate::sync::{AtomicUsize, Mutex, MutexGuard};
 use crate::transport::Transport;
 use crate::waiters::Waiters;
 use crate::wakers::Wakers;
@@ -37,6 +39,7 @@ pub use large::Download;
 use large::Large;
 use source::Source;
 pub use source::Upload;
+pub use then::Jobs;
 use wait::For;
 pub use wait::Wait;
 pub use watch::Watch;
@@ -53,6 +56,8 @@ struct Hub<T> {
     handles: AtomicUsize,
     /// Numbers the calls that wait.
     calls: AtomicU64,
+    /// Makes the calls that were asked for with [`Watch::then`], once there was one.
+    jobs: Mutex<Option<Jobs>>,
 }
 
 struct State<T> {
@@ -260,6 +265,7 @@ pub fn client<T: Transport>(options: Options) -> Result<(Handle<T>, Worker<T>), 
         options,
         handles: AtomicUsize::new(1),
         calls: AtomicU64::new(0),
+        jobs: Mutex::new(None),
     });
     let worker = Worker {
         hub: Arc::clone(&hub),

@@ -2,11 +2,12 @@
 
 use core::task::Waker;
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 
 use crate::error::RecvError;
 use crate::message::Message;
 use crate::options::WhenInboxFull;
+use crate::sync::{Mutex, MutexGuard};
 use crate::wakers::Wakers;
 
 /// How much may wait, and what happens then.
@@ -126,6 +127,14 @@ impl Inbox {
                 Err(RecvError::Empty)
             }
         }
+    }
+
+    /// Gives back a message that was taken: it is the oldest again.
+    pub(crate) fn put_back(&self, message: Message, wake: &mut Vec<Waker>) {
+        let mut queue = self.lock();
+        queue.load.add(&message);
+        queue.messages.push_front(message);
+        queue.takers.take(wake);
     }
 
     /// A call that waited for a message and does not any more.

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use mqtt_session::io::ReadBuffer;
 
+use crate::sync;
 use crate::transport::{Through, Transport};
 
 /// A connection on which nothing was received for this long gives its read buffer back.
@@ -38,7 +39,7 @@ impl Input {
     pub fn read_from(&mut self, transport: &impl Transport, hint: usize) -> io::Result<usize> {
         let result = self.buffer.read_from(&mut Through(transport), hint);
         if result.is_ok() {
-            (self.read_at, self.looks) = (Some(Instant::now()), 0);
+            (self.read_at, self.looks) = (Some(sync::now()), 0);
         } else if self.read_at.is_none() {
             // It took memory all the same, though nothing was received. A look now and then at an idle socket must not
             // begin another second of waiting; who looks all the time, because he sends, keeps it for a second.
@@ -46,7 +47,7 @@ impl Input {
             if self.looks < LOOKS {
                 self.buffer.shrink();
             } else {
-                (self.read_at, self.looks) = (Some(Instant::now()), 0);
+                (self.read_at, self.looks) = (Some(sync::now()), 0);
             }
         }
         result
@@ -54,7 +55,7 @@ impl Input {
 
     /// Gives the memory back if it is time; else in what time to ask again.
     pub fn rest(&mut self) -> Option<Duration> {
-        let quiet = self.read_at?.elapsed();
+        let quiet = sync::now().saturating_duration_since(self.read_at?);
         if quiet < QUIET || !self.buffer.unread().is_empty() {
             // Half a packet keeps it for as long as the engine waits for the rest.
             return Some(if quiet < QUIET { QUIET.saturating_sub(quiet) } else { QUIET });

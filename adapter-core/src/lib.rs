@@ -73,6 +73,7 @@ mod report;
 mod responses;
 mod routes;
 mod stream;
+mod sync;
 #[cfg(feature = "tls")]
 mod tls;
 mod transport;
@@ -91,8 +92,8 @@ pub use mqtt_session::proto::{
 };
 pub use mqtt_session::{
     AckError, AckMode, AckToken, Anomaly, AuthError, Backoff, Config, Durability, Key, LocalState, OverQos,
-    Oversize, RestoreError, ServerLimits, ServerOrder, SessionLost, Stats, Stop, StopError, Suspect, Token,
-    WhenFull, WhenNotStored, Why, request::Request,
+    Oversize, ProvideError, RestoreError, ServerLimits, ServerOrder, SessionLost, Stats, Stop, StopError,
+    Suspect, Token, WhenFull, WhenNotStored, Why, request::Request,
 };
 
 pub use crate::connector::{ByteStream, Connecting, Connector, Dialling, OwnStream, Raw};
@@ -101,7 +102,7 @@ pub use crate::driver::{Driver, Flush, Sink, Turn, subscription, with_payload};
 pub use crate::error::{ConnectError, PublishError, RecvError, RequestError, SourceError};
 pub use crate::event::{Cause, Connected, Disconnected, Event, Failed, Outcome};
 pub use crate::hooks::{Attempt, Authenticator, Draft};
-pub use crate::hub::{Ask, Download, Handle, Upload, Wait, Watch, Worker, client};
+pub use crate::hub::{Ask, Download, Handle, Jobs, Upload, Wait, Watch, Worker, client};
 pub use crate::input::Input;
 pub use crate::journal::{Change, Journal, JournalError, Store, Take};
 pub use crate::message::{Message, Payload, Publish};

@@ -549,6 +549,11 @@ mod tests {
         assert_eq!(options.inbox_bytes(), 7);
         assert_eq!(options.linger(), Duration::ZERO);
         assert_eq!(options.config().servers, 2);
+        assert_eq!((options.response_topic(), options.assigned_response_topic()), (None, None));
+        let options = options.with_response_topic("me/answers");
+        assert_eq!((options.response_topic(), options.assigned_response_topic()), (Some("me/answers"), None));
+        let options = options.with_assigned_response_topic("/answers");
+        assert_eq!((options.response_topic(), options.assigned_response_topic()), (None, Some("/answers")));
     }
 
     #[test]

@@ -47,6 +47,19 @@ impl Options {
         *self.responses_mut() = Some(Place { text: suffix.into(), assigned: true });
         self
     }
+
+    /// Where responses go, as [`with_response_topic`](Self::with_response_topic) said.
+    #[must_use]
+    pub fn response_topic(&self) -> Option<&str> {
+        self.responses().filter(|place| !place.assigned).map(|place| &*place.text)
+    }
+
+    /// What follows the topic that the server assigns, as [`with_assigned_response_topic`](Self::with_assigned_response_topic)
+    /// said.
+    #[must_use]
+    pub fn assigned_response_topic(&self) -> Option<&str> {
+        self.responses().filter(|place| place.assigned).map(|place| &*place.text)
+    }
 }
 
 /// Why a request has no response.

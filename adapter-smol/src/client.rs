@@ -16,24 +16,12 @@ use mqtt_adapter_core::{
 
 use crate::connection::{Connection, Link};
 
-/// Makes a client: a handle, and the future that does its input and output.
-///
-/// ```no_run
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let (client, connection) = mqtt_adapter_smol::connect(mqtt_adapter_smol::Options::new("mqtt://localhost")?)?;
-/// # drop((client, connection));
-/// # Ok(())
-/// # }
-/// ```
-///
-/// With a [`Journal`](crate::Journal) it reads what that holds, which blocks as long as the disk takes.
+/// Short for [`Client::start`].
 ///
 /// # Errors
-/// [`ConnectError::Options`], [`ConnectError::Will`] or [`ConnectError::Journal`]; whether the server can be reached is told by
-/// [`Client::connected`].
+/// As there.
 pub fn connect(options: Options) -> Result<(Client, Connection), ConnectError> {
-    let (handle, worker) = client(options)?;
-    Ok((Client { handle }, Connection::new(worker)))
+    Client::start(options)
 }
 
 /// A handle of a client whose input and output happen in its [`Connection`].
@@ -56,6 +44,29 @@ pub struct Client {
 }
 
 impl Client {
+    /// Starts a client: a handle, and the future that connects, connects again, and does all input and output. To wait for
+    /// the first connection there is [`connected`](Self::connected).
+    ///
+    /// ```no_run
+    /// use mqtt_adapter_smol::{Client, Options};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (client, connection) = Client::start(Options::new("mqtt://localhost")?)?;
+    /// # drop((client, connection));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// With a [`Journal`](crate::Journal) it reads what that holds, which blocks as long as the disk takes.
+    ///
+    /// # Errors
+    /// [`ConnectError::Options`], [`ConnectError::Will`] or [`ConnectError::Journal`]; whether the server can be reached is
+    /// told by [`connected`](Self::connected).
+    pub fn start(options: Options) -> Result<(Self, Connection), ConnectError> {
+        let (handle, worker) = client(options)?;
+        Ok((Self { handle }, Connection::new(worker)))
+    }
+
     /// The same client for who works for it: it does not keep it going, though a clone does.
     pub(crate) fn lend(&self) -> Self {
         Self { handle: self.handle.lend() }

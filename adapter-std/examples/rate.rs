@@ -47,7 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         for _ in 0..count {
             client.publish(Publish::new("a/topic/of/20/bytes!", &PAYLOAD).qos(qos))?;
         }
-        while !client.wait_idle(Duration::from_secs(60)) {}
+        while !client.idle_timeout(Duration::from_secs(60)) {}
         report(&name, count, start);
         client.stop(Duration::from_secs(5));
     }

@@ -306,11 +306,21 @@ impl Client {
         }
     }
 
-    /// Waits until there is a connection.
+    /// Waits for the first connection. One failed attempt for each server is an error, though the client goes on
+    /// trying; once the connection was up, this waits until it is up again.
+    ///
+    /// # Errors
+    /// [`ConnectError::Failed`] or [`ConnectError::Stopped`].
+    pub fn connected(&self) -> Result<(), ConnectError> {
+        let since = self.handle.connections();
+        call(|wait, context| self.handle.poll_first_connection(since, wait, context))
+    }
+
+    /// Waits until there is a connection, whatever number of attempts it takes, at most this long.
     ///
     /// # Errors
     /// [`ConnectError::TimedOut`]; [`ConnectError::Failed`] if the client has given up; [`ConnectError::Stopped`].
-    pub fn wait_connected(&self, timeout: Duration) -> Result<(), ConnectError> {
+    pub fn connected_timeout(&self, timeout: Duration) -> Result<(), ConnectError> {
         let since = self.handle.connections();
         match call_for(timeout, |wait, context| self.handle.poll_connected(since, wait, context)) {
             Some(result) => result,
@@ -343,9 +353,14 @@ impl Client {
         self.handle.pending()
     }
 
-    /// Waits until every accepted operation has ended; false: the time is over.
+    /// Waits until every accepted operation has ended.
+    pub fn idle(&self) {
+        call(|wait, context| self.handle.poll_idle(wait, context));
+    }
+
+    /// As [`idle`](Self::idle), at most this long; false: the time is over.
     #[must_use]
-    pub fn wait_idle(&self, timeout: Duration) -> bool {
+    pub fn idle_timeout(&self, timeout: Duration) -> bool {
         call_for(timeout, |wait, context| self.handle.poll_idle(wait, context)).is_some()
     }
 
@@ -433,6 +448,10 @@ fn single(codes: &[ReasonCode]) -> Result<ReasonCode, RequestError> {
 pub struct Receipt(Watch<Link>);
 
 impl Receipt {
+    pub(crate) fn into_inner(self) -> Watch<Link> {
+        self.0
+    }
+
     /// The operation; `None`: a QoS 0 message without receipt.
     #[must_use]
     pub const fn token(&self) -> Option<Token> {

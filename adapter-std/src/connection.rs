@@ -10,9 +10,9 @@ use std::time::Instant;
 
 use mqtt_adapter_core::session::HeapSession;
 use mqtt_adapter_core::{
-    AckError, AckToken, AuthError, ConnectError, Driver, Event, Flush, Input, Options, Properties, Publish,
-    PublishError, Qos, ReasonCode, Request, RequestError, ResponseError, Sink, Stats, Stop, StopError,
-    Subscription, Token, TopicFilter, subscription, with_payload,
+    AckError, AckToken, AuthError, ConnectError, Driver, Event, Flush, Input, Options, Properties,
+    ProvideError, Publish, PublishError, Qos, ReasonCode, Request, RequestError, ResponseError, Sink, Stats,
+    Stop, StopError, Subscription, Token, TopicFilter, subscription, with_payload,
 };
 
 use crate::net::{Dialled, Link, Net};
@@ -27,6 +27,33 @@ const ABSENCE: Duration = Duration::from_millis(10);
 /// and reconnects do not happen. Names of hosts are resolved in it, which blocks as long as the
 /// system's resolver does. To do other things meanwhile, give it a short time-out, or use
 /// [`Client`](crate::Client).
+///
+/// # In an event loop of your own
+///
+/// On Unix a connection is a descriptor (`AsFd`, `AsRawFd`), and on every system it has a [`deadline`](Self::deadline). Wait until the
+/// descriptor is *readable* (nothing else is to be asked for, also while it writes), or until the deadline; then poll with
+/// no time until there is no event. The descriptor is the same for the life of the connection, whatever becomes of
+/// its sockets.
+///
+/// ```no_run
+/// # fn wait_for(_: std::os::fd::BorrowedFd<'_>, _: Option<std::time::Duration>) {}
+/// use std::os::fd::AsFd;
+/// use std::time::{Duration, Instant};
+/// use mqtt_adapter_std::{Connection, Options};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut connection = Connection::new(Options::new("mqtt://localhost")?)?;
+/// loop {
+///     while let Some(event) = connection.poll(Some(Duration::ZERO))? {
+///         println!("{event:?}");
+///     }
+///     let time = connection.deadline().map(|at| at.saturating_duration_since(Instant::now()));
+///     wait_for(connection.as_fd(), time); // poll, epoll, kqueue, with whatever else you wait for
+/// }
+/// # }
+/// ```
+///
+/// # Alone
 ///
 /// ```no_run
 /// use mqtt_adapter_std::{Connection, Event, Options, Publish, Qos};
@@ -158,6 +185,18 @@ impl Connection {
         }
     }
 
+    /// When [`poll`](Self::poll) is to be called at the latest, for who waits in another way than in it: for the next ping,
+    /// the next attempt to connect, the end of one under way. In the past: at once, because an event waits or a command
+    /// was given. `None`: not before the descriptor is readable. It changes with every call that takes `&mut self`.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        let waits = !self.events.is_empty() || self.touched;
+        if waits || (self.reading.is_some() && self.net.readable().is_some()) {
+            return Some(self.turned);
+        }
+        [self.deadline, self.net.deadline()].into_iter().flatten().min()
+    }
+
     /// Everything that can be done without waiting.
     fn turn(&mut self) {
         let mut turn = self.driver.turn(&mut self.input, &mut self.events);
@@ -234,6 +273,47 @@ impl Connection {
             }
             Err(error) => Err(with_payload(error, publish)),
         }
+    }
+
+    /// Takes over a message of which the payload, of `len` bytes, is given piece by piece while it is sent, so that it may
+    /// be larger than memory; what `publish` has as its payload is not looked at. [`Event::PayloadWanted`] asks for it,
+    /// from its first byte again after a reconnect; [`provide`](Self::provide) gives it. [`Event::Done`] tells its end.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut connection = mqtt_adapter_std::Connection::new(mqtt_adapter_std::Options::new("mqtt://localhost")?)?;
+    /// use mqtt_adapter_std::{Event, Publish, Qos};
+    ///
+    /// let film = vec![7; 1_000_000]; // or a file
+    /// let sent = connection.publish_chunked(&Publish::new("films", &[]).qos(Qos::AtLeastOnce), 1_000_000)?;
+    /// while let Some(event) = connection.poll(None)? {
+    ///     match event {
+    ///         Event::PayloadWanted { token, offset } if token == sent => {
+    ///             // What is not taken now is asked for when there is room.
+    ///             let _taken = connection.provide(token, offset, &film[offset as usize..]);
+    ///         }
+    ///         Event::Done { token, .. } if token == sent => break,
+    ///         _ => {}
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`PublishError`]; the hook before a publish is not asked.
+    pub fn publish_chunked(&mut self, publish: &Publish<'_>, len: u32) -> Result<Token, PublishError> {
+        self.touch().publish_chunked(publish, len)
+    }
+
+    /// Gives bytes of a payload that is asked for, from this place on; how many were taken. For the rest there is
+    /// [`Event::PayloadWanted`] again when there is room. A source that is silent for
+    /// [`Config::source_timeout`](crate::Config::source_timeout) costs the connection.
+    ///
+    /// # Errors
+    /// [`ProvideError`]: they are not what is wanted now; it is asked again, or has ended.
+    pub fn provide(&mut self, token: Token, offset: u32, bytes: &[u8]) -> Result<usize, ProvideError> {
+        self.touch().session_mut().provide(token, offset, bytes)
     }
 
     /// Asks (5.0): publishes the message with a Response Topic and Correlation Data of its own
@@ -356,7 +436,8 @@ impl Connection {
         self.driver.session().is_connected()
     }
 
-    /// Operations accepted and not ended.
+    /// Operations accepted and not ended. To wait until nothing is left, poll until this is zero: QoS 1 and 2 have their
+    /// answers then, and the system has the last byte of QoS 0.
     #[must_use]
     pub fn pending(&self) -> u32 {
         self.driver.session().pending()
@@ -391,12 +472,20 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// A descriptor that is readable when [`Connection::poll`] has something to do, for somebody else's event loop;
-/// poll then with a time-out of zero, and at the latest at the engine's deadline.
+/// A descriptor that is readable when [`Connection::poll`] has something to do; see [`Connection`] and
+/// [`Connection::deadline`].
 #[cfg(unix)]
 impl std::os::fd::AsRawFd for Connection {
     fn as_raw_fd(&self) -> std::os::fd::RawFd {
         self.net.poll().as_raw_fd()
+    }
+}
+
+/// As `AsRawFd`, for event loops that borrow what they wait for.
+#[cfg(unix)]
+impl std::os::fd::AsFd for Connection {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.net.poll().registry().as_fd()
     }
 }
 

@@ -36,7 +36,8 @@
 //! | --- | --- |
 //! | sessions that outlive a crash | [`Options::with_journal`], [`Receipt::durable`]; receipts of an earlier run come as [`Event::Done`] from `next_event` |
 //! | messages by handler | [`Routes`], [`Client::handle`]: chains, a default handler, several at a time |
-//! | messages by iterator, one by one | [`Client::messages`], [`Client::recv`] |
+//! | messages by iterator, one by one, by channel | [`Client::messages`], [`Client::recv`], [`Client::messages_to`] |
+//! | a callback at the end of an operation | [`Receipt::on_done`] |
 //! | an application that is slow | [`Options::with_inbox_bytes`], [`Options::with_inbox_messages`], [`Options::with_when_inbox_full`] |
 //! | credentials, headers, TLS for each attempt | [`Options::with_before_connect`] |
 //! | a say before each publish, before the end | [`Options::with_before_publish`], [`Options::with_before_disconnect`] |
@@ -56,6 +57,7 @@
 //! follows within 50 µs is gathered and leaves in one write: when 32 KiB are there, when a thread begins to wait for an
 //! answer or a message, with the next publish after the 50 µs, or after 1 ms.
 
+mod channel;
 mod client;
 mod connection;
 mod handlers;
@@ -68,11 +70,11 @@ pub use mqtt_adapter_core::{
     AckError, AckMode, AckToken, Anomaly, Attempt, AuthError, Authenticator, Backoff, ByteStream, Bytes,
     Cause, Change, Config, ConnectError, Connected, Dialling, Disconnected, Draft, Durability, Event, Failed,
     Handled, Journal, JournalError, Key, LocalState, Message, Options, Outcome, OverQos, Oversize,
-    OwnedProperties, PacketId, Payload, Properties, Property, Publish, PublishError, Qos, ReasonCode,
-    Recording, RecvError, Request, RequestError, ResponseError, RestoreError, RetainHandling, RouteId,
-    Scheme, ServerLimits, ServerOrder, ServerUrl, SessionLost, SourceError, Stats, Stop, StopError, Store,
-    Subscription, SubscriptionOptions, Suspect, Take, Token, TopicError, TopicFilter, TopicName, UrlError,
-    Version, WhenFull, WhenInboxFull, WhenNotStored, Why, Will, proto, session,
+    OwnedProperties, PacketId, Payload, Properties, Property, ProvideError, Publish, PublishError, Qos,
+    ReasonCode, Recording, RecvError, Request, RequestError, ResponseError, RestoreError, RetainHandling,
+    RouteId, Scheme, ServerLimits, ServerOrder, ServerUrl, SessionLost, SourceError, Stats, Stop, StopError,
+    Store, Subscription, SubscriptionOptions, Suspect, Take, Token, TopicError, TopicFilter, TopicName,
+    UrlError, Version, WhenFull, WhenInboxFull, WhenNotStored, Why, Will, proto, session,
 };
 
 #[cfg(feature = "proxy")]

@@ -177,14 +177,21 @@ impl Net {
         self.ending = false;
     }
 
+    /// When the dial under way is to be looked at, at the latest.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        match &self.dial {
+            Some(Dial::Trying { until, .. }) => Some(*until),
+            Some(Dial::Failed(_)) => Some(Instant::now()),
+            _ => None,
+        }
+    }
+
     /// Waits for the socket, the waker, the dial or the time; whether the socket can be written.
     pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
-        let until = match &self.dial {
-            Some(Dial::Trying { until, .. }) => Some(*until),
-            Some(Dial::Failed(_)) => return Ok(false),
-            _ => None,
-        };
-        let dial = until.map(|until| until.saturating_duration_since(Instant::now()));
+        if matches!(self.dial, Some(Dial::Failed(_))) {
+            return Ok(false);
+        }
+        let dial = self.deadline().map(|until| until.saturating_duration_since(Instant::now()));
         let timeout = match (timeout, dial) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),

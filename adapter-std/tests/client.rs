@@ -28,7 +28,7 @@ fn pair(options: impl FnOnce(Options) -> Options) -> (Client, Server, peer::Link
     let server = Server::new();
     let client = Client::start(options(self::options(&server))).unwrap();
     let link = server.welcome(false);
-    client.wait_connected(PATIENCE).unwrap();
+    client.connected_timeout(PATIENCE).unwrap();
     (client, server, link)
 }
 
@@ -117,7 +117,7 @@ fn broken_bytes_are_an_error_and_end_only_the_connection() {
     assert_eq!(link.next(), Got::Disconnect(ReasonCode::MalformedPacket));
     assert_eq!(link.next(), Got::End);
     let _link = server.welcome(false);
-    client.wait_connected(PATIENCE).unwrap();
+    client.connected_timeout(PATIENCE).unwrap();
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn a_publish_wakes_the_sleeping_thread_and_its_receipt_the_publisher() {
         link.puback(sent);
         assert_eq!(waiting.join().unwrap(), Ok(Outcome::Acked(ReasonCode::Success)));
     }
-    assert!(client.wait_idle(PATIENCE));
+    assert!(client.idle_timeout(PATIENCE));
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn messages_published_by_many_threads_all_arrive_once_and_in_each_threads_order(
         }
     }
     threads.into_iter().for_each(|thread| thread.join().unwrap());
-    assert!(client.wait_idle(PATIENCE));
+    assert!(client.idle_timeout(PATIENCE));
 }
 
 #[test]
@@ -374,7 +374,7 @@ fn stopping_works_before_there_is_a_connection() {
     drop(link);
     let client = Client::start(options(&server)).unwrap();
     assert_eq!(client.stop(Duration::ZERO), 0);
-    assert!(matches!(client.wait_connected(PATIENCE), Err(ConnectError::Stopped)));
+    assert!(matches!(client.connected_timeout(PATIENCE), Err(ConnectError::Stopped)));
 }
 
 #[test]
@@ -411,7 +411,7 @@ fn a_client_that_gives_up_ends_whoever_waits() {
     link.connect();
     link.send(&Connack::refused(ReasonCode::Banned));
     assert_eq!(receipt.wait(), Err(Failed(Outcome::Stopped)));
-    let Err(ConnectError::Failed(end)) = client.wait_connected(PATIENCE) else { panic!("connected") };
+    let Err(ConnectError::Failed(end)) = client.connected_timeout(PATIENCE) else { panic!("connected") };
     assert_eq!((end.why, end.retry), (Why::Refused(ReasonCode::Banned), None));
     assert_eq!(client.recv(), None);
 }
@@ -558,7 +558,7 @@ fn subscriptions_are_made_again_when_the_server_has_lost_the_session() {
     let Got::Subscribe { id, .. } = link.next() else { panic!("no subscribe") };
     link.suback(id, &[ReasonCode::GrantedQos1]);
     assert_eq!(subscriber.join().unwrap(), Ok(ReasonCode::GrantedQos1));
-    assert!(client.wait_idle(PATIENCE));
+    assert!(client.idle_timeout(PATIENCE));
     link.cut();
     let mut link = server.welcome(false);
     let Got::Subscribe { id, filters } = link.next() else { panic!("no subscribe") };
@@ -602,7 +602,7 @@ fn connection_events_tell_the_whole_story() {
     });
     assert_eq!(link.next(), Got::End);
     let _link = server.welcome(false);
-    client.wait_connected(PATIENCE).unwrap();
+    client.connected_timeout(PATIENCE).unwrap();
     client.stop(Duration::ZERO);
     let mut story = Vec::new();
     while let Some(event) = client.next_event(Some(PATIENCE)) {
@@ -633,7 +633,7 @@ fn no_public_value_shows_a_secret() {
     let options = Options::new(&url).unwrap().with_will(will);
     let client = Client::start(options).unwrap();
     let _link = server.welcome(false);
-    client.wait_connected(PATIENCE).unwrap();
+    client.connected_timeout(PATIENCE).unwrap();
     let mut shown = format!("{client:?} {:?} {:?}", client.options(), client.messages());
     while let Some(event) = client.next_event(Some(Duration::from_millis(1))) {
         shown += &format!("{event:?}");

@@ -43,7 +43,7 @@ fn a_client_has_one_thread_that_ends_with_it_and_a_connection_has_none() {
 
     let client = Client::start(Options::new(&server.url()).unwrap()).unwrap();
     let mut link = server.welcome(false);
-    client.wait_connected(PATIENCE).unwrap();
+    client.connected_timeout(PATIENCE).unwrap();
     assert_eq!(threads("mqtt"), 1);
     let other = client.clone();
     drop(client);

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::Ordering;
 use core::task::{Context, Poll, Waker};
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 
 use mqtt_session::proto::{Properties, Qos, ReasonCode, Subscription, TopicFilter};
 use mqtt_session::{
@@ -15,6 +15,7 @@ use crate::error::{ConnectError, PublishError, RecvError, RequestError};
 use crate::event::{Disconnected, Event, Outcome};
 use crate::message::{Message, Publish};
 use crate::options::Options;
+use crate::sync::MutexGuard;
 use crate::transport::Transport;
 use crate::wakers::Wakers;
 
@@ -256,6 +257,13 @@ impl<T: Transport> Handle<T> {
             }
             Err(_) => Poll::Ready(None),
         }
+    }
+
+    /// Gives back a message that nobody wants after all: who asks next gets it.
+    pub fn put_back(&self, message: Message) {
+        let mut wake = Vec::new();
+        self.0.inbox.put_back(message, &mut wake);
+        wake.into_iter().for_each(Waker::wake);
     }
 
     pub(super) fn resume(&self, resume: bool) {

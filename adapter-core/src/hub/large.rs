@@ -3,13 +3,14 @@
 use core::task::{Context, Poll, Waker};
 use std::collections::VecDeque;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use bytes::{Buf as _, Bytes};
 use mqtt_session::AckToken;
 
 use super::{Handle, Wait};
 use crate::message::Message;
+use crate::sync::{Mutex, MutexGuard};
 use crate::transport::Transport;
 
 /// Bytes of a payload that wait for who reads it before the client reads no more.

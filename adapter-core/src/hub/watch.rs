@@ -1,11 +1,13 @@
 //! The end of one operation, to be waited for.
 
 use core::task::{Context, Poll, Waker};
-use std::sync::Arc;
+use std::io;
+use std::sync::{Arc, PoisonError};
 
 use mqtt_session::Token;
 
 use super::Hub;
+use super::then::{self, Jobs};
 use crate::event::{Failed, Outcome};
 use crate::transport::Transport;
 use crate::waiters::WaiterId;
@@ -92,6 +94,35 @@ impl<T: Transport> Watch<T> {
             }
         };
         Poll::Ready(ended.map_or(Ok(()), |outcome| outcome.into_result().map(drop)))
+    }
+
+    /// Has `then` called with the outcome, by [`Jobs`] that `start` makes where the client has none yet; where it has ended
+    /// already, at once and here. While it waits, it counts as somebody who waits.
+    ///
+    /// # Errors
+    /// Of `start`: `then` is not called.
+    pub fn then(
+        self,
+        start: impl FnOnce() -> io::Result<Jobs>,
+        then: impl FnOnce(Outcome) + Send + 'static,
+    ) -> io::Result<()>
+    where
+        T: Send + Sync + 'static,
+    {
+        let Watched::Open { hub, .. } = &self.0 else {
+            if let Watched::Ended { outcome, .. } = &self.0 {
+                then(outcome.clone());
+            }
+            return Ok(());
+        };
+        let mut jobs = hub.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let to = match &*jobs {
+            Some(jobs) => jobs.clone(),
+            None => jobs.insert(start()?).clone(),
+        };
+        drop(jobs);
+        then::begin(self, to, Box::new(then));
+        Ok(())
     }
 
     /// Nobody waits for the outcome right now.

@@ -180,6 +180,16 @@ impl Link {
         }
     }
 
+    /// Reads at least so many bytes, whatever they are, and forgets them.
+    pub fn read_some(&mut self, bytes: usize) {
+        let mut left = bytes;
+        while left > 0 {
+            let read = self.stream.read(&mut [0; 4_096]).unwrap();
+            assert!(read > 0, "the client closed");
+            left = left.saturating_sub(read);
+        }
+    }
+
     /// The next packet that is not a ping; pings are answered.
     pub fn next_but_pings(&mut self) -> Got {
         loop {

@@ -201,7 +201,7 @@ fn client(server: &str, store: Option<(&str, &Path)>, durability: Durability, si
         }
         count += 1;
     }
-    assert!(client.wait_idle(Duration::from_secs(60)));
+    assert!(client.idle_timeout(Duration::from_secs(60)));
     let rate = f64::from(count) / begun.elapsed().as_secs_f64();
     client.stop(Duration::from_secs(10));
     rate as u64

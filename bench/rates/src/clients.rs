@@ -81,7 +81,7 @@ fn std_client(work: Work, address: &str, count: u32) -> Result<Duration, Failed>
             for _ in 0..count {
                 client.publish(Publish::new(TOPIC, &PAYLOAD).qos(qos))?;
             }
-            while !client.wait_idle(Duration::from_secs(60)) {}
+            while !client.idle_timeout(Duration::from_secs(60)) {}
         }
         Work::Receive(qos) => {
             client.subscribe(&flood(qos, count), qos)?;
