@@ -1,6 +1,6 @@
 //! Thousands of connections from one process: async clients on one thread, against mosquitto.
 //!
-//! `crowd [--connections N] [--messages K] [--idle SECONDS] [--keep-alive SECONDS] [--at-once N]`, by default 5,000, 20, 30,
+//! `crowd [--connections N] [--messages K] [--idle SECONDS] [--keep-alive SECONDS] [--at-once N]`, by default 5,000, 20, 27,
 //! 10 and 100. All connect, so many at once; then they are idle, for longer than the broker waits for a ping; then each
 //! publishes so many messages at QoS 1 to itself, and all must arrive, in order. The figures are those of this process: the
 //! broker is another. It needs a descriptor for
@@ -30,7 +30,7 @@ struct Asked {
 }
 
 fn main() -> ExitCode {
-    let mut asked = Asked { connections: 5_000, messages: 20, idle: 30, keep_alive: 10, at_once: 100 };
+    let mut asked = Asked { connections: 5_000, messages: 20, idle: 27, keep_alive: 10, at_once: 100 };
     let given: Vec<String> = env::args().skip(1).collect();
     for pair in given.chunks(2) {
         let understood = match pair {
@@ -114,7 +114,9 @@ async fn run(executor: &LocalExecutor<'_>, url: &str, asked: &Asked) -> Result<(
     Timer::after(Duration::from_secs(asked.idle)).await;
     let (span, used) = (began.elapsed(), processor_time() - used);
     let share = used.as_secs_f64() / span.as_secs_f64() * 100.0;
-    println!("idle:      {}, {share:.2} % of a processor for {span:.1?}", Sample::now());
+    let idle = Sample::now();
+    println!("idle:      {idle}, {share:.2} % of a processor for {span:.1?}");
+    println!("           {} for each connection", each(&before, &idle, asked.connections));
     let there = clients.iter().filter(|client| client.is_connected()).count();
     if there < clients.len() {
         return Err(format!("only {there} are still connected"));
