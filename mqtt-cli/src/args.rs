@@ -8,11 +8,14 @@ use mqtt_adapter_std::{Options, Qos, Recording, ServerUrl, TopicName, Version, W
 
 use crate::exit::End;
 
+mod secure;
+
 /// How to reach the server, and as whom.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct Connection {
-    /// The server: mqtt://host, mqtt://user:password@host:port, mqtts:// for TLS, or unix:///path of a socket
+    /// The server: mqtt://host, mqtt://user:password@host:port, mqtts:// for TLS, ws://host/path or wss:// for WebSocket,
+    /// unix:///path of a socket
     pub(crate) url: String,
 
     /// Version of the protocol
@@ -39,9 +42,13 @@ pub(crate) struct Connection {
     #[arg(short, long, value_name = "NAME")]
     username: Option<String>,
 
-    /// Password, if the URL has none; better in the environment, as MQTT_PASSWORD
+    /// Password, if the URL has none; better in a file, or in the environment as MQTT_PASSWORD
     #[arg(short = 'P', long, value_name = "PASSWORD")]
     password: Option<String>,
+
+    /// Read the password from a file; a line end behind it is not part of it
+    #[arg(long, value_name = "FILE", conflicts_with = "password")]
+    password_file: Option<PathBuf>,
 
     /// Give up after this many connections in a row that failed or did not last 10 s
     #[arg(long, value_name = "N", default_value_t = 8)]
@@ -54,6 +61,9 @@ pub(crate) struct Connection {
     /// Write a log of every time, byte and call, for `mqtt replay`: it holds topics and payloads, of credentials only lengths
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
+
+    #[command(flatten)]
+    transport: secure::Transport,
 
     #[command(flatten)]
     will: WillArguments,
@@ -119,12 +129,8 @@ impl Connection {
     pub(crate) fn options(&self) -> Result<Options, End> {
         let server =
             ServerUrl::parse(&self.url).map_err(|error| End::Usage(format!("the server's URL: {error}")))?;
-        let from_environment = || match (server.password(), server.username().or(self.username.as_deref())) {
-            (None, Some(_)) => std::env::var("MQTT_PASSWORD").ok(),
-            _ => None,
-        };
-        let password = self.password.clone().or_else(from_environment);
-        let mut options = Options::for_server(server);
+        let password = self.password(&server)?;
+        let mut options = self.transport.apply(&server, Options::for_server(server.clone()))?;
         let version = Version::from(self.protocol);
         options = options.with_version(version).with_keep_alive(Duration::from_secs(self.keep_alive.into()));
         if let Some(id) = &self.client_id {
@@ -159,5 +165,22 @@ impl Connection {
         // Someone is waiting in front of it: rather often than polite.
         backoff.cap = Duration::from_secs(10);
         Ok(options)
+    }
+
+    /// The password, from the command line, a file, or the environment if there is a name to go with it.
+    fn password(&self, server: &ServerUrl) -> Result<Option<Vec<u8>>, End> {
+        if let Some(password) = &self.password {
+            return Ok(Some(password.clone().into_bytes()));
+        }
+        if let Some(path) = &self.password_file {
+            let mut password = secure::read("--password-file", path)?;
+            for end in [b'\n', b'\r'] {
+                password.pop_if(|last| *last == end);
+            }
+            return Ok(Some(password));
+        }
+        let from_environment =
+            server.password().is_none() && server.username().or(self.username.as_deref()).is_some();
+        Ok(from_environment.then(|| std::env::var("MQTT_PASSWORD").ok()).flatten().map(String::into_bytes))
     }
 }

@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use mqtt_adapter_std::{Client, ConnectError, Connected, Disconnected, Event, Options, Version};
+use mqtt_adapter_std::{Cause, Client, ConnectError, Connected, Disconnected, Event, Options, Version};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -151,8 +151,20 @@ pub(crate) const fn name(version: Version) -> &'static str {
 fn not_connected(error: &ConnectError) -> End {
     match error {
         ConnectError::Options(error) => End::Usage(error.to_string()),
-        other => End::NotConnected(other.to_string()),
+        other => End::NotConnected(format!("{other}{}", hint(other))),
     }
+}
+
+/// Which option may help.
+fn hint(error: &ConnectError) -> &'static str {
+    let ConnectError::Failed(Disconnected { cause: Some(cause), .. }) = error else { return "" };
+    let (Cause::Tls { detail, .. } | Cause::Transport { detail, .. }) = cause else { return "" };
+    let known = [
+        ("UnknownIssuer", " (--ca names an authority to trust)"),
+        ("not valid for name", " (--server-name names another)"),
+        ("CertificateRequired", " (--cert and --key show one)"),
+    ];
+    known.into_iter().find(|(said, _)| detail.contains(said)).map_or("", |(_, hint)| hint)
 }
 
 fn lock(interrupts: &Mutex<Interrupts>) -> std::sync::MutexGuard<'_, Interrupts> {

@@ -1,6 +1,6 @@
 //! Harness of the tests against real brokers.
 //!
-//! * [`mosquitto`]: a broker as a child process on a free loopback port.
+//! * [`mosquitto`]: a broker as a child process on a free loopback port; [`certificates`] for its encrypted listeners.
 //! * [`brokers`]: the other brokers of the matrix.
 //! * [`model`]: the model broker on a port, for what mosquitto cannot show.
 //! * [`proxy`]: connections under a schedule of faults; [`scripted`]: servers that say what a test tells them to.
@@ -15,6 +15,7 @@
 
 pub mod adapter;
 pub mod brokers;
+pub mod certificates;
 pub mod folder;
 pub mod forward;
 pub mod gauge;

@@ -13,6 +13,11 @@ use std::time::Instant;
 
 use crate::folder::Folder;
 
+mod listeners;
+mod restart;
+
+pub use listeners::{Carrier, Door};
+
 /// What a machine without the broker is told. A test that needs it fails; it is never skipped.
 const MISSING: &str = "mosquitto is not installed, and this test runs against it. \
      On Debian: apt-get install mosquitto mosquitto-clients (./check does it for you)";
@@ -46,39 +51,28 @@ impl Mosquitto {
     /// When mosquitto is not installed or does not start; the message says what to do.
     #[must_use]
     pub fn with(lines: &str) -> Self {
-        let folder = Folder::new("mosquitto");
-        let (config, log) = (folder.file("broker.conf"), folder.file("broker.log"));
+        Self::inside(Folder::new("mosquitto"), "", lines)
+    }
+
+    /// Starts one with these lines before and behind the listener that it is found by, and its files in `folder`.
+    pub(crate) fn inside(folder: Folder, before: &str, behind: &str) -> Self {
         // Between finding a free port and using it someone else may take it: then another is tried.
         for _ in 0..5 {
             let address = free_address();
             // Started by root, mosquitto would become a user who cannot read the folder.
             let text = format!(
-                "user root\nmax_queued_messages 0\nset_tcp_nodelay true\nlistener {} {}\n{lines}",
+                "user root\nmax_queued_messages 0\nset_tcp_nodelay true\n{before}listener {} {}\n{behind}",
                 address.port(),
                 address.ip()
             );
-            fs::write(&config, text).expect("the folder was made for this");
-            let log = File::create(&log).expect("the folder was made for this");
-            let started = Command::new(program("mosquitto"))
-                .arg("-c")
-                .arg(&config)
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(log)
-                // In a group of its own: Ctrl-C is for the program that runs it.
-                .process_group(0)
-                .spawn();
-            let mut child = match started {
-                Ok(child) => child,
-                Err(error) if error.kind() == ErrorKind::NotFound => panic!("{MISSING}"),
-                Err(error) => panic!("mosquitto could not be started: {error}"),
-            };
+            fs::write(folder.file("broker.conf"), text).expect("the folder was made for this");
+            let mut child = run(&folder);
             if answers(&mut child, address) {
                 return Self { child, address, folder };
             }
             end(&mut child);
         }
-        panic!("mosquitto does not start. Its log:\n{}", fs::read_to_string(&log).unwrap_or_default());
+        panic!("mosquitto does not start. Its log:\n{}", log(&folder));
     }
 
     /// Where it listens.
@@ -105,7 +99,13 @@ impl Mosquitto {
     /// What it has logged so far, for the message of a failing test.
     #[must_use]
     pub fn log(&self) -> String {
-        fs::read_to_string(self.folder.file("broker.log")).unwrap_or_default()
+        log(&self.folder)
+    }
+
+    /// Where a file of its folder stands: `authority.pem`, `client.pem` and `client.key` of encrypted listeners.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.file(name)
     }
 
     /// `mosquitto_pub` or `mosquitto_sub`, set to this broker.
@@ -144,6 +144,29 @@ pub fn end(child: &mut Child) {
 pub fn free_address() -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port is free");
     listener.local_addr().expect("a bound socket has an address")
+}
+
+/// The broker as the configuration in the folder has it.
+fn run(folder: &Folder) -> Child {
+    let log = File::options().create(true).append(true).open(folder.file("broker.log"));
+    let started = Command::new(program("mosquitto"))
+        .arg("-c")
+        .arg(folder.file("broker.conf"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log.expect("the folder was made for this"))
+        // In a group of its own: Ctrl-C is for the program that runs it.
+        .process_group(0)
+        .spawn();
+    match started {
+        Ok(child) => child,
+        Err(error) if error.kind() == ErrorKind::NotFound => panic!("{MISSING}"),
+        Err(error) => panic!("mosquitto could not be started: {error}"),
+    }
+}
+
+fn log(folder: &Folder) -> String {
+    fs::read_to_string(folder.file("broker.log")).unwrap_or_default()
 }
 
 /// Waits until the child accepts connections; false when it ended instead.

@@ -79,6 +79,19 @@ impl Running {
         })
     }
 
+    /// The lines of its output that are there and were not read before.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        self.lines.try_iter().collect()
+    }
+
+    /// Ends it with SIGKILL; the lines of its output that were not read before.
+    #[must_use]
+    pub fn killed(mut self) -> Vec<String> {
+        end(&mut self.child);
+        self.lines.iter().collect()
+    }
+
     /// Waits for a line of its errors that holds `text`.
     ///
     /// # Panics

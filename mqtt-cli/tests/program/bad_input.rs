@@ -6,7 +6,7 @@ use mqtt_tests::scripted::Scripted;
 use crate::run::{Ended, mqtt, run};
 
 /// Exactly one line, with these words in it, and no trace of a panic.
-fn one_line(ended: &Ended, status: i32, words: &[&str]) {
+pub(crate) fn one_line(ended: &Ended, status: i32, words: &[&str]) {
     assert_eq!(ended.status, Some(status), "{ended:?}");
     assert_eq!(ended.errors.lines().count(), 1, "one line: {ended:?}");
     assert!(ended.errors.starts_with("mqtt: "), "{ended:?}");

@@ -5,6 +5,7 @@ mod broker;
 mod demo;
 mod interop;
 mod run;
+mod secure;
 mod sim;
 mod tape;
 mod usage;

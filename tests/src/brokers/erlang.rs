@@ -7,7 +7,7 @@ use std::process::Command;
 use super::process::Process;
 use super::{Broker, packages};
 use crate::folder::Folder;
-use crate::mosquitto::free_address;
+use crate::mosquitto::{Door, free_address};
 
 /// Nodes listen for each other on the loopback interface only.
 const LOOPBACK: &str = "inet_dist_use_interface {127,0,0,1}";
@@ -102,7 +102,7 @@ impl Broker {
         let mut broker =
             Self::of("ejabberd", packages::debian("ejabberd"), vec![server, mapper], folder).at(mqtt);
         // Without one the answer is "not authorized".
-        broker.user = Some("anyone@localhost");
+        broker.door = Door::asking("anyone@localhost", "any");
         broker
     }
 }

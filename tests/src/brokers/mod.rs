@@ -7,32 +7,33 @@ mod erlang;
 mod nats;
 mod packages;
 mod process;
+mod route;
 
 use core::fmt;
 use core::net::SocketAddr;
+use std::process::Command;
 
 use mqtt_adapter_std::{Options, Version};
 
 use crate::folder::Folder;
-use crate::model::Model;
-use crate::mosquitto::Mosquitto;
+use crate::mosquitto::{Carrier, Door, Mosquitto, free_address};
 pub use nats::Cluster;
 pub use packages::installed;
 use process::Process;
+pub use route::Route;
 
 /// A running broker. It ends with this value.
 pub struct Broker {
     name: &'static str,
     release: String,
     listeners: Vec<(Version, SocketAddr)>,
-    user: Option<&'static str>,
+    door: Door,
     held: Held,
 }
 
 /// What keeps it running. The processes come before the folder they use.
 enum Held {
     Mosquitto(Mosquitto),
-    Model { _broker: Model },
     Processes { processes: Vec<Process>, _folder: Folder },
 }
 
@@ -54,7 +55,7 @@ impl Broker {
             name,
             release,
             listeners: Vec::new(),
-            user: None,
+            door: Door::OPEN,
             held: Held::Processes { processes, _folder: folder },
         }
     }
@@ -65,29 +66,37 @@ impl Broker {
         self
     }
 
-    /// Eclipse mosquitto, of Debian.
+    /// Eclipse mosquitto, of Debian, with one kind of listener.
     #[must_use]
-    pub fn mosquitto() -> Self {
-        let broker = Mosquitto::start();
+    pub fn mosquitto(carrier: Carrier) -> Self {
+        let name = match carrier {
+            Carrier::Tcp => "mosquitto",
+            Carrier::Password => "mosquitto with a password",
+            Carrier::Tls => "mosquitto over TLS",
+            Carrier::MutualTls => "mosquitto over mutual TLS",
+            Carrier::Ws => "mosquitto over WebSocket",
+            Carrier::Wss => "mosquitto over WebSocket and TLS",
+            Carrier::Unix => "mosquitto over a Unix socket",
+        };
+        let (broker, door) = Mosquitto::over(carrier);
         let (release, address) = (broker.release(), broker.address());
-        let held = Held::Mosquitto(broker);
-        Self { name: "mosquitto", release, listeners: Vec::new(), user: None, held }.at(address)
+        Self { name, release, listeners: Vec::new(), door, held: Held::Mosquitto(broker) }.at(address)
     }
 
-    /// The broker of this project, as `mqtt broker` serves it.
+    /// The broker of this project: the built program `mqtt`, with its command `broker`.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
     #[must_use]
-    pub fn model() -> Self {
-        let broker = Model::start();
-        let address = broker.address();
-        let release = env!("CARGO_PKG_VERSION").to_owned();
-        Self {
-            name: "mqtt broker",
-            release,
-            listeners: Vec::new(),
-            user: None,
-            held: Held::Model { _broker: broker },
-        }
-        .at(address)
+    pub fn program(program: &str) -> Self {
+        let folder = Folder::new("model");
+        let address = free_address();
+        let mut command = Command::new(program);
+        command.args(["broker", "--listen", &address.to_string()]);
+        let mut server = Process::start(command, folder.path(), "server");
+        server.answers_at(address);
+        Self::of("mqtt broker", env!("CARGO_PKG_VERSION").to_owned(), vec![server], folder).at(address)
     }
 
     /// What it is called.
@@ -119,13 +128,16 @@ impl Broker {
         found.unwrap_or_else(|| panic!("{} has no listener for {version:?}", self.name)).1
     }
 
-    /// The options with the credentials it wants.
+    /// The same as a URL.
+    #[must_use]
+    pub fn url(&self, version: Version) -> String {
+        self.door.url(self.address(version))
+    }
+
+    /// The options with what it asks of who comes in.
     #[must_use]
     pub fn admits(&self, options: Options) -> Options {
-        match self.user {
-            Some(user) => options.with_username(user).with_password("any"),
-            None => options,
-        }
+        self.door.admits(options)
     }
 
     /// What it has logged so far, for the message of a failing test.
@@ -133,7 +145,6 @@ impl Broker {
     pub fn log(&self) -> String {
         match &self.held {
             Held::Mosquitto(broker) => broker.log(),
-            Held::Model { .. } => String::new(),
             Held::Processes { processes, .. } => {
                 let log: String = processes.iter().map(Process::log).collect();
                 // The end of it says what went wrong.

@@ -41,5 +41,6 @@ mod cuts;
 mod flow;
 mod keep_alive;
 mod refusals;
+mod restart;
 mod retained_and_wills;
 mod taken_over;

@@ -1,18 +1,23 @@
-//! Every broker × version × driver: which levels of quality, what a cut does to a kept session, retained messages,
-//! wills, large payloads, and the way down from 5.0.
+//! Every broker × version × level of quality × driver: clean and kept sessions, on connections that hold and that are cut,
+//! retained messages, wills, large payloads; and the way down from 5.0.
 //!
 //! What is found stands in `docs/interoperability.md`, and a test fails when the table there says something else;
 //! `UPDATE_DOCS=1 cargo test -p mqtt-tests --test matrix` writes it anew. The brokers come from `scripts/brokers.sh`.
 
 mod cluster;
+mod common;
+mod flows;
 mod scenarios;
 mod table;
 
 use mqtt_adapter_std::{Qos, Version};
 use mqtt_tests::adapter::{Driven, Smol, Threads};
 use mqtt_tests::brokers::{Broker, VERSIONS};
+use mqtt_tests::mosquitto::Carrier;
 
-use scenarios::{cut, flow, ladder, large, retained, speaks, will, written};
+use common::{Found, written};
+use flows::{clean, clean_cut, kept_away, kept_cut};
+use scenarios::{granted, ladder, large, retained, speaks, will};
 use table::Table;
 
 /// One scenario with the three drivers at once; the last argument of each is a name that is new in each row.
@@ -38,12 +43,42 @@ const QUALITY: [&str; 3] = ["q0", "q1", "q2"];
 
 #[test]
 fn mosquitto() {
-    all(&Broker::mosquitto());
+    all(&Broker::mosquitto(Carrier::Tcp));
+}
+
+#[test]
+fn mosquitto_with_a_password() {
+    all(&Broker::mosquitto(Carrier::Password));
+}
+
+#[test]
+fn mosquitto_over_tls() {
+    all(&Broker::mosquitto(Carrier::Tls));
+}
+
+#[test]
+fn mosquitto_over_mutual_tls() {
+    all(&Broker::mosquitto(Carrier::MutualTls));
+}
+
+#[test]
+fn mosquitto_over_ws() {
+    all(&Broker::mosquitto(Carrier::Ws));
+}
+
+#[test]
+fn mosquitto_over_wss() {
+    all(&Broker::mosquitto(Carrier::Wss));
+}
+
+#[test]
+fn mosquitto_over_a_unix_socket() {
+    all(&Broker::mosquitto(Carrier::Unix));
 }
 
 #[test]
 fn model() {
-    all(&Broker::model());
+    all(&Broker::program(env!("CARGO_BIN_EXE_mqtt_program")));
 }
 
 #[test]
@@ -84,14 +119,19 @@ fn all(broker: &Broker) {
         if spoken != "yes" {
             continue;
         }
+        table.cell(version, "grants for QoS 0, 1, 2", &drivers!(granted, broker, version));
         for qos in QUALITIES {
-            let level = qos as u8;
-            table.cell(version, &format!("QoS {level}"), &drivers!(flow, broker, version, qos));
-            table.cell(version, &format!("QoS {level}, kept, cut"), &drivers!(cut, broker, version, qos));
+            let mut cell = |what: &str, found: &[(&str, Found)]| {
+                table.cell(version, &format!("QoS {}{what}", qos as u8), found);
+            };
+            cell("", &drivers!(clean, broker, version, qos));
+            cell(", cut", &drivers!(clean_cut, broker, version, qos));
+            cell(", kept", &drivers!(kept_away, broker, version, qos));
+            cell(", kept, cut", &drivers!(kept_cut, broker, version, qos));
+            cell(", retained", &drivers!(retained, broker, version, qos));
+            cell(", will", &drivers!(will, broker, version, qos));
+            cell(", 256 KiB", &drivers!(large, broker, version, qos));
         }
-        table.cell(version, "retained", &drivers!(retained, broker, version));
-        table.cell(version, "will", &drivers!(will, broker, version));
-        table.cell(version, "256 KiB", &drivers!(large, broker, version));
     }
     if broker.versions().contains(&Version::V5) {
         table.ladder(&drivers!(ladder, broker));

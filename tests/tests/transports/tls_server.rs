@@ -1,13 +1,11 @@
-//! A server's side of TLS, and the certificates for it.
+//! A server's side of TLS.
 
 #![allow(unreachable_pub, reason = "as in the peer beside it")]
 
-use core::sync::atomic::{AtomicU32, Ordering};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -15,58 +13,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 use crate::peer::{Link, Pipe};
-
-static MADE: AtomicU32 = AtomicU32::new(0);
-
-/// A certificate authority made for one test.
-pub struct Authority(CertifiedIssuer<'static, KeyPair>);
-
-/// A certificate and its key, in PEM.
-pub struct Identity {
-    pub chain: String,
-    pub key: String,
-}
-
-impl Authority {
-    pub fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        // Authorities of one name would be taken for one another.
-        let name = format!("authority {}", MADE.fetch_add(1, Ordering::Relaxed));
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
-    }
-
-    /// The authority's certificate: what a client trusts.
-    pub fn pem(&self) -> Vec<u8> {
-        self.0.pem().into_bytes()
-    }
-
-    pub fn issue(&self, name: &str) -> Identity {
-        self.issue_with(name, |_| {})
-    }
-
-    pub fn issue_expired(&self, name: &str) -> Identity {
-        self.issue_with(name, |params| {
-            params.not_before = date_time_ymd(2001, 1, 1);
-            params.not_after = date_time_ymd(2002, 1, 1);
-        })
-    }
-
-    fn issue_with(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Identity {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
-        change(&mut params);
-        let certificate = params.signed_by(&key, &self.0).unwrap();
-        Identity { chain: certificate.pem(), key: key.serialize_pem() }
-    }
-}
-
-/// A certificate nobody but itself vouches for.
-pub fn self_signed(name: &str) -> Identity {
-    let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
-    Identity { chain: made.cert.pem(), key: made.signing_key.serialize_pem() }
-}
+pub use mqtt_tests::certificates::{Authority, Identity, self_signed};
 
 /// A server's configuration; with `clients`, their certificates must be of that authority.
 pub fn server(identity: &Identity, clients: Option<&Authority>) -> Arc<ServerConfig> {
