@@ -191,12 +191,15 @@ fn what_a_killed_process_held_waits_for_it() {
     let mut group = Group::new();
     group.start("threads", "kept", "hold");
     group.start("smol", "kept", "take");
-    let receipts = group.publish(COUNT);
+    // The half of it is below the Receive Maximum of each.
+    let receipts = group.publish(COUNT / 3);
     delivered(receipts);
-    let share = COUNT as usize / 2;
+    let share = COUNT as usize / 6;
     assert!(group.until(CAP, |handled| told(handled, "threads") == share), "half of them are held");
     group.kill("threads");
     group.start("threads", "kept", "take");
+    let receipts = group.publish(2 * COUNT / 3);
+    delivered(receipts);
     let again =
         |handled: &Handled| repeated(handled, "threads") == share && numbers(handled) == COUNT as usize;
     assert!(group.until(CAP, again), "what was held comes again");

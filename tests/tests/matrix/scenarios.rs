@@ -88,22 +88,26 @@ pub(crate) fn will<A: Adapter>(broker: &Broker, version: Version, qos: Qos, row:
     }
 }
 
-/// 256 KiB, there and back.
+/// 256 KiB, from one client to another.
 pub(crate) fn large<A: Adapter>(broker: &Broker, version: Version, qos: Qos, row: &str) -> Found {
     let topic = name(&["large", row]);
     let payload: Vec<u8> = (0..262_144_u32).map(|at| (at % 251) as u8).collect();
-    let mut options = options(broker, &broker.url(version), version, &name(&["lc", row]));
-    // Over WebSocket mosquitto 2.0.11 sends 4 KiB every 100 ms.
-    options.engine_mut().ack_timeout = Some(CAP);
-    let mut client: A = connect(options)?;
-    subscribe(&mut client, &topic, qos)?;
+    let patient = |who: &str| {
+        let mut options = options(broker, &broker.url(version), version, &name(&[who, row]));
+        // Over WebSocket mosquitto 2.0.11 sends 4 KiB every 100 ms.
+        options.engine_mut().ack_timeout = Some(CAP);
+        options
+    };
+    let mut receiver: A = connect(patient("lr"))?;
+    subscribe(&mut receiver, &topic, qos)?;
+    let mut client: A = connect(patient("ls"))?;
     let publish = Publish::new(&topic, &payload[..]).qos(qos);
     let receipt = client.publish(publish).map_err(|error| format!("PUBLISH: {error}"))?;
     let outcome = client.outcome(receipt);
     if !outcome.is_success() {
         return Ok(ended(&outcome));
     }
-    match client.message(CAP) {
+    match receiver.message(CAP) {
         Some(message) if message.payload() == payload => ok(),
         Some(message) => Err(format!("{} other bytes came", message.payload().len())),
         None => Err("is lost".into()),

@@ -13,7 +13,7 @@ use mqtt_tests::brokers::{Broker, VERSIONS};
 use crate::common::{Found, written};
 
 /// Where a broker does now one thing, now another, and with each driver on its own: all that it may do.
-const VARIES: [(&str, &str, &[&str]); 6] = [
+const VARIES: [(&str, &str, &[&str]); 8] = [
     ("rumqttd", "QoS 1, kept, cut", &["ok", "does not keep the session", "loses messages"]),
     (
         "rumqttd",
@@ -22,8 +22,14 @@ const VARIES: [(&str, &str, &[&str]); 6] = [
     ),
     ("aedes", "QoS 2, kept, cut", &["ok", "loses messages", "repeats messages"]),
     ("amqtt", "QoS 1, kept, cut", &["ok", "loses messages"]),
-    ("amqtt", "QoS 2, kept, cut", &["ok", "loses messages", "repeats messages"]),
+    (
+        "amqtt",
+        "QoS 2, kept, cut",
+        &["ok", "ends as Abandoned", "ends as Unknown", "loses messages", "repeats messages"],
+    ),
+    ("amqtt", "QoS 0, retained", &["ok", "is not cleared"]),
     ("amqtt", "QoS 1, retained", &["ok", "is not cleared"]),
+    ("amqtt", "QoS 2, retained", &["ok", "is not cleared"]),
 ];
 
 /// Tests write to the document one after the other.
