@@ -234,9 +234,22 @@ impl Options {
     ///
     /// ```
     /// use mqtt_adapter_core::{ByteStream, Options};
+    /// # use core::{pin::Pin, task::{Context, Poll}};
     /// # use futures_io::{AsyncRead, AsyncWrite};
-    /// # async fn open_tunnel(_: &str) -> std::io::Result<Box<dyn Tunnel>> { unimplemented!() }
-    /// # trait Tunnel: AsyncRead + AsyncWrite + Send + Unpin {}
+    /// # async fn open_tunnel(_: &str) -> std::io::Result<Tunnel> { Ok(Tunnel) }
+    /// # struct Tunnel;
+    /// # impl AsyncRead for Tunnel {
+    /// #     fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut [u8]) -> Poll<std::io::Result<usize>> {
+    /// #         Poll::Ready(Ok(0))
+    /// #     }
+    /// # }
+    /// # impl AsyncWrite for Tunnel {
+    /// #     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+    /// #         Poll::Ready(Ok(bytes.len()))
+    /// #     }
+    /// #     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> { Poll::Ready(Ok(())) }
+    /// #     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> { Poll::Ready(Ok(())) }
+    /// # }
     ///
     /// # fn main() -> Result<(), mqtt_adapter_core::UrlError> {
     /// let options = Options::new("mqtt://broker.example")?.with_async_connector(|to| async move {

@@ -1,5 +1,7 @@
 //! How an attempt to connect begins: which address to try, for how long, and whom the socket belongs to.
 
+#[cfg(feature = "proxy")]
+use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use std::io;
@@ -113,7 +115,7 @@ impl Host {
     pub fn unresolved(&self, error: &io::Error) -> Cause {
         #[cfg(feature = "proxy")]
         if let Some(proxy) = &self.proxy {
-            return Cause::unreachable(proxy, error);
+            return Cause::unreachable(proxy, error, format_args!("it cannot be reached: {error}"));
         }
         Cause::resolve(&self.name, error)
     }
@@ -217,14 +219,16 @@ impl Peer {
         match &self.0 {
             Kind::Address(address) => Cause::dial(*address, error),
             #[cfg(feature = "proxy")]
-            Kind::Proxy(_, proxy) => Cause::unreachable(proxy, error),
+            Kind::Proxy(address, proxy) => {
+                Cause::unreachable(proxy, error, format_args!("it cannot be reached at {address}: {error}"))
+            }
             Kind::Path(path) => Cause::dial_path(path, error),
             Kind::Given(server) => Cause::connector(server, error),
         }
     }
 
     /// What it is told as that TLS was not agreed on with the server.
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "tls-no-provider")]
     pub(crate) fn tls(&self, error: &io::Error) -> Cause {
         self.layer("TLS", error, |address, detail| Cause::Tls { address, detail })
     }
@@ -235,7 +239,7 @@ impl Peer {
         self.layer("WebSocket", error, |address, detail| Cause::WebSocket { address, detail })
     }
 
-    #[cfg(any(feature = "tls", feature = "ws"))]
+    #[cfg(any(feature = "tls-no-provider", feature = "ws"))]
     fn layer(&self, name: &str, error: &io::Error, cause: impl FnOnce(SocketAddr, String) -> Cause) -> Cause {
         match &self.0 {
             Kind::Address(address) => cause(*address, error.to_string()),
@@ -253,12 +257,9 @@ impl Peer {
 
 #[cfg(feature = "proxy")]
 impl Cause {
-    fn unreachable(proxy: &Proxy, error: &io::Error) -> Self {
-        Self::Proxy {
-            proxy: proxy.to_string(),
-            failure: ProxyFailure::Unreachable { kind: error.kind() },
-            detail: format!("it cannot be reached: {error}"),
-        }
+    fn unreachable(proxy: &Proxy, error: &io::Error, detail: fmt::Arguments<'_>) -> Self {
+        let failure = ProxyFailure::Unreachable { kind: error.kind() };
+        Self::Proxy { proxy: proxy.to_string(), failure, detail: detail.to_string() }
     }
 }
 

@@ -60,6 +60,8 @@ pub struct Driver<T> {
     /// Counts links, so that input of an earlier one is never taken for input of this one.
     generation: u64,
     server: u8,
+    /// When the attempt under way, or the last one, began.
+    dialled: Instant,
     blocked: bool,
     /// The transport holds bytes it took and has not passed on.
     unflushed: bool,
@@ -154,6 +156,7 @@ impl<T: Transport> Driver<T> {
             link: None,
             generation: 0,
             server: 0,
+            dialled: Instant::ZERO,
             blocked: false,
             unflushed: false,
             written: Instant::ZERO,
@@ -297,6 +300,7 @@ impl<T: Transport> Driver<T> {
                 match command {
                     Command::Open { server, attempt } => {
                         self.server = server;
+                        self.dialled = now;
                         abandon = false;
                         open = match target(&self.session, &self.options, server) {
                             Ok(server) => Some(Attempt { server, number: attempt }),
@@ -515,7 +519,11 @@ impl<T: Transport> Driver<T> {
         }
     }
 
-    fn pass_on(&mut self, event: Event, sink: &mut impl Sink) {
+    fn pass_on(&mut self, mut event: Event, sink: &mut impl Sink) {
+        if let Event::Connected(connected) = &mut event {
+            connected.link = self.link.as_deref().map(Transport::facts).unwrap_or_default();
+            connected.took = self.now().since(self.dialled);
+        }
         report::event(self.options.client_id(), &event);
         if let (Event::Stopped { .. }, Some(journal)) = (&event, &mut self.journal) {
             journal.farewell = Some(event);

@@ -192,7 +192,7 @@ pub enum ConnectError {
     /// The will's topic is not one.
     Will(TopicError),
     /// TLS cannot be set up: the platform has no certificate authorities, say.
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "tls-no-provider")]
     Tls(crate::tls::TlsError),
     /// There is something wrong with the journal.
     Journal(JournalError),
@@ -214,7 +214,7 @@ impl fmt::Display for ConnectError {
         match self {
             Self::Options(error) => error.fmt(f),
             Self::Will(error) => write!(f, "the will's topic cannot be used: {error}"),
-            #[cfg(feature = "tls")]
+            #[cfg(feature = "tls-no-provider")]
             Self::Tls(error) => error.fmt(f),
             Self::Journal(error) => error.fmt(f),
             Self::Failed(disconnected) => disconnected.fmt(f),
@@ -231,7 +231,7 @@ impl core::error::Error for ConnectError {
         match self {
             Self::Options(error) => Some(error),
             Self::Will(error) => Some(error),
-            #[cfg(feature = "tls")]
+            #[cfg(feature = "tls-no-provider")]
             Self::Tls(error) => Some(error),
             Self::Journal(error) => Some(error),
             Self::Failed(disconnected) | Self::TimedOut { last: Some(disconnected) } => Some(disconnected),

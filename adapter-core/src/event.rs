@@ -14,6 +14,7 @@ use crate::journal::JournalError;
 use crate::message::Message;
 use crate::properties::OwnedProperties;
 use crate::responses::ResponseError;
+use crate::transport::LinkFacts;
 use crate::url::ServerUrl;
 
 /// Something the application may want to know.
@@ -218,6 +219,9 @@ impl Event {
                         Property::AssignedClientIdentifier(id) => Some(id.to_owned()),
                         _ => None,
                     }),
+                    // Who drives the link knows these.
+                    link: LinkFacts::default(),
+                    took: Duration::ZERO,
                     properties,
                 })
             }
@@ -282,6 +286,11 @@ pub struct Connected {
     pub server: ServerUrl,
     /// The client identifier the server assigned, if the client left it to the server (5.0).
     pub client_id: Option<String>,
+    /// What carries it: addresses, TLS.
+    pub link: LinkFacts,
+    /// How long the attempt took: the hook before it, names, sockets, proxy, TLS, WebSocket, and the server's answer to
+    /// CONNECT.
+    pub took: Duration,
     properties: OwnedProperties,
 }
 

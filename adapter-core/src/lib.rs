@@ -74,7 +74,7 @@ mod responses;
 mod routes;
 mod stream;
 mod sync;
-#[cfg(feature = "tls")]
+#[cfg(feature = "tls-no-provider")]
 mod tls;
 mod transport;
 mod url;
@@ -114,7 +114,7 @@ pub use crate::recording::Recording;
 pub use crate::responses::ResponseError;
 pub use crate::routes::{Handled, RouteId, RouteTable};
 pub use crate::stream::Stream;
-#[cfg(feature = "tls")]
+#[cfg(feature = "tls-no-provider")]
 pub use crate::tls::{Tls, TlsBuilder, TlsError};
-pub use crate::transport::Transport;
+pub use crate::transport::{LinkFacts, Transport};
 pub use crate::url::{Scheme, ServerUrl, UrlError};

@@ -20,7 +20,7 @@ use crate::journal::Journal;
 use crate::properties::OwnedProperties;
 use crate::recording::Recording;
 use crate::responses::Place;
-#[cfg(feature = "tls")]
+#[cfg(feature = "tls-no-provider")]
 use crate::tls::Tls;
 use crate::url::{ServerUrl, UrlError};
 
@@ -74,7 +74,7 @@ pub struct Options {
     pub(crate) proxies: crate::proxy::Proxies,
     #[cfg(feature = "ws")]
     ws_headers: Vec<(String, String)>,
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "tls-no-provider")]
     tls: Option<Tls>,
 }
 
@@ -123,7 +123,7 @@ impl Options {
             proxies: crate::proxy::Proxies::default(),
             #[cfg(feature = "ws")]
             ws_headers: Vec::new(),
-            #[cfg(feature = "tls")]
+            #[cfg(feature = "tls-no-provider")]
             tls: None,
         }
     }
@@ -340,8 +340,9 @@ impl Options {
         !self.drawn && !self.client_id.is_empty()
     }
 
-    /// How to encrypt, for servers of `mqtts://`. Default: [`Tls::platform`], made when the client starts.
-    #[cfg(feature = "tls")]
+    /// How to encrypt, for servers of `mqtts://` and `wss://`. Default: the roots of the platform, made when the client starts;
+    /// with the feature `tls-no-provider` alone there is none.
+    #[cfg(feature = "tls-no-provider")]
     #[must_use]
     pub fn with_tls(mut self, tls: Tls) -> Self {
         self.tls = Some(tls);
@@ -398,13 +399,13 @@ impl Options {
 
     /// Fills in what is made only when it is needed.
     #[cfg_attr(
-        not(feature = "tls"),
+        not(feature = "tls-no-provider"),
         expect(clippy::unnecessary_wraps, clippy::needless_pass_by_ref_mut, reason = "TLS is what may fail")
     )]
     pub(crate) fn prepare(&mut self) -> Result<(), ConnectError> {
-        #[cfg(feature = "tls")]
+        #[cfg(feature = "tls-no-provider")]
         if self.tls.is_none() && self.servers.iter().any(|server| server.scheme().is_encrypted()) {
-            self.tls = Some(Tls::platform().map_err(ConnectError::Tls)?);
+            self.tls = Some(Tls::by_default().map_err(ConnectError::Tls)?);
         }
         Ok(())
     }

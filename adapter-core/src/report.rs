@@ -15,8 +15,9 @@ pub(crate) fn event(client_id: &str, event: &Event) {
         }
         Event::Connected(connected) => log::info!(
             target: TARGET,
-            "{client_id}: connected to {}, MQTT {:?}, session {}",
+            "{client_id}: connected to {} in {:?}, MQTT {:?}, session {}",
             connected.server,
+            connected.took,
             connected.version,
             if connected.resumed { "resumed" } else { "new" }
         ),

@@ -10,7 +10,7 @@ use crate::event::Cause;
 use crate::options::Options;
 #[cfg(feature = "proxy")]
 use crate::proxy::{Handshake, ProxyFailed};
-use crate::transport::Transport;
+use crate::transport::{LinkFacts, Transport};
 use crate::url::{Scheme, ServerUrl};
 
 /// Reads of input nobody wants any more, before a socket is closed.
@@ -28,7 +28,7 @@ pub struct Stream<S: Transport> {
 
 enum Kind<S: Transport> {
     Plain(S),
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "tls-no-provider")]
     Tls(Box<crate::tls::TlsStream<S>>),
     #[cfg(feature = "ws")]
     Ws(Box<crate::ws::WsStream<S>>),
@@ -39,7 +39,7 @@ macro_rules! each {
     ($stream:expr, $inner:ident => $code:expr) => {
         match &$stream.kind {
             Kind::Plain($inner) => $code,
-            #[cfg(feature = "tls")]
+            #[cfg(feature = "tls-no-provider")]
             Kind::Tls($inner) => $code,
             #[cfg(feature = "ws")]
             Kind::Ws($inner) => $code,
@@ -102,7 +102,7 @@ impl<S: Transport> Stream<S> {
         }
         match &self.kind {
             Kind::Plain(_) => Ok(true),
-            #[cfg(feature = "tls")]
+            #[cfg(feature = "tls-no-provider")]
             Kind::Tls(tls) => tls.handshake(),
             #[cfg(feature = "ws")]
             Kind::Ws(ws) => ws.handshake(),
@@ -157,7 +157,7 @@ impl<S: Transport> Stream<S> {
         }
         match &self.kind {
             Kind::Plain(_) => self.peer.cause(error),
-            #[cfg(feature = "tls")]
+            #[cfg(feature = "tls-no-provider")]
             Kind::Tls(_) => self.peer.tls(error),
             #[cfg(feature = "ws")]
             Kind::Ws(ws) if ws.is_under_failed() => ws.under().cause(error),
@@ -179,7 +179,7 @@ impl<S: Transport> Stream<S> {
         }
         match &self.kind {
             Kind::Plain(_) => false,
-            #[cfg(feature = "tls")]
+            #[cfg(feature = "tls-no-provider")]
             Kind::Tls(tls) => tls.is_writing(),
             #[cfg(feature = "ws")]
             Kind::Ws(ws) => ws.under().is_writing(),
@@ -207,7 +207,7 @@ impl<S: Transport> Stream<S> {
     pub(crate) fn say_end(&self) {
         match &self.kind {
             Kind::Plain(_) => {}
-            #[cfg(feature = "tls")]
+            #[cfg(feature = "tls-no-provider")]
             Kind::Tls(tls) => tls.finish(),
             #[cfg(feature = "ws")]
             Kind::Ws(ws) => ws.finish(),
@@ -218,7 +218,7 @@ impl<S: Transport> Stream<S> {
     pub fn socket(&self) -> &S {
         match &self.kind {
             Kind::Plain(socket) => socket,
-            #[cfg(feature = "tls")]
+            #[cfg(feature = "tls-no-provider")]
             Kind::Tls(tls) => tls.socket(),
             #[cfg(feature = "ws")]
             Kind::Ws(ws) => ws.under().socket(),
@@ -231,7 +231,7 @@ impl<S: Transport> Stream<S> {
     }
 }
 
-#[cfg(feature = "tls")]
+#[cfg(feature = "tls-no-provider")]
 fn encrypted<S: Transport>(socket: S, server: &ServerUrl, options: &Options) -> io::Result<Kind<S>> {
     match options.tls() {
         Some(tls) => Ok(Kind::Tls(Box::new(tls.stream(socket, server.host())?))),
@@ -239,7 +239,7 @@ fn encrypted<S: Transport>(socket: S, server: &ServerUrl, options: &Options) -> 
     }
 }
 
-#[cfg(not(feature = "tls"))]
+#[cfg(not(feature = "tls-no-provider"))]
 fn encrypted<S: Transport>(_: S, _: &ServerUrl, _: &Options) -> io::Result<Kind<S>> {
     Err(io::ErrorKind::Unsupported.into())
 }
@@ -260,13 +260,17 @@ impl<S: Transport> Transport for Stream<S> {
     fn flush(&self) -> io::Result<()> {
         each!(self, stream => stream.flush())
     }
+
+    fn facts(&self) -> LinkFacts {
+        each!(self, stream => stream.facts())
+    }
 }
 
 impl<S: Transport> fmt::Debug for Stream<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.kind {
             Kind::Plain(_) => "Stream(plain)",
-            #[cfg(feature = "tls")]
+            #[cfg(feature = "tls-no-provider")]
             Kind::Tls(_) => "Stream(TLS)",
             #[cfg(feature = "ws")]
             Kind::Ws(_) => "Stream(WebSocket)",

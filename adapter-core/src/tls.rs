@@ -4,12 +4,12 @@ use core::fmt;
 use std::io::{self, IoSlice, Read, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustls::crypto::ring::default_provider;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
-use crate::transport::{Through, Transport};
+use crate::transport::{LinkFacts, Through, Transport};
 
 /// How to encrypt: whom to trust, and who to be.
 ///
@@ -30,18 +30,49 @@ pub struct Tls {
     server_name: Option<ServerName<'static>>,
 }
 
+/// The cryptography of this build.
+#[cfg(any(feature = "tls", feature = "tls-aws-lc-rs"))]
+fn provider() -> CryptoProvider {
+    #[cfg(feature = "tls")]
+    return rustls::crypto::ring::default_provider();
+    #[cfg(not(feature = "tls"))]
+    return rustls::crypto::aws_lc_rs::default_provider();
+}
+
 impl Tls {
-    /// Trusts the certificate authorities the platform trusts.
+    /// Trusts the certificate authorities the platform trusts (features `tls` and `tls-aws-lc-rs`).
     ///
     /// # Errors
     /// [`TlsError::NoRoots`]: the platform has none.
+    #[cfg(any(feature = "tls", feature = "tls-aws-lc-rs"))]
     pub fn platform() -> Result<Self, TlsError> {
         Self::builder().platform_roots()?.build()
     }
 
-    /// Trusts nobody yet.
+    /// Trusts nobody yet; with the cryptography of ring (feature `tls`) or, without that, of aws-lc-rs (feature
+    /// `tls-aws-lc-rs`).
+    #[cfg(any(feature = "tls", feature = "tls-aws-lc-rs"))]
     pub fn builder() -> TlsBuilder {
-        TlsBuilder { roots: RootCertStore::empty(), identity: None, alpn: Vec::new(), server_name: None }
+        Self::builder_with(Arc::new(provider()))
+    }
+
+    /// Trusts nobody yet; with cryptography of your choice.
+    pub fn builder_with(provider: Arc<CryptoProvider>) -> TlsBuilder {
+        TlsBuilder {
+            provider,
+            roots: RootCertStore::empty(),
+            identity: None,
+            alpn: Vec::new(),
+            server_name: None,
+        }
+    }
+
+    /// What is taken where nothing was said.
+    pub(crate) fn by_default() -> Result<Self, TlsError> {
+        #[cfg(any(feature = "tls", feature = "tls-aws-lc-rs"))]
+        return Self::platform();
+        #[cfg(not(any(feature = "tls", feature = "tls-aws-lc-rs")))]
+        return Err(TlsError::NoProvider);
     }
 
     /// A configuration of rustls of your own; whatever it allows is allowed.
@@ -71,6 +102,7 @@ impl fmt::Debug for Tls {
 /// Makes a [`Tls`].
 #[must_use = "call `build`"]
 pub struct TlsBuilder {
+    provider: Arc<CryptoProvider>,
     roots: RootCertStore,
     identity: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
     alpn: Vec<Vec<u8>>,
@@ -78,10 +110,12 @@ pub struct TlsBuilder {
 }
 
 impl TlsBuilder {
-    /// Trusts the certificate authorities the platform trusts, beside those given otherwise.
+    /// Trusts the certificate authorities the platform trusts, beside those given otherwise (features `tls` and
+    /// `tls-aws-lc-rs`).
     ///
     /// # Errors
     /// [`TlsError::NoRoots`]: the platform has none.
+    #[cfg(any(feature = "tls", feature = "tls-aws-lc-rs"))]
     pub fn platform_roots(mut self) -> Result<Self, TlsError> {
         let found = rustls_native_certs::load_native_certs();
         // Some platforms carry certificates that nobody can use; those do no harm.
@@ -140,7 +174,7 @@ impl TlsBuilder {
         if self.roots.is_empty() {
             return Err(TlsError::NoRoots("name certificate authorities, or take the platform's".to_owned()));
         }
-        let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        let builder = ClientConfig::builder_with_provider(self.provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| TlsError::Certificate(error.to_string()))?
             .with_root_certificates(self.roots);
@@ -183,6 +217,8 @@ pub enum TlsError {
     Key(String),
     /// Neither a host name nor an address.
     ServerName,
+    /// This build has no cryptography of its own (feature `tls-no-provider` alone), and none was given.
+    NoProvider,
 }
 
 impl fmt::Display for TlsError {
@@ -192,6 +228,9 @@ impl fmt::Display for TlsError {
             Self::Certificate(detail) => write!(f, "a certificate cannot be used: {detail}"),
             Self::Key(detail) => write!(f, "the private key cannot be used: {detail}"),
             Self::ServerName => f.write_str("the server's name is neither a host name nor an address"),
+            Self::NoProvider => {
+                f.write_str("no cryptography is part of this build: say by `with_tls` which to use")
+            }
         }
     }
 }
@@ -312,6 +351,15 @@ impl<S: Transport> Transport for TlsStream<S> {
     fn flush(&self) -> io::Result<()> {
         self.send(&mut self.lock())?;
         self.socket.flush()
+    }
+
+    fn facts(&self) -> LinkFacts {
+        let connection = self.lock();
+        LinkFacts {
+            tls_version: connection.protocol_version().map(u16::from),
+            alpn: connection.alpn_protocol().map(<[u8]>::to_vec),
+            ..self.socket.facts()
+        }
     }
 }
 

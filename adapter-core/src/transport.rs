@@ -1,5 +1,6 @@
 //! What a byte stream must do for the engine.
 
+use core::net::SocketAddr;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
 
@@ -37,12 +38,40 @@ pub trait Transport {
         Ok(())
     }
 
+    /// What is known of it. Default: nothing.
+    fn facts(&self) -> LinkFacts {
+        LinkFacts::default()
+    }
+
     /// Says that nothing more is written; what was is sent before. Default: there is no way to say it.
     ///
     /// # Errors
     /// The connection is gone already.
     fn shutdown(&self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// What is known of the link that carries a connection.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct LinkFacts {
+    /// The address of the other end: the server's or, where there is one, the proxy's. None of Unix sockets and streams of
+    /// the application's own.
+    pub peer: Option<SocketAddr>,
+    /// The address of this end.
+    pub local: Option<SocketAddr>,
+    /// The version of TLS as IANA's registry has it, 0x0303 for 1.2 and 0x0304 for 1.3; none without TLS.
+    pub tls_version: Option<u16>,
+    /// The application protocol agreed on in TLS, if any was.
+    pub alpn: Option<Vec<u8>>,
+}
+
+impl LinkFacts {
+    /// Of a socket between two addresses.
+    #[must_use]
+    pub const fn between(local: Option<SocketAddr>, peer: Option<SocketAddr>) -> Self {
+        Self { peer, local, tls_version: None, alpn: None }
     }
 }
 
@@ -57,6 +86,10 @@ impl Transport for TcpStream {
 
     fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         Write::write_vectored(&mut &*self, slices)
+    }
+
+    fn facts(&self) -> LinkFacts {
+        LinkFacts::between(self.local_addr().ok(), self.peer_addr().ok())
     }
 
     fn shutdown(&self) -> io::Result<()> {

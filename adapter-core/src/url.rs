@@ -28,9 +28,9 @@ impl Scheme {
     fn of(name: &str) -> Option<Self> {
         match name {
             "mqtt" | "tcp" => Some(Self::Tcp),
-            "mqtts" | "ssl" | "tls" if cfg!(feature = "tls") => Some(Self::Tls),
+            "mqtts" | "ssl" | "tls" if cfg!(feature = "tls-no-provider") => Some(Self::Tls),
             "ws" if cfg!(feature = "ws") => Some(Self::Ws),
-            "wss" if cfg!(all(feature = "ws", feature = "tls")) => Some(Self::Wss),
+            "wss" if cfg!(all(feature = "ws", feature = "tls-no-provider")) => Some(Self::Wss),
             "unix" if cfg!(unix) => Some(Self::Unix),
             _ => None,
         }
@@ -231,7 +231,7 @@ impl ServerUrl {
     }
 
     /// The same server over TLS, at the same port.
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "tls-no-provider")]
     #[must_use]
     pub fn over_tls(mut self) -> Self {
         self.scheme = match self.scheme {
@@ -459,7 +459,7 @@ mod tests {
         assert_eq!(six.to_string(), "mqtt://[::1]:1883");
     }
 
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "tls-no-provider")]
     #[test]
     fn addresses_over_tls_have_their_own_port() {
         for scheme in ["mqtts", "ssl", "tls"] {
@@ -471,7 +471,7 @@ mod tests {
         assert_eq!((server.scheme(), server.port()), (Scheme::Tls, 1));
     }
 
-    #[cfg(all(feature = "ws", feature = "tls"))]
+    #[cfg(all(feature = "ws", feature = "tls-no-provider"))]
     #[test]
     fn websockets_have_a_path_and_hide_their_query() {
         let server = ServerUrl::parse("wss://me:secret@h/mqtt?token=canary").unwrap();

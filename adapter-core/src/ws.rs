@@ -13,10 +13,10 @@ use tungstenite::{Error, HandshakeError, Message, WebSocket};
 
 use crate::options::Options;
 use crate::stream::Stream;
-use crate::transport::Transport;
+use crate::transport::{LinkFacts, Transport};
 use crate::url::{Scheme, ServerUrl, authority};
 
-/// The largest frame sent.
+/// The largest frame sent: a batch is one frame, unless it holds a payload that is longer than this.
 const FRAME: usize = 256 * 1024;
 
 /// The largest frame taken, at least: brokers put several packets into one.
@@ -205,6 +205,10 @@ impl<S: Transport> Transport for WsStream<S> {
         Ok(count)
     }
 
+    fn facts(&self) -> LinkFacts {
+        self.under.facts()
+    }
+
     fn flush(&self) -> io::Result<()> {
         let mut state = self.lock();
         flushed(state.open()?)?;
@@ -221,5 +225,52 @@ fn io_error(error: Error) -> io::Error {
     match error {
         Error::Io(error) => error,
         error => io::Error::new(io::ErrorKind::InvalidData, error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{TcpListener, TcpStream};
+    use std::thread;
+
+    use tungstenite::handshake::server::{ErrorResponse, Request, Response};
+
+    use crate::dial::Peer;
+
+    #[test]
+    #[expect(clippy::result_large_err, reason = "the shape of the callback is the library's")]
+    fn a_batch_is_a_frame_and_none_is_empty() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = thread::spawn(move || {
+            let agree = |_: &Request, mut response: Response| -> Result<Response, ErrorResponse> {
+                response.headers_mut().insert("Sec-WebSocket-Protocol", "mqtt".parse().unwrap());
+                Ok(response)
+            };
+            let mut socket = tungstenite::accept_hdr(listener.accept().unwrap().0, agree).unwrap();
+            let mut lengths = Vec::new();
+            while let Ok(Message::Binary(frame)) = socket.read() {
+                lengths.push(frame.len());
+            }
+            lengths
+        });
+        let options = Options::new(&format!("ws://{address}/mqtt")).unwrap();
+        // Where waiting does no harm, the socket may block.
+        let socket = TcpStream::connect(address).unwrap();
+        let stream = Stream::new(socket, Peer::address(address), &options.servers()[0], &options).unwrap();
+        assert!(stream.handshake().unwrap());
+        let batch = |parts: &[usize]| {
+            let bytes: Vec<Vec<u8>> = parts.iter().map(|len| vec![7; *len]).collect();
+            let slices: Vec<_> = bytes.iter().map(|bytes| IoSlice::new(bytes)).collect();
+            stream.write_vectored(&slices).unwrap()
+        };
+        assert_eq!(batch(&[1]), 1);
+        assert_eq!(batch(&[]), 0);
+        assert_eq!(batch(&[0, 0]), 0);
+        assert_eq!(batch(&[10, 0, 100_000, 5]), 100_015);
+        assert_eq!(batch(&[FRAME - 1, 7]), FRAME, "the rest is for the next");
+        stream.finish();
+        assert_eq!(server.join().unwrap(), [1, 100_015, FRAME]);
     }
 }

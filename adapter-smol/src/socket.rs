@@ -9,7 +9,7 @@ use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 
 use async_io::Async;
-use mqtt_adapter_core::{ByteStream, OwnStream, Raw, Transport};
+use mqtt_adapter_core::{ByteStream, LinkFacts, OwnStream, Raw, Transport};
 
 /// A socket that never blocks, and tells tasks when it is ready.
 #[derive(Debug)]
@@ -102,6 +102,15 @@ impl Transport for Socket {
             Self::Own(own) => own.flush(),
             // What they take has left.
             _ => Ok(()),
+        }
+    }
+
+    fn facts(&self) -> LinkFacts {
+        match self {
+            Self::Tcp(socket) => {
+                LinkFacts::between(socket.get_ref().local_addr().ok(), socket.get_ref().peer_addr().ok())
+            }
+            _ => LinkFacts::default(),
         }
     }
 

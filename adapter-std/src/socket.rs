@@ -9,7 +9,7 @@ use mio::net::TcpStream;
 #[cfg(unix)]
 use mio::net::UnixStream;
 use mio::{Interest, Registry, Token};
-use mqtt_adapter_core::{ByteStream, OwnStream, Raw, Transport};
+use mqtt_adapter_core::{ByteStream, LinkFacts, OwnStream, Raw, Transport};
 
 /// A socket that never blocks.
 #[derive(Debug)]
@@ -106,6 +106,13 @@ impl Transport for Socket {
             Self::Own(own) => own.flush(),
             // What they take has left.
             _ => Ok(()),
+        }
+    }
+
+    fn facts(&self) -> LinkFacts {
+        match self {
+            Self::Tcp(socket) => LinkFacts::between(socket.local_addr().ok(), socket.peer_addr().ok()),
+            _ => LinkFacts::default(),
         }
     }
 

@@ -8,7 +8,7 @@ use mqtt_session::{Config, Durability, LocalState};
 use super::{Options, WhenInboxFull, Will};
 use crate::journal::Journal;
 use crate::recording::Recording;
-#[cfg(feature = "tls")]
+#[cfg(feature = "tls-no-provider")]
 use crate::tls::Tls;
 use crate::url::ServerUrl;
 
@@ -152,7 +152,7 @@ impl Options {
     }
 
     /// How to encrypt, if it was set or a client was started with these options and needs it.
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "tls-no-provider")]
     #[must_use]
     pub const fn tls(&self) -> Option<&Tls> {
         self.tls.as_ref()

@@ -151,7 +151,7 @@ mod tests {
         })
     }
 
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "tls-no-provider")]
     #[test]
     fn each_scheme_has_a_variable_and_one_is_for_the_rest() {
         let proxies = read(&[

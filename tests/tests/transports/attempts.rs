@@ -12,7 +12,7 @@ use mqtt_tests::adapter::Adapter;
 use mqtt_tests::forward::Forward;
 use mqtt_tests::mosquitto::{Mosquitto, free_address};
 
-use crate::common::{disconnected, echo, event_until, options, refused, script};
+use crate::common::{connected, disconnected, echo, options, refused, script};
 use crate::peer::{Got, Server};
 use crate::tls_server::{self, Authority};
 use crate::ws_server;
@@ -25,10 +25,6 @@ drivers!(
     a_slow_hook_counts_against_the_attempt,
     a_hook_that_says_no_ends_the_attempt,
 );
-
-fn connected<A: Adapter>(client: &mut A) {
-    event_until(client, |event| matches!(event, mqtt_adapter_std::Event::Connected(_)).then_some(()));
-}
 
 fn credentials_and_properties<A: Adapter>() {
     let server = Server::new();

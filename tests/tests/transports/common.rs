@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use mqtt_adapter_std::{
-    Backoff, ConnectError, Disconnected, Event, Options, Outcome, Publish, Qos, ReasonCode, Why,
+    Backoff, ConnectError, Connected, Disconnected, Event, Options, Outcome, Publish, Qos, ReasonCode, Why,
 };
 use mqtt_tests::adapter::{Adapter, CAP};
 
@@ -88,6 +88,14 @@ pub(crate) fn event_until<A: Adapter, T>(client: &mut A, mut wanted: impl FnMut(
             return found;
         }
     }
+}
+
+/// The next connection's facts.
+pub(crate) fn connected<A: Adapter>(client: &mut A) -> Connected {
+    event_until(client, |event| match event {
+        Event::Connected(connected) => Some(connected),
+        _ => None,
+    })
 }
 
 /// The next end of a connection.

@@ -11,10 +11,17 @@ use mqtt_tests::adapter::Adapter;
 use mqtt_tests::folder::Folder;
 use mqtt_tests::mosquitto::free_address;
 
-use crate::common::{SIZES, calls, echo, in_child, options, refused, script};
-use crate::peer::Server;
+use crate::common::{SIZES, calls, connected, echo, in_child, options, refused, script};
+use crate::peer::{Link, Server};
 
-drivers!(payloads_of_every_size, ipv6, every_address_of_a_name_is_tried, nobody_listens, a_black_hole);
+drivers!(
+    payloads_of_every_size,
+    addresses_are_told,
+    ipv6,
+    every_address_of_a_name_is_tried,
+    nobody_listens,
+    a_black_hole
+);
 
 fn payloads_of_every_size<A: Adapter>() {
     let server = Server::new();
@@ -22,6 +29,22 @@ fn payloads_of_every_size<A: Adapter>() {
     let script = script(server, |server| echo(&mut server.accept()));
     calls::<A>(options, &SIZES);
     script.join().unwrap();
+}
+
+fn addresses_are_told<A: Adapter>() {
+    let server = Server::new();
+    let (options, address) = (options(&server.url()), server.address());
+    let script = script(server, |server| {
+        let socket = server.accept_socket();
+        let peer = socket.peer_addr().unwrap();
+        echo(&mut Link::over(socket));
+        peer
+    });
+    let mut client = A::start(options).unwrap();
+    let link = connected(&mut client).link;
+    assert_eq!(client.stop(), 0);
+    assert_eq!((link.peer, link.local), (Some(address), Some(script.join().unwrap())));
+    assert_eq!((link.tls_version, link.alpn), (None, None));
 }
 
 fn ipv6<A: Adapter>() {

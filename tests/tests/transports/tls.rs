@@ -8,12 +8,13 @@ use mqtt_adapter_std::{Cause, Disconnected, Options, Tls, TlsBuilder, TlsError, 
 use mqtt_adapter_std::{Publish, Qos};
 use mqtt_tests::adapter::Adapter;
 use mqtt_tests::folder::Folder;
+use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{CipherSuite, ClientConfig, RootCertStore, ServerConfig};
 
-use crate::common::{self, SIZES, calls, disconnected, echo, in_child, refused, rest, script};
+use crate::common::{self, SIZES, calls, connected, disconnected, echo, in_child, refused, rest, script};
 use crate::peer::{Got, Server};
 use crate::tls_server::{self, Authority, self_signed, server};
 
@@ -37,10 +38,12 @@ drivers!(
     /// [A10]
     an_end_without_notice_is_an_error,
     protocol_agreed_on,
+    what_was_agreed_on_is_told,
     protocol_not_agreed_on,
     roots_of_the_platform,
     no_roots_on_the_platform,
     a_configuration_of_ones_own,
+    cryptography_of_ones_own,
 );
 
 fn options(server: &Server, host: &str, tls: TlsBuilder) -> Options {
@@ -230,6 +233,28 @@ fn protocol_agreed_on<A: Adapter>() {
     assert_eq!(script.join().unwrap().as_deref(), Some(&b"mqtt"[..]));
 }
 
+fn what_was_agreed_on_is_told<A: Adapter>() {
+    let authority = Authority::new();
+    let config = server(&authority.issue("localhost"), None);
+    let server = Server::new();
+    let address = server.address();
+    let options = options(&server, "localhost", trusting(&authority).alpn(["mqtt"]));
+    let script = script(server, move |server| {
+        let socket = server.accept_socket();
+        let peer = socket.peer_addr().unwrap();
+        tls_server::echo(&config, socket);
+        peer
+    });
+    let mut client = A::start(options).unwrap();
+    let connected = connected(&mut client);
+    assert_eq!(client.stop(), 0);
+    assert_eq!(connected.link.peer, Some(address));
+    assert_eq!(connected.link.local, Some(script.join().unwrap()));
+    assert_eq!(connected.link.tls_version, Some(0x0304));
+    assert_eq!(connected.link.alpn.as_deref(), Some(&b"mqtt"[..]));
+    assert!(!connected.took.is_zero());
+}
+
 fn protocol_not_agreed_on<A: Adapter>() {
     let authority = Authority::new();
     let config = server(&authority.issue("localhost"), None);
@@ -304,6 +329,41 @@ fn a_configuration_of_ones_own<A: Adapter>() {
         Some(rustls::ProtocolVersion::TLSv1_2),
         "what it allows is what is used"
     );
+}
+
+fn cryptography_of_ones_own<A: Adapter>() {
+    let mut provider = default_provider();
+    provider.cipher_suites.retain(|suite| suite.suite() == CipherSuite::TLS13_CHACHA20_POLY1305_SHA256);
+    only_this::<A>(provider, CipherSuite::TLS13_CHACHA20_POLY1305_SHA256);
+}
+
+#[cfg(feature = "aws-lc-rs")]
+drivers!(the_other_cryptography);
+
+#[cfg(feature = "aws-lc-rs")]
+fn the_other_cryptography<A: Adapter>() {
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    let first = provider.cipher_suites[0].suite();
+    only_this::<A>(provider, first);
+}
+
+/// A client with this cryptography takes this suite, and still trusts only whom it should.
+fn only_this<A: Adapter>(provider: CryptoProvider, suite: CipherSuite) {
+    let (authority, server_side, provider) = (Authority::new(), Server::new(), Arc::new(provider));
+    let config = server(&authority.issue("localhost"), None);
+    let tls = Tls::builder_with(Arc::clone(&provider)).roots_pem(&authority.pem()).unwrap();
+    let options = options(&server_side, "localhost", tls);
+    let script = script(server_side, move |server| {
+        let stream = tls_server::accept(&config, server.accept_socket()).unwrap();
+        let agreed = stream.conn.negotiated_cipher_suite().map(|suite| suite.suite());
+        echo(&mut tls_server::over(stream));
+        agreed
+    });
+    calls::<A>(options, &SIZES);
+    assert_eq!(script.join().unwrap(), Some(suite));
+    let stranger = server(&Authority::new().issue("localhost"), None);
+    let tls = Tls::builder_with(provider).roots_pem(&authority.pem()).unwrap();
+    assert!(detail(&turned_away::<A>(stranger, tls)).contains("UnknownIssuer"));
 }
 
 #[test]
