@@ -350,7 +350,8 @@ impl Options {
     }
 
     /// Adds a header to the request that opens a WebSocket, such as `Authorization`. Default none. `Debug` does not show
-    /// its value.
+    /// its value. The crate `tungstenite` writes the request to the log at level trace: where a header is a secret,
+    /// leave that target out.
     #[cfg(feature = "ws")]
     #[must_use]
     pub fn with_ws_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {

@@ -29,6 +29,9 @@ pub fn connect(options: Options) -> Result<(Client, Connection), ConnectError> {
 /// Clones are handles of the same client. When the last one goes, what was accepted is delivered for at most
 /// [`Options::linger`], then the client disconnects and the [`Connection`] is ready.
 ///
+/// **The end of the process** waits for no task: when `main` returns or the process exits, what was accepted may be
+/// undelivered, and a server that got no DISCONNECT sends the will. Await [`stop`](Self::stop) before, also when a signal came.
+///
 /// **Cancelling**: every future here may be dropped at any time, because it holds no state of the protocol. A `publish`
 /// or `subscribe` dropped before it is ready either was accepted, and is then carried out all the same, or was not, and
 /// then never is; a `recv` dropped before it is ready has taken no message.

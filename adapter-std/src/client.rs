@@ -23,6 +23,10 @@ use crate::wait::{block, block_for, call, call_for};
 /// accepted is delivered for at most [`Options::linger`], then the client disconnects and its thread ends; to wait for
 /// that, call [`stop`](Self::stop). No lock is held while a call waits.
 ///
+/// **The end of the process** waits for no thread: when `main` returns or the process exits, what was accepted may be
+/// undelivered, and a server that got no DISCONNECT sends the will. Call [`stop`](Self::stop) before. The same goes for signals:
+/// have the handler set a flag or write to a channel, and stop the client in the thread that looks there.
+///
 /// Messages wait in an inbox bounded by [`Options::inbox_bytes`]. When it is full the client stops
 /// reading from the socket, so that the server is held back and no message is lost here; pings and
 /// acknowledgements that are owed go out all the same. While a call waits for an answer of the server, reading goes

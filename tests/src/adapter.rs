@@ -8,8 +8,8 @@ use std::time::Instant;
 use async_io::Timer;
 use futures_lite::future::{self, block_on};
 use mqtt_adapter_std::{
-    ConnectError, Event, Message, Options, Outcome, Properties, Publish, PublishError, Qos, ReasonCode,
-    RequestError, Token,
+    AuthError, ConnectError, Event, Message, Options, Outcome, Properties, Publish, PublishError, Qos,
+    ReasonCode, RequestError, ResponseError, Stats, Token,
 };
 use {mqtt_adapter_smol as smol, mqtt_adapter_std as blocking};
 
@@ -69,6 +69,23 @@ pub trait Adapter: Sized {
     /// The driver's own, also for a code that refuses.
     fn subscribe(&mut self, filter: &str, qos: Qos) -> Result<ReasonCode, RequestError>;
 
+    /// Asks, and waits for the response.
+    ///
+    /// # Errors
+    ///
+    /// The driver's own.
+    fn request(&mut self, message: Publish<'_>, within: Duration) -> Result<Message, ResponseError>;
+
+    /// Begins to authenticate again.
+    ///
+    /// # Errors
+    ///
+    /// The driver's own.
+    fn reauthenticate(&mut self) -> Result<(), AuthError>;
+
+    /// The engine's counters.
+    fn stats(&self) -> Stats;
+
     /// The next message, or `None` after so long.
     fn message(&mut self, within: Duration) -> Option<Message>;
 
@@ -124,6 +141,18 @@ impl Adapter for Threads {
 
     fn subscribe(&mut self, filter: &str, qos: Qos) -> Result<ReasonCode, RequestError> {
         self.0.subscribe(filter, qos)
+    }
+
+    fn request(&mut self, message: Publish<'_>, within: Duration) -> Result<Message, ResponseError> {
+        self.0.request(message, within)
+    }
+
+    fn reauthenticate(&mut self) -> Result<(), AuthError> {
+        self.0.reauthenticate()
+    }
+
+    fn stats(&self) -> Stats {
+        self.0.stats()
     }
 
     fn message(&mut self, within: Duration) -> Option<Message> {
@@ -260,6 +289,29 @@ impl Adapter for Driven {
         }
     }
 
+    fn request(&mut self, message: Publish<'_>, within: Duration) -> Result<Message, ResponseError> {
+        let asked = self.connection.request(message, within)?;
+        let answer = self.poll_until(CAP, |driven| {
+            let at = driven.events.iter().position(|event| {
+                matches!(event, Event::Response { request, .. } | Event::NoResponse { request, .. } if *request == asked)
+            });
+            at.and_then(|at| driven.events.remove(at))
+        });
+        match answer.expect("a request ends") {
+            Event::Response { message, .. } => Ok(message),
+            Event::NoResponse { error, .. } => Err(error),
+            other => unreachable!("{other:?}"),
+        }
+    }
+
+    fn reauthenticate(&mut self) -> Result<(), AuthError> {
+        self.connection.reauthenticate()
+    }
+
+    fn stats(&self) -> Stats {
+        self.connection.stats()
+    }
+
     fn message(&mut self, within: Duration) -> Option<Message> {
         self.poll_until(within, |driven| driven.messages.pop_front())
     }
@@ -334,6 +386,18 @@ impl Adapter for Smol {
 
     fn subscribe(&mut self, filter: &str, qos: Qos) -> Result<ReasonCode, RequestError> {
         block_on(self.0.subscribe(filter, qos))
+    }
+
+    fn request(&mut self, message: Publish<'_>, within: Duration) -> Result<Message, ResponseError> {
+        block_on(self.0.request(message, within))
+    }
+
+    fn reauthenticate(&mut self) -> Result<(), AuthError> {
+        self.0.reauthenticate()
+    }
+
+    fn stats(&self) -> Stats {
+        self.0.stats()
     }
 
     fn message(&mut self, within: Duration) -> Option<Message> {

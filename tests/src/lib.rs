@@ -9,6 +9,7 @@
 //! * [`forward`]: proxies that others wrote, as child processes.
 //! * [`polls`]: futures that are given up in the middle.
 //! * [`process`]: other programs as children of a test.
+//! * [`server`]: a server that a test plays, packet by packet.
 //! * [`adapter`]: one face over the drivers, so that each test is written once.
 //!
 //! The tests themselves stand in `tests/tests/`.
@@ -26,6 +27,7 @@ pub mod polls;
 pub mod process;
 pub mod proxy;
 pub mod scripted;
+pub mod server;
 
 /// The examples of the project's front page, compiled and run as tests of the documentation.
 #[cfg(doctest)]

@@ -12,14 +12,6 @@ use mqtt_tests::folder::Folder;
 use mqtt_tests::mosquitto::Mosquitto;
 use mqtt_tests::scripted::Scripted;
 
-macro_rules! drivers {
-    ($($scenario:ident),+ $(,)?) => {
-        mod threads { $(#[test] fn $scenario() { super::$scenario::<super::Threads>(); })+ }
-        mod driven { $(#[test] fn $scenario() { super::$scenario::<super::Driven>(); })+ }
-        mod smol { $(#[test] fn $scenario() { super::$scenario::<super::Smol>(); })+ }
-    };
-}
-
 drivers!(
     credentials_are_fetched_for_each_attempt,
     an_attempt_may_be_refused,

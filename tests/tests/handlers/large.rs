@@ -108,3 +108,26 @@ fn a_source_with_too_little_is_an_error() {
     let result = sender.publish_from(publish, 100, &mut Cursor::new(vec![1; 10]));
     assert!(matches!(result, Err(SourceError::Read(_))), "{result:?}");
 }
+
+#[test]
+fn the_async_client_reads_it_again_after_a_cut_and_finds_a_source_with_too_little() {
+    let broker = Mosquitto::start();
+    let receiver = blocking::Client::connect(receiver(&broker.url())).unwrap();
+    receiver.subscribe("film", Qos::ExactlyOnce).unwrap();
+    let proxy = Proxy::start(broker.address(), &[Schedule::cut(Direction::Up, 1_000_003)]);
+    let options = Options::new(&proxy.url())
+        .unwrap()
+        .with_client_id("film")
+        .with_clean_start(false)
+        .with_session_expiry(core::time::Duration::from_secs(60));
+    let sender = start(options);
+    block_on(async {
+        let publish = Publish::new("film", &[]).qos(Qos::ExactlyOnce);
+        let _ = sender.publish_from(publish, LEN as u32, &mut AsyncCursor::new(bytes())).await.unwrap();
+        let publish = Publish::new("film", &[]).qos(Qos::AtLeastOnce);
+        let result = sender.publish_from(publish, 100, &mut AsyncCursor::new(vec![1; 10])).await;
+        assert!(matches!(result, Err(SourceError::Read(_))), "{result:?}");
+    });
+    assert_eq!(proxy.cut(), 1);
+    assert!(read_all(&receiver) == bytes());
+}

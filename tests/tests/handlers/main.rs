@@ -1,11 +1,26 @@
-//! Messages by handler, hooks, and what happens when the application is slow: on both adapters.
+//! What clients offer beyond publish and subscribe, on both adapters: messages by handler, hooks, requests, payloads in
+//! pieces, authentication, what they tell of themselves, their end.
+
+/// A test for each way of driving a client.
+macro_rules! drivers {
+    ($($scenario:ident),+ $(,)?) => {
+        mod threads { $(#[test] fn $scenario() { super::$scenario::<super::Threads>(); })+ }
+        mod driven { $(#[test] fn $scenario() { super::$scenario::<super::Driven>(); })+ }
+        mod smol { $(#[test] fn $scenario() { super::$scenario::<super::Smol>(); })+ }
+    };
+}
 
 mod asynchronous;
+mod authentication;
 mod blocking;
+mod exit;
 mod hooks;
 mod inbox;
 mod large;
+mod leaks;
 mod requests;
+mod scram;
+mod story;
 
 use core::time::Duration;
 use std::sync::mpsc::{Receiver, Sender, channel};
