@@ -6,6 +6,7 @@
 //!
 //! FOLDER is made on the disk to be measured, and removed; default: beside the system's temporary files.
 
+#[path = "../../rates/src/sink.rs"]
 mod sink;
 mod stores;
 
@@ -50,7 +51,7 @@ fn main() {
     println!(
         "| store | off | async | before send | before send, one at a time |\n| --- | ---: | ---: | ---: | ---: |"
     );
-    let server = sink::start();
+    let server = format!("mqtt://{}", sink::start(u16::MAX).unwrap());
     let off = client(&server, None, Durability::Off, false);
     for name in stores::NAMES {
         let run = |durability, single| {

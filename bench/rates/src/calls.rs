@@ -6,8 +6,16 @@ use std::process::{Command, Stdio};
 
 use crate::Failed;
 
-/// How many system calls this program makes with these arguments. `None`: strace is not installed.
-pub(crate) fn count(arguments: &[String]) -> Result<Option<f64>, Failed> {
+/// What a process asked of the system.
+pub(crate) struct Calls {
+    /// How often in all.
+    pub(crate) all: f64,
+    /// The most frequent calls, and how often each.
+    pub(crate) most: Vec<(String, f64)>,
+}
+
+/// The system calls that this program makes with these arguments. `None`: strace is not installed.
+pub(crate) fn count(arguments: &[String]) -> Result<Option<Calls>, Failed> {
     let traced = Command::new("strace")
         .args(["-f", "-c", "-qq", "-S", "calls", "-U", "calls,name", "--"])
         .arg(env::current_exe()?)
@@ -20,6 +28,17 @@ pub(crate) fn count(arguments: &[String]) -> Result<Option<f64>, Failed> {
         Err(error) => return Err(error.into()),
     };
     let table = String::from_utf8(traced.stderr)?;
-    let total = table.lines().rev().find_map(|line| line.trim().strip_suffix("total")?.trim().parse().ok());
-    total.map(Some).ok_or_else(|| format!("strace ended with {} and said {table}", traced.status).into())
+    let mut rows: Vec<(String, f64)> = table
+        .lines()
+        .filter_map(|line| {
+            let (calls, name) = line.trim().split_once(char::is_whitespace)?;
+            Some((name.trim().to_owned(), calls.parse().ok()?))
+        })
+        .collect();
+    let total = rows.iter().position(|(name, _)| name == "total").map(|at| rows.remove(at));
+    let Some((_, all)) = total else {
+        return Err(format!("strace ended with {} and said {table}", traced.status).into());
+    };
+    rows.truncate(3);
+    Ok(Some(Calls { all, most: rows }))
 }

@@ -11,9 +11,7 @@ use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::{Event as Told, Incoming, MqttOptions};
 
 use crate::Failed;
-
-pub(crate) const PAYLOAD: [u8; 64] = [b'x'; 64];
-pub(crate) const TOPIC: &str = "a/topic/of/20/bytes!";
+use crate::sink::{PAYLOAD, TOPIC};
 
 pub(crate) const CLIENTS: [&str; 4] = ["std Client", "std Connection", "smol Client", "rumqttc"];
 
@@ -21,14 +19,17 @@ pub(crate) const CLIENTS: [&str; 4] = ["std Client", "std Connection", "smol Cli
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Work {
     Publish(Qos),
+    /// QoS 1, each message when the one before was acknowledged.
+    OneAtATime,
     Receive(Qos),
 }
 
 impl Work {
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Publish(Qos::AtMostOnce),
         Self::Publish(Qos::AtLeastOnce),
         Self::Publish(Qos::ExactlyOnce),
+        Self::OneAtATime,
         Self::Receive(Qos::AtMostOnce),
         Self::Receive(Qos::AtLeastOnce),
     ];
@@ -38,6 +39,7 @@ impl Work {
             Self::Publish(Qos::AtMostOnce) => "publish, QoS 0",
             Self::Publish(Qos::AtLeastOnce) => "publish, QoS 1",
             Self::Publish(Qos::ExactlyOnce) => "publish, QoS 2",
+            Self::OneAtATime => "publish, QoS 1, one at a time",
             Self::Receive(Qos::AtMostOnce) => "receive, QoS 0",
             Self::Receive(_) => "receive, QoS 1",
         }
@@ -83,6 +85,11 @@ fn std_client(work: Work, address: &str, count: u32) -> Result<Duration, Failed>
             }
             while !client.idle_timeout(Duration::from_secs(60)) {}
         }
+        Work::OneAtATime => {
+            for _ in 0..count {
+                let _ = client.publish(Publish::new(TOPIC, &PAYLOAD).qos(Qos::AtLeastOnce))?.wait()?;
+            }
+        }
         Work::Receive(qos) => {
             client.subscribe(&flood(qos, count), qos)?;
             for _ in 0..count {
@@ -111,6 +118,14 @@ fn std_connection(work: Work, address: &str, count: u32) -> Result<Duration, Fai
                 while connection.poll(Some(Duration::ZERO))?.is_some() {}
             }
         }
+        Work::OneAtATime => {
+            for _ in 0..count {
+                connection.publish(Publish::new(TOPIC, &PAYLOAD).qos(Qos::AtLeastOnce))?;
+                while connection.pending() > 0 {
+                    connection.poll(None)?;
+                }
+            }
+        }
         Work::Receive(qos) => {
             connection.subscribe(&flood(qos, count), qos)?;
             let mut received = 0;
@@ -133,6 +148,11 @@ async fn smol_client(work: Work, address: &str, count: u32) -> Result<Duration, 
                 drop(client.publish(Publish::new(TOPIC, &PAYLOAD).qos(qos)).await?);
             }
             client.idle().await;
+        }
+        Work::OneAtATime => {
+            for _ in 0..count {
+                let _ = client.publish(Publish::new(TOPIC, &PAYLOAD).qos(Qos::AtLeastOnce)).await?.await?;
+            }
         }
         Work::Receive(qos) => {
             client.subscribe(&flood(qos, count), qos).await?;
@@ -164,11 +184,19 @@ fn rumqttc(work: Work, address: &str, count: u32) -> Result<Duration, Failed> {
     }
     let start = Instant::now();
     let (failed, failures) = mpsc::channel();
+    // It has no receipts: the thread that takes the events tells the other one when to go on.
+    let (acknowledged, go_on) = mpsc::channel();
     thread::spawn(move || {
         let done = match work {
             Work::Publish(qos) => {
                 (0..count).try_for_each(|_| client.publish(TOPIC, level(qos), false, &PAYLOAD[..]))
             }
+            Work::OneAtATime => (0..count).try_for_each(|_| {
+                client.publish(TOPIC, QoS::AtLeastOnce, false, &PAYLOAD[..])?;
+                // Gone with the connection.
+                let _ = go_on.recv();
+                Ok(())
+            }),
             Work::Receive(qos) => client.subscribe(flood(qos, count), level(qos)),
         };
         if let Err(error) = done {
@@ -183,6 +211,7 @@ fn rumqttc(work: Work, address: &str, count: u32) -> Result<Duration, Failed> {
             (Work::Publish(Qos::AtMostOnce), Told::Outgoing(Outgoing::Publish(_))) => true,
             (Work::Publish(Qos::AtLeastOnce), Told::Incoming(Incoming::PubAck(_))) => true,
             (Work::Publish(Qos::ExactlyOnce), Told::Incoming(Incoming::PubComp(_))) => true,
+            (Work::OneAtATime, Told::Incoming(Incoming::PubAck(_))) => acknowledged.send(()).is_ok(),
             (Work::Receive(_), Told::Incoming(Incoming::Publish(_))) => true,
             _ => false,
         });

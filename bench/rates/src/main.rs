@@ -19,11 +19,14 @@ use clients::{CLIENTS, Work};
 
 type Failed = Box<dyn std::error::Error>;
 
+/// Messages of a publisher that may be under way.
+const WINDOW: u16 = 100;
+
 const HELP: &str = "rates-bench [--messages N] [--rounds N] [PART OF A ROW'S NAME]
-  --messages N  messages in each measurement (1,000,000)
+  --messages N  messages in each measurement (1,000,000); one at a time: a tenth of that
   --rounds N    measurements of each row (5)
   The columns: messages per second, best and median; the median as a multiple of rumqttc's; system calls of the
-  process per message; processor seconds per 100,000 messages.";
+  process per message, and the three most frequent ones; processor seconds per 100,000 messages.";
 
 fn main() -> ExitCode {
     match run() {
@@ -58,9 +61,11 @@ fn run() -> Result<(), Failed> {
             _ => wanted = word,
         }
     }
-    let address = sink::start()?;
-    println!("{messages} messages of {} bytes, {rounds} rounds\n", clients::PAYLOAD.len());
+    let address = sink::start(WINDOW)?;
+    println!("{messages} messages of {} bytes, {rounds} rounds\n", sink::PAYLOAD.len());
     for work in Work::ALL {
+        // A round trip each: a tenth says as much.
+        let messages = if work == Work::OneAtATime { (messages / 10).max(1) } else { messages };
         compare(work, &address, messages, rounds, &wanted)?;
     }
     Ok(())
@@ -88,10 +93,10 @@ fn compare(work: Work, address: &str, messages: u32, rounds: u32, wanted: &str) 
     }
     eprint!("\r{:60}\r", "");
     println!(
-        "| {} | best, messages/s | median, messages/s | times rumqttc | calls a message | CPU s per 100,000 |",
+        "| {} | best, messages/s | median, messages/s | times rumqttc | calls a message | most of them | CPU s per 100,000 |",
         work.name()
     );
-    println!("| --- | ---: | ---: | ---: | ---: | ---: |");
+    println!("| --- | ---: | ---: | ---: | ---: | --- | ---: |");
     let medians: Vec<f64> = found.iter_mut().map(|found| middle(found)).collect();
     let peer = rows.iter().position(|client| *client == "rumqttc").and_then(|at| medians.get(at).copied());
     for ((client, found), median) in rows.iter().zip(&found).zip(&medians) {
@@ -99,12 +104,17 @@ fn compare(work: Work, address: &str, messages: u32, rounds: u32, wanted: &str) 
         let best = found.iter().map(|one| one.seconds).fold(f64::INFINITY, f64::min);
         let processor = found.iter().map(|one| one.processor).sum::<f64>() / found.len() as f64;
         let times = peer.map_or(String::new(), |peer| format!("{:.1}", peer / median));
-        let calls = calls::count(&words(work, client, address, messages.min(200_000)))?
-            .map_or("no strace".to_owned(), |calls| {
-                format!("{:.4}", calls / f64::from(messages.min(200_000)))
-            });
+        let traced = messages.min(200_000);
+        let (calls, most) = match calls::count(&words(work, client, address, traced))? {
+            None => ("no strace".to_owned(), String::new()),
+            Some(calls) => {
+                let each = |calls: f64| calls / f64::from(traced);
+                let most = calls.most.iter().map(|(name, calls)| format!("{name} {:.3}", each(*calls)));
+                (format!("{:.4}", each(calls.all)), most.collect::<Vec<_>>().join(", "))
+            }
+        };
         println!(
-            "| {client} | {:.0} | {:.0} | {times} | {calls} | {:.3} |",
+            "| {client} | {:.0} | {:.0} | {times} | {calls} | {most} | {:.3} |",
             count / best,
             count / median,
             processor / count * 100_000.0

@@ -7,32 +7,32 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
 use mqtt_proto::{
-    Connack, Encode, Packet, PacketId, Peer, Properties, Property, Puback, Pubcomp, Publish, Pubrec, Qos,
+    Connack, Encode, Packet, PacketId, Peer, Pingresp, Properties, Property, Puback, Pubcomp, Publish, Pubrec, Qos,
     ReasonCode, ReasonCodes, Suback, TopicName, Version, frame_len,
 };
 
-use crate::clients::{PAYLOAD, TOPIC};
-
-/// Messages of a publisher that may be under way, as CONNACK tells it.
-const WINDOW: u16 = 100;
+/// What the flood carries, and where to.
+pub(crate) const PAYLOAD: [u8; 64] = [b'x'; 64];
+pub(crate) const TOPIC: &str = "a/topic/of/20/bytes!";
 
 /// Messages to a subscriber that may be under way: below every client's Receive Maximum.
 const AHEAD: u32 = 10_000;
 
-/// Starts it on a free port of the loopback interface, and tells where.
-pub(crate) fn start() -> std::io::Result<String> {
+/// Starts it on a free port of the loopback interface, and tells where. `window`: how many messages of a publisher may be
+/// under way, as CONNACK tells it.
+pub(crate) fn start(window: u16) -> std::io::Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?.to_string();
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            thread::spawn(move || serve(stream));
+            thread::spawn(move || serve(stream, window));
         }
     });
     Ok(address)
 }
 
 /// One connection, until it ends.
-fn serve(mut stream: TcpStream) -> Option<()> {
+fn serve(mut stream: TcpStream, window: u16) -> Option<()> {
     stream.set_nodelay(true).ok()?;
     let acknowledged = Arc::new(AtomicU32::new(0));
     let mut buffer = vec![0; 256 * 1024];
@@ -48,7 +48,7 @@ fn serve(mut stream: TcpStream) -> Option<()> {
                 // Reading a message of QoS 0, or an acknowledgement, would only measure this server.
                 3 if frame.first()? & 0x06 == 0 => {}
                 4 => acks += 1,
-                _ => reply(frame, &mut stream, &mut answer, &acknowledged)?,
+                _ => reply(frame, window, &mut stream, &mut answer, &acknowledged)?,
             }
         }
         acknowledged.fetch_add(acks, Ordering::Release);
@@ -61,13 +61,14 @@ fn serve(mut stream: TcpStream) -> Option<()> {
 
 fn reply(
     frame: &[u8],
+    window: u16,
     stream: &mut TcpStream,
     answer: &mut Vec<u8>,
     acknowledged: &Arc<AtomicU32>,
 ) -> Option<()> {
     match Packet::decode(frame, Version::V5, Peer::Client).ok()? {
         Packet::Connect(_) => {
-            let limits = [Property::ReceiveMaximum(WINDOW)];
+            let limits = [Property::ReceiveMaximum(window)];
             push(answer, &Connack { properties: Properties::List(&limits), ..Connack::accepted(false) });
         }
         Packet::Publish(publish) if publish.qos == Qos::AtLeastOnce => {
@@ -75,6 +76,7 @@ fn reply(
         }
         Packet::Publish(publish) => push(answer, &Pubrec::new(publish.packet_id?)),
         Packet::Pubrel(pubrel) => push(answer, &Pubcomp::new(pubrel.packet_id)),
+        Packet::Pingreq(_) => push(answer, &Pingresp),
         Packet::Subscribe(subscribe) => {
             let filter = subscribe.filters.iter().next()?;
             let granted = [if filter.options.qos == Qos::AtMostOnce {
