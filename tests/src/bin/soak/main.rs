@@ -135,6 +135,9 @@ impl Soak {
             if elapsed >= next && elapsed < whole {
                 next += every;
                 self.check(elapsed);
+                for running in &self.running {
+                    running.flow().pause(false);
+                }
             }
         }
         println!("healing");
@@ -181,7 +184,7 @@ impl Soak {
         self.wrong.is_empty()
     }
 
-    /// Lets everything arrive, looks at every number, counts what must not grow, and goes on.
+    /// Lets everything arrive, looks at every number, and counts what must not grow. The senders still pause then.
     fn check(&mut self, elapsed: Duration) {
         for running in &self.running {
             running.flow().pause(true);
@@ -229,9 +232,6 @@ impl Soak {
             totals[3],
             self.faults.tally()
         );
-        for running in &self.running {
-            running.flow().pause(false);
-        }
     }
 
     /// Waits until all have been connected for a while.
