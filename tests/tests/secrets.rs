@@ -209,7 +209,10 @@ fn nothing_that_is_secret_is_logged_or_formatted() {
                 shows_nothing(end);
                 shows_nothing(&end.cause);
             }
-            Event::Connected(connected) => shows_nothing(connected),
+            Event::Connected(connected) => {
+                shows_nothing(connected);
+                shows_nothing(&connected.link);
+            }
             _ => {}
         }
         shows_nothing(&event);
