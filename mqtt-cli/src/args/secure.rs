@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use mqtt_adapter_std::{Options, Scheme, ServerUrl, Tls};
+use mqtt_adapter_std::{Options, Proxy, Scheme, ServerUrl, Tls};
 
 use crate::exit::End;
 
@@ -32,6 +32,11 @@ pub(super) struct Transport {
     #[arg(long, value_name = "NAME")]
     server_name: Option<String>,
 
+    /// Connect through a proxy: socks5://host:port or http://host:port (CONNECT), with user:password@ if it asks for them; or
+    /// env: the one that the environment names (https_proxy, http_proxy, all_proxy, no_proxy) [default: none]
+    #[arg(long, value_name = "URL|env")]
+    proxy: Option<String>,
+
     /// Header of the request that opens a WebSocket; may be given several times
     #[arg(long, value_name = "NAME: VALUE", value_parser = header)]
     ws_header: Vec<(String, String)>,
@@ -49,6 +54,12 @@ impl Transport {
             let hint = "take a URL with ws:// or wss://";
             return Err(End::Usage(format!("--ws-header is for WebSocket: {hint}")));
         }
+        let proxy = |error| End::Usage(format!("--proxy: {error}"));
+        options = match self.proxy.as_deref() {
+            None => options,
+            Some("env") => options.with_proxy_from_env().map_err(proxy)?,
+            Some(url) => options.with_proxy(Proxy::parse(url).map_err(proxy)?),
+        };
         for (name, value) in &self.ws_header {
             options = options.with_ws_header(name, value);
         }

@@ -1,6 +1,7 @@
-//! mosquitto's other listeners: TLS, client certificates, WebSocket, a Unix socket, a password.
+//! mosquitto's other listeners: TLS, client certificates, WebSocket, a Unix socket, a password; and through proxies.
 
 use mqtt_tests::folder::Folder;
+use mqtt_tests::forward::{CREDENTIALS, Forward};
 use mqtt_tests::mosquitto::{Carrier, Mosquitto, free_address};
 
 use crate::bad_input::one_line;
@@ -64,6 +65,25 @@ fn web_sockets() {
 fn a_unix_socket() {
     let (broker, door) = Mosquitto::over(Carrier::Unix);
     there_and_back(&door.url(broker.address()), &[]);
+}
+
+#[test]
+fn through_proxies() {
+    let (broker, door) = Mosquitto::over(Carrier::Tls);
+    let (url, ca) = (door.url(broker.address()), file(&broker, "authority.pem"));
+    let (name, password) = CREDENTIALS;
+    for proxy in [Forward::socks5(true), Forward::http(true)] {
+        let with = proxy.url().replace("://", &format!("://{name}:{password}@"));
+        there_and_back(&url, &["--ca", &ca, "--proxy", &with]);
+        let publish = ["pub", &url, "a", "b", "--qos", "1", "--ca", &ca, "--proxy", "env"];
+        let ended = run(mqtt(&publish).env("https_proxy", &with));
+        assert_eq!(ended.status, Some(0), "{ended:?}");
+        // Without what it asks for there is no way through, and none around it.
+        let ended = run(&mut mqtt(&["pub", &url, "a", "b", "--ca", &ca, "--proxy", &proxy.url()]));
+        one_line(&ended, 3, &["proxy"]);
+        assert!(!ended.errors.contains(password), "{ended:?}");
+    }
+    one_line(&run(&mut mqtt(&["pub", &url, "a", "b", "--proxy", "ftp://proxy"])), 2, &["--proxy", "ftp"]);
 }
 
 #[test]
