@@ -24,9 +24,10 @@ const ABSENCE: Duration = Duration::from_millis(10);
 /// thread, but for the one that writes a [`Journal`](crate::Journal).
 ///
 /// [`poll`](Self::poll) does all the work and returns one event at a time; it must be called again and again, or pings
-/// and reconnects do not happen. Names of hosts are resolved in it, which blocks as long as the
-/// system's resolver does. To do other things meanwhile, give it a short time-out, or use
-/// [`Client`](crate::Client).
+/// and reconnects do not happen. Names of hosts are resolved in it, and the hook before an attempt and a connector
+/// are called in it, which blocks as long as they do and counts against the attempt's time
+/// ([`Config::dial_timeout`](crate::Config::dial_timeout)). To do other things meanwhile, give it a short time-out, or
+/// use [`Client`](crate::Client).
 ///
 /// # In an event loop of your own
 ///

@@ -59,6 +59,13 @@ pub trait Adapter: Sized {
     /// Acknowledges a message as taken.
     fn acknowledge(&mut self, message: &Message);
 
+    /// Sends a step of an enhanced authentication.
+    ///
+    /// # Errors
+    ///
+    /// The driver's own, when it is not its turn.
+    fn authenticate(&mut self, reason: ReasonCode, properties: Properties<'_>) -> Result<(), AuthError>;
+
     /// Operations accepted and not ended.
     fn pending(&self) -> u32;
 
@@ -133,6 +140,10 @@ impl Adapter for Threads {
         let ack = message.ack().expect("messages are acknowledged by the test");
         // One of an earlier connection comes again.
         let _ = self.0.acknowledge(ack, ReasonCode::Success, Properties::EMPTY);
+    }
+
+    fn authenticate(&mut self, reason: ReasonCode, properties: Properties<'_>) -> Result<(), AuthError> {
+        self.0.authenticate(reason, properties)
     }
 
     fn pending(&self) -> u32 {
@@ -276,6 +287,10 @@ impl Adapter for Driven {
         let _ = self.connection.acknowledge(ack, ReasonCode::Success, Properties::EMPTY);
     }
 
+    fn authenticate(&mut self, reason: ReasonCode, properties: Properties<'_>) -> Result<(), AuthError> {
+        self.connection.authenticate(reason, properties)
+    }
+
     fn pending(&self) -> u32 {
         self.connection.pending()
     }
@@ -378,6 +393,10 @@ impl Adapter for Smol {
         let ack = message.ack().expect("messages are acknowledged by the test");
         // One of an earlier connection comes again.
         let _ = self.0.acknowledge(ack, ReasonCode::Success, Properties::EMPTY);
+    }
+
+    fn authenticate(&mut self, reason: ReasonCode, properties: Properties<'_>) -> Result<(), AuthError> {
+        self.0.authenticate(reason, properties)
     }
 
     fn pending(&self) -> u32 {

@@ -3,12 +3,12 @@
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 use std::io::ErrorKind;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Instant;
 
 use mqtt_adapter_std::{Cause, OwnedProperties, Property, Proxy, ProxyFailure, ReasonCode, Tls};
 use mqtt_proto::Connack;
-use mqtt_tests::adapter::Adapter;
+use mqtt_tests::adapter::{Adapter, Smol, Threads};
 use mqtt_tests::forward::Forward;
 use mqtt_tests::mosquitto::{Mosquitto, free_address};
 
@@ -156,4 +156,32 @@ fn a_hook_that_says_no_ends_the_attempt<A: Adapter>() {
     assert_eq!(client.stop(), 0);
     script.join().unwrap();
     assert_eq!(calls.load(Ordering::SeqCst), 2);
+}
+
+/// Where there is a thread for it, a stop does not wait for the hook.
+fn a_hook_that_waits_holds_nothing_up<A: Adapter>() {
+    let server = Server::new();
+    let (release, released) = mpsc::channel::<()>();
+    let (entered, inside) = mpsc::channel();
+    let released = Mutex::new(released);
+    let options = options(&server.url()).with_before_connect(move |_, options| {
+        let _ = entered.send(());
+        // Until the test lets it go.
+        let _ = released.lock().unwrap().recv();
+        Ok(options)
+    });
+    let mut client = A::start(options).unwrap();
+    inside.recv().unwrap();
+    client.stop();
+    drop(release);
+}
+
+#[test]
+fn a_hook_that_waits_holds_nothing_up_threads() {
+    a_hook_that_waits_holds_nothing_up::<Threads>();
+}
+
+#[test]
+fn a_hook_that_waits_holds_nothing_up_smol() {
+    a_hook_that_waits_holds_nothing_up::<Smol>();
 }

@@ -1,19 +1,46 @@
-//! What a server may ask of a client beside CONNECT: to prove who it is, and to go elsewhere.
+//! What a server may ask of a client beside CONNECT, in every driver: to prove who it is, and to go elsewhere.
 
 #[path = "../../adapter-core/tests/peer/mod.rs"]
 mod peer;
 
-use std::thread;
+use core::time::Duration;
+use std::thread::{self, JoinHandle};
 
 use mqtt_adapter_std::{
-    AuthError, Cause, Client, Config, Event, Options, OwnedProperties, Properties, Property, ReasonCode, Why,
+    AuthError, Cause, Event, Options, OwnedProperties, Properties, Property, ReasonCode, Why,
 };
 use mqtt_proto::{Auth, Connack};
-use peer::{Got, PATIENCE, Server};
+use mqtt_tests::adapter::{Adapter, CAP};
+use peer::{Got, Server};
+
+/// A test for each driver of what stands beside it.
+macro_rules! drivers {
+    ($($name:ident),+ $(,)?) => {$(
+        mod $name {
+            #[test]
+            fn threads() {
+                super::$name::<mqtt_tests::adapter::Threads>();
+            }
+
+            #[test]
+            fn driven() {
+                super::$name::<mqtt_tests::adapter::Driven>();
+            }
+
+            #[test]
+            fn smol() {
+                super::$name::<mqtt_tests::adapter::Smol>();
+            }
+        }
+    )+};
+}
+
+drivers!(a_server_elsewhere, a_reference_that_is_no_address, enhanced_authentication);
 
 const METHOD: Property<'static> = Property::AuthenticationMethod("LEMMA");
 
-fn refuse_to(reference: &str, server: Server) -> thread::JoinHandle<()> {
+/// A server that sends its first client elsewhere.
+fn refuse_to(reference: &str, server: Server) -> JoinHandle<()> {
     let reference = reference.to_owned();
     thread::spawn(move || {
         let mut link = server.accept();
@@ -27,24 +54,24 @@ fn refuse_to(reference: &str, server: Server) -> thread::JoinHandle<()> {
     })
 }
 
+/// Options of a client that goes where it is sent, twice.
 fn following(server: &Server) -> Options {
-    let mut config = Config::new(7);
-    config.redirects = 2;
-    config.backoff.base = core::time::Duration::from_millis(1);
-    Options::new(&server.url()).unwrap().with_engine(config)
+    let mut options = Options::new(&server.url()).unwrap();
+    options.engine_mut().redirects = 2;
+    options.engine_mut().backoff.base = Duration::from_millis(1);
+    options
 }
 
-#[test]
-fn a_client_follows_its_server_elsewhere_if_it_may() {
+fn a_server_elsewhere<A: Adapter>() {
     let (first, second) = (Server::new(), Server::new());
     let options = following(&first);
     let address = second.address();
     let first = refuse_to(&address.to_string(), first);
     let second = thread::spawn(move || second.welcome(false).serve());
-    let client = Client::connect(options).unwrap();
+    let mut client = A::start(options).unwrap();
     let mut closing = None;
     let place = loop {
-        match client.next_event(Some(PATIENCE)).unwrap() {
+        match client.event(CAP).unwrap() {
             Event::ServerClosing { properties, .. } => closing = Some(properties),
             Event::Connected(connected) => break connected.server,
             _ => {}
@@ -52,20 +79,19 @@ fn a_client_follows_its_server_elsewhere_if_it_may() {
     };
     assert_eq!(place.port(), address.port());
     assert_eq!(closing.unwrap().as_properties().server_reference(), Some(address.to_string().as_str()));
-    assert_eq!(client.stop(PATIENCE), 0);
+    assert_eq!(client.stop(), 0);
     first.join().unwrap();
     assert_eq!(second.join().unwrap(), [Got::Disconnect(ReasonCode::Success)]);
 }
 
-#[test]
-fn a_reference_that_is_no_address_is_a_failed_attempt() {
+fn a_reference_that_is_no_address<A: Adapter>() {
     let first = Server::new();
     let mut options = following(&first);
     options.engine_mut().backoff.attempts = Some(2);
     let script = refuse_to("mqtt://elsewhere.example", first);
-    let client = Client::start(options).unwrap();
+    let mut client = A::start(options).unwrap();
     let last = loop {
-        match client.next_event(Some(PATIENCE)).unwrap() {
+        match client.event(CAP).unwrap() {
             Event::Disconnected(end) if end.retry.is_none() => break end,
             _ => {}
         }
@@ -75,8 +101,7 @@ fn a_reference_that_is_no_address_is_a_failed_attempt() {
     script.join().unwrap();
 }
 
-#[test]
-fn a_client_answers_an_enhanced_authentication() {
+fn enhanced_authentication<A: Adapter>() {
     let server = Server::new();
     let first = [METHOD, Property::AuthenticationData(b"I am lamp")];
     let options = Options::new(&server.url()).unwrap().with_properties(OwnedProperties::new(&first).unwrap());
@@ -96,9 +121,9 @@ fn a_client_answers_an_enhanced_authentication() {
         });
         (answer, link.serve())
     });
-    let client = Client::start(options).unwrap();
+    let mut client = A::start(options).unwrap();
     loop {
-        match client.next_event(Some(PATIENCE)).unwrap() {
+        match client.event(CAP).unwrap() {
             Event::Auth { reason_code, properties } => {
                 assert_eq!(reason_code, ReasonCode::ContinueAuthentication);
                 assert_eq!(properties.as_properties().authentication_data(), Some(&b"why"[..]));
@@ -111,7 +136,7 @@ fn a_client_answers_an_enhanced_authentication() {
     }
     let late = client.authenticate(ReasonCode::ContinueAuthentication, Properties::List(&[METHOD]));
     assert_eq!(late, Err(AuthError::OutOfTurn));
-    assert_eq!(client.stop(PATIENCE), 0);
+    assert_eq!(client.stop(), 0);
     let (answer, rest) = script.join().unwrap();
     assert_eq!(answer, Got::Auth(ReasonCode::ContinueAuthentication, b"because".to_vec()));
     assert_eq!(rest, [Got::Disconnect(ReasonCode::Success)]);
