@@ -42,6 +42,11 @@ const FRESH: Duration = Duration::from_micros(50);
 /// Bytes gathered behind a fresh write that are worth a write of their own.
 const BATCH: usize = 32 * 1024;
 
+/// How long the server has to close its side, once the last byte of a run is written. Who closes at once has the system
+/// reset the connection when something still arrives, and the server then throws away what it has not read: the last
+/// acknowledgements.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 /// Where events go while a [`Driver`] takes its turn.
 pub trait Sink {
     /// Whether another message may come. While it says no, input stays where it is.
@@ -71,6 +76,8 @@ pub struct Driver<T> {
     due: Option<Instant>,
     cause: Option<Cause>,
     stopping: bool,
+    /// Everything is written, and nothing more is read but the end: until when.
+    ending: Option<Instant>,
     stopped: bool,
     journal: Option<Journalled>,
     /// What there is to tell before anything else.
@@ -164,6 +171,7 @@ impl<T: Transport> Driver<T> {
             due: None,
             cause: None,
             stopping: false,
+            ending: None,
             stopped: false,
             journal,
             notices,
@@ -260,6 +268,10 @@ impl<T: Transport> Driver<T> {
     /// The link with this generation is at its end, or failed; an earlier one is forgotten already.
     pub fn lost(&mut self, generation: u64, error: Option<&io::Error>) {
         if generation == self.generation && self.link.is_some() {
+            if self.ending.is_some() {
+                self.closed(Closed::Carried, None);
+                return;
+            }
             let how = if error.is_some() { Closed::Failed } else { Closed::Ended };
             self.closed(how, error.map(Cause::transport));
         }
@@ -282,6 +294,9 @@ impl<T: Transport> Driver<T> {
             sink.event(notice);
         }
         self.answered(sink);
+        if self.ending.is_some_and(|until| until <= now) {
+            self.closed(Closed::Carried, None);
+        }
         // Input first: what has arrived in time is not late because this turn is.
         self.feed(input, sink, now);
         if self.session.poll_timeout().is_some_and(|at| at <= now) {
@@ -323,8 +338,12 @@ impl<T: Transport> Driver<T> {
                     _ => {
                         abandon = self.link.is_none();
                         open = None;
-                        closed = self.link.clone().or(closed);
-                        self.closed(Closed::Carried, None);
+                        if self.stopping && self.ending.is_none() && self.say_end() {
+                            self.ending = Some(now.after(FAREWELL));
+                        } else {
+                            closed = self.link.clone().or(closed);
+                            self.closed(Closed::Carried, None);
+                        }
                     }
                 }
             }
@@ -340,7 +359,7 @@ impl<T: Transport> Driver<T> {
         let ready = sink.ready();
         // While the application is slow no answer can be seen, so none must be missed.
         self.session.hold_input(!ready);
-        self.due = [self.session.poll_timeout(), request_due].into_iter().flatten().min();
+        self.due = [self.session.poll_timeout(), request_due, self.ending].into_iter().flatten().min();
         if let Err(error) = self.write_tape() {
             let event = Event::RecordingFailed { kind: error.kind(), detail: error.to_string() };
             report::event(self.options.client_id(), &event);
@@ -351,7 +370,7 @@ impl<T: Transport> Driver<T> {
             open,
             abandon,
             closed,
-            read: self.link.is_some() && ready && self.session.wants_read(),
+            read: self.link.is_some() && (self.ending.is_some() || (ready && self.session.wants_read())),
             hint: self.session.read_hint(),
             blocked: self.link.is_some() && self.blocked,
             deadline: self.due.map(|at| at.since(now)),
@@ -452,11 +471,17 @@ impl<T: Transport> Driver<T> {
         let now = self.now();
         self.generation += 1;
         self.link = None;
+        self.ending = None;
         self.blocked = false;
         if cause.is_some() {
             self.cause = cause;
         }
         self.session.closed(how, now);
+    }
+
+    /// Whether the server was told that nothing more comes.
+    fn say_end(&self) -> bool {
+        self.link.as_deref().is_some_and(|link| link.shutdown().is_ok())
     }
 
     fn flush_at(&mut self, now: Instant) {
@@ -490,6 +515,10 @@ impl<T: Transport> Driver<T> {
     /// Whether input was taken.
     fn feed(&mut self, input: &mut ReadBuffer, sink: &mut impl Sink, now: Instant) -> bool {
         if self.link.is_none() {
+            return false;
+        }
+        if self.ending.is_some() {
+            input.clear();
             return false;
         }
         let unread = input.unread();

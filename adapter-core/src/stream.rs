@@ -189,14 +189,12 @@ impl<S: Transport> Stream<S> {
     /// Ends the connection in order. What was received and not read would make the system reset it, and the peer might
     /// then lose the last packets sent to it: it is read and forgotten first.
     pub fn finish(&self) {
-        self.say_end();
-        let socket = self.socket();
-        if socket.shutdown().is_err() {
+        if self.shutdown().is_err() {
             return;
         }
         let mut waste = [0; 4_096];
         for _ in 0..DISCARDS {
-            match socket.read(&mut waste) {
+            match self.socket().read(&mut waste) {
                 Ok(0) | Err(_) => return,
                 Ok(_) => {}
             }
@@ -263,6 +261,11 @@ impl<S: Transport> Transport for Stream<S> {
 
     fn facts(&self) -> LinkFacts {
         each!(self, stream => stream.facts())
+    }
+
+    fn shutdown(&self) -> io::Result<()> {
+        self.say_end();
+        self.socket().shutdown()
     }
 }
 

@@ -326,7 +326,9 @@ impl Client {
     // The end
 
     /// Refuses new work, delivers what was accepted for at most this long, disconnects and waits for the end: how
-    /// many operations were left. Messages that wait can still be taken. The stop goes on if this is dropped.
+    /// many operations were left. Messages that wait can still be taken. The server has a second to close
+    /// the connection when everything is written, so that it reads the last acknowledgements. The stop goes on if this is
+    /// dropped.
     pub async fn stop(&self, within: Duration) -> u32 {
         // A plain drain is never refused.
         self.stop_with(Stop::drain(within)).await.unwrap_or(0)

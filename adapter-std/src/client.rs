@@ -397,7 +397,8 @@ impl Client {
     // The end
 
     /// Refuses new work, delivers what was accepted for at most this long, disconnects and waits until the thread has
-    /// ended: how many operations were left. Messages that wait can still be taken.
+    /// ended: how many operations were left. Messages that wait can still be taken. The server has a second to close the
+    /// connection when everything is written, so that it reads the last acknowledgements.
     pub fn stop(&self, within: Duration) -> u32 {
         // A plain drain is never refused.
         self.stop_with(Stop::drain(within)).unwrap_or(0)

@@ -414,7 +414,8 @@ impl Connection {
         self.touch().session_mut().check_link();
     }
 
-    /// Delivers what was accepted for at most this long, then disconnects. Poll on until [`Event::Stopped`].
+    /// Delivers what was accepted for at most this long, then disconnects. Poll on until [`Event::Stopped`]: the server has
+    /// a second to close the connection when everything is written, so that it reads the last acknowledgements.
     pub fn stop(&mut self, within: Duration) {
         // A plain drain is never refused.
         let _ = self.stop_with(Stop::drain(within));

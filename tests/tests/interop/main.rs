@@ -43,4 +43,5 @@ mod keep_alive;
 mod refusals;
 mod restart;
 mod retained_and_wills;
+mod stop;
 mod taken_over;
