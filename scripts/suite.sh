@@ -9,6 +9,9 @@ suites=(
   "shared|mosquitto"
   "journal|mosquitto, and servers that say what a test tells them"
   "handlers|mosquitto, the model broker, and servers that say what a test tells them"
+  "transports|mosquitto behind microsocks and tinyproxy, and servers of rustls and tungstenite"
+  "faults|mosquitto and the model broker, behind a proxy of faults"
+  "handshake|servers that say what a test tells them"
   "connector|the model broker on streams of memory"
   "readme|mosquitto and \`mqtt broker\`"
 )
