@@ -1,6 +1,7 @@
 //! The broker mosquitto as a child process on a free loopback port.
 
 use core::net::{Ipv4Addr, SocketAddr};
+use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -135,15 +136,26 @@ pub fn end(child: &mut Child) {
     let _ = child.wait();
 }
 
-/// A loopback address nobody listens on at the moment.
+/// A loopback address nobody listens on, and that nobody else will be given: no two calls of a process get the same one, and
+/// it is none of those that the system chooses for connections.
 ///
 /// # Panics
 ///
-/// When the machine has no loopback port left.
+/// When the machine has no such port left.
 #[must_use]
 pub fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port is free");
-    listener.local_addr().expect("a bound socket has an address")
+    const FIRST: u32 = 10_000;
+    const COUNT: u32 = 22_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    for _ in 0..COUNT {
+        // Processes that run beside each other begin at places of their own.
+        let place = std::process::id().wrapping_mul(97).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = (FIRST + place % COUNT) as u16;
+        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            return listener.local_addr().expect("a bound socket has an address");
+        }
+    }
+    panic!("no loopback port is free");
 }
 
 /// The broker as the configuration in the folder has it.

@@ -49,7 +49,7 @@ impl<T: Transport> Driver<T> {
     }
 
     /// Takes over a message of which the payload, of `len` bytes, is asked for when it is sent
-    /// ([`Event::PayloadWanted`]); what `publish` has as its payload is not looked at.
+    /// ([`Event::PayloadWanted`](crate::Event::PayloadWanted)); what `publish` has as its payload is not looked at.
     ///
     /// # Errors
     /// [`PublishError`].

@@ -23,8 +23,22 @@ use table::Table;
 /// One scenario with the three drivers at once; the last argument of each is a name that is new in each row.
 macro_rules! drivers {
     ($scenario:ident, $broker:expr $(, $version:expr $(, $qos:expr)?)?) => {{
+        let first = once!("", $scenario, $broker $(, $version $(, $qos)?)?);
+        let differ = first.iter().any(|(_, found)| found.is_err() || *found != first[0].1);
+        if differ && FICKLE.contains(&$broker.name()) {
+            println!("{}: once more, after {first:?}", $broker.name());
+            once!("b", $scenario, $broker $(, $version $(, $qos)?)?)
+        } else {
+            first
+        }
+    }};
+}
+
+/// The same, once.
+macro_rules! once {
+    ($mark:literal, $scenario:ident, $broker:expr $(, $version:expr $(, $qos:expr)?)?) => {{
         let row = |driver: &str| {
-            let parts: &[&str] = &[driver $(, written($version) $(, QUALITY[$qos as usize])?)?];
+            let parts: &[&str] = &[driver $(, written($version) $(, QUALITY[$qos as usize])?)?, $mark];
             parts.join("").replace('.', "")
         };
         std::thread::scope(|scope| {
@@ -37,6 +51,9 @@ macro_rules! drivers {
         })
     }};
 }
+
+/// Brokers that do now and then what they mostly do not: where the drivers find different things, they look once more.
+const FICKLE: [&str; 3] = ["aedes", "amqtt", "rumqttd"];
 
 const QUALITIES: [Qos; 3] = [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce];
 const QUALITY: [&str; 3] = ["q0", "q1", "q2"];

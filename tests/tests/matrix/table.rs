@@ -13,13 +13,15 @@ use mqtt_tests::brokers::{Broker, VERSIONS};
 use crate::common::{Found, written};
 
 /// Where a broker does now one thing, now another, and with each driver on its own: all that it may do.
-const VARIES: [(&str, &str, &[&str]); 8] = [
+const VARIES: [(&str, &str, &[&str]); 10] = [
     ("rumqttd", "QoS 1, kept, cut", &["ok", "does not keep the session", "loses messages"]),
     (
         "rumqttd",
         "QoS 2, kept, cut",
         &["ok", "does not keep the session", "loses messages", "repeats messages"],
     ),
+    ("aedes", "QoS 1, kept", &["ok", "loses messages"]),
+    ("aedes", "QoS 2, kept", &["ok", "loses messages", "repeats messages"]),
     ("aedes", "QoS 2, kept, cut", &["ok", "loses messages", "repeats messages"]),
     ("amqtt", "QoS 1, kept, cut", &["ok", "loses messages"]),
     (
