@@ -22,9 +22,11 @@ rows() {
   local suite
   for suite in "${suites[@]}"; do
     names "${suite%%|*}" | awk -v suite="${suite%%|*}" -v broker="${suite#*|}" '
-      /smol|async/ { smol++; next }
+      /smol/ { smol++; next }
       /driven/ { driven++; next }
-      /threads|blocking/ { threads++; next }
+      /threads/ { threads++; next }
+      /async/ { smol++; next }
+      /blocking/ { threads++; next }
       { other++ }
       END { printf "| `%s` | %s | %d | %d | %d | %d |\n", suite, broker, threads, driven, smol, other }'
   done

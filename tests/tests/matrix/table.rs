@@ -18,7 +18,7 @@ const VARIES: [(&str, &str, &[&str]); 10] = [
     (
         "rumqttd",
         "QoS 2, kept, cut",
-        &["ok", "does not keep the session", "loses messages", "repeats messages"],
+        &["ok", "does not keep the session", "ends as Abandoned", "loses messages", "repeats messages"],
     ),
     ("aedes", "QoS 1, kept", &["ok", "loses messages"]),
     ("aedes", "QoS 2, kept", &["ok", "loses messages", "repeats messages"]),
