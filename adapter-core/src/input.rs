@@ -53,6 +53,13 @@ impl Input {
         result
     }
 
+    /// Whether the last read took all the room it was given: the transport may have more. To be asked before the
+    /// next turn.
+    #[must_use]
+    pub fn is_filled(&self) -> bool {
+        self.buffer.is_filled()
+    }
+
     /// Gives the memory back if it is time; else in what time to ask again.
     pub fn rest(&mut self) -> Option<Duration> {
         let quiet = sync::now().saturating_duration_since(self.read_at?);

@@ -555,8 +555,8 @@ fn run(mut worker: Worker<Link>, mut net: Net) {
         if let Some(link) = link {
             match worker.read(&turn, &link) {
                 Ok(0) => worker.lost(turn.generation, None),
-                Ok(read) => {
-                    if net.emptied(read) {
+                Ok(_) => {
+                    if net.emptied(worker.is_filled()) {
                         net.drained();
                     }
                 }

@@ -217,8 +217,8 @@ impl Connection {
         let Some(link) = self.net.readable() else { return };
         match self.input.read_from(&*link, hint) {
             Ok(0) => self.driver.lost(generation, None),
-            Ok(read) => {
-                if self.net.emptied(read) {
+            Ok(_) => {
+                if self.net.emptied(self.input.is_filled()) {
                     self.net.drained();
                 }
             }

@@ -390,22 +390,19 @@ impl Net {
         self.link = None;
     }
 
-    /// Whether a read of this many bytes shows that the socket has no more.
+    /// Whether a read shows that the socket has no more; `filled`: it took all the room it was given.
     ///
     /// Where readiness is edge-triggered by epoll, a read that was given more room than it filled has emptied
     /// the socket; what comes later gives another event. It saves one system call for each batch.
-    pub(crate) fn emptied(&self, read: usize) -> bool {
+    pub(crate) fn emptied(&self, filled: bool) -> bool {
         let plain = match &self.link {
             // Where it is not known what a short read means, the stream is asked.
             Some((_, link)) => link.is_plain() && !matches!(link.socket(), Socket::Own(_)),
             None => false,
         };
-        cfg!(any(target_os = "linux", target_os = "android")) && plain && !self.ending && read < SHORT
+        cfg!(any(target_os = "linux", target_os = "android")) && plain && !self.ending && !filled
     }
 }
-
-/// Room every read of [`Input`](mqtt_adapter_core::Input) is given at least.
-const SHORT: usize = 64 * 1024;
 
 impl Stage {
     const fn peer(&self) -> &Peer {

@@ -39,18 +39,29 @@ pub fn write_to<S: Storage>(
     Ok(false)
 }
 
-/// Bytes that were read and not consumed. It takes memory when something is read, and gives it back
-/// when all of it was consumed and the connection has gone quiet.
-#[derive(Default)]
+/// Bytes that were read and not consumed. It takes memory when something is read, at first little, twice as
+/// much after each read that filled it, and gives it back when all of it was consumed and the connection has
+/// gone quiet.
 pub struct ReadBuffer {
     bytes: Vec<u8>,
     start: usize,
     end: usize,
+    /// Bytes asked of the transport at a time.
+    room: usize,
 }
 
-/// Bytes asked of the transport at a time: large reads make few system calls, and the
-/// acknowledgements of one read leave in one write.
-const READ: usize = 64 * 1024;
+/// Bytes asked of the transport at first: an acknowledgement now and then needs no more.
+const LEAST: usize = 4 * 1024;
+
+/// Bytes asked of it at most: large reads make few system calls, and the acknowledgements of one read leave
+/// in one write.
+const MOST: usize = 64 * 1024;
+
+impl Default for ReadBuffer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 /// What was received is not shown.
 impl core::fmt::Debug for ReadBuffer {
@@ -63,7 +74,7 @@ impl ReadBuffer {
     /// An empty buffer; allocates nothing.
     #[must_use]
     pub const fn new() -> Self {
-        Self { bytes: Vec::new(), start: 0, end: 0 }
+        Self { bytes: Vec::new(), start: 0, end: 0, room: LEAST }
     }
 
     /// Reads once, behind what is there. `hint` is `Session::read_hint`: the buffer grows to hold the
@@ -74,8 +85,8 @@ impl ReadBuffer {
     /// What the transport says, `WouldBlock` included; an interrupted read is tried again.
     pub fn read_from(&mut self, transport: &mut impl Read, hint: usize) -> io::Result<usize> {
         let held = self.end.saturating_sub(self.start);
-        let want = hint.saturating_sub(held).min(held).max(READ);
-        if self.bytes.len().saturating_sub(self.end) < READ.min(want) {
+        let want = hint.saturating_sub(held).min(held).max(self.room);
+        if self.bytes.len().saturating_sub(self.end) < self.room {
             self.bytes.copy_within(self.start..self.end, 0);
             self.start = 0;
             self.end = held;
@@ -88,12 +99,21 @@ impl ReadBuffer {
             match transport.read(self.bytes.get_mut(self.end..).unwrap_or_default()) {
                 Ok(count) => {
                     self.end = self.end.saturating_add(count).min(self.bytes.len());
+                    if self.is_filled() {
+                        self.room = self.room.saturating_mul(2).min(MOST);
+                    }
                     return Ok(count);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Whether the last read took all the room it was given, so that the transport may have more. To be asked
+    /// before anything is consumed.
+    pub fn is_filled(&self) -> bool {
+        self.end == self.bytes.len()
     }
 
     /// What is there, to be given to `Session::receive`.
@@ -120,6 +140,7 @@ impl ReadBuffer {
     pub fn shrink(&mut self) {
         if self.start == self.end {
             mem::take(&mut self.bytes);
+            self.room = LEAST;
         }
     }
 }
@@ -164,7 +185,7 @@ mod tests {
         let mut source = Pieces(&[b"\x30\xff\xff\xff\x7f"]);
         buffer.read_from(&mut source, 0).unwrap();
         let _ = buffer.read_from(&mut source, 268_435_460);
-        assert!(buffer.bytes.len() <= 2 * READ, "{}", buffer.bytes.len());
+        assert!(buffer.bytes.len() <= 2 * LEAST, "{}", buffer.bytes.len());
     }
 
     /// What comes next of each read or write: so many bytes, or an error. Behind its end it takes everything.
@@ -278,16 +299,33 @@ mod tests {
     #[test]
     fn memory_that_is_there_is_used_again_before_more_is_taken() {
         let mut buffer = ReadBuffer::new();
-        let mut source = Script::of([Ok(READ), Ok(READ - 4_096), Ok(7)]);
+        let mut source = Script::of([Ok(LEAST), Ok(2 * LEAST - 100), Ok(7)]);
         buffer.read_from(&mut source, 0).unwrap();
         buffer.read_from(&mut source, 0).unwrap();
-        assert_eq!(buffer.bytes.len(), 2 * READ);
-        buffer.consume(2 * READ - 8_192);
-        assert_eq!(buffer.unread().len(), 4_096);
+        assert_eq!(buffer.bytes.len(), 3 * LEAST);
+        buffer.consume(3 * LEAST - 1_100);
+        assert_eq!(buffer.unread().len(), 1_000);
         buffer.read_from(&mut source, 0).unwrap();
-        assert_eq!((buffer.bytes.len(), buffer.unread().len()), (2 * READ, 4_103));
+        assert_eq!((buffer.bytes.len(), buffer.unread().len()), (3 * LEAST, 1_007));
         buffer.shrink();
-        assert_eq!(buffer.unread().len(), 4_103, "what was not consumed stays");
+        assert_eq!(buffer.unread().len(), 1_007, "what was not consumed stays");
+    }
+
+    #[test]
+    fn what_is_asked_for_doubles_with_every_read_that_was_filled_and_starts_anew_after_a_rest() {
+        let mut buffer = ReadBuffer::new();
+        let mut rooms = Vec::new();
+        for _ in 0..6 {
+            rooms.push(buffer.read_from(&mut Script::of([]), 0).unwrap());
+            assert!(buffer.is_filled());
+            buffer.consume(usize::MAX);
+        }
+        assert_eq!(rooms, [4_096, 8_192, 16_384, 32_768, 65_536, 65_536]);
+        buffer.read_from(&mut Script::of([Ok(65_535)]), 0).unwrap();
+        assert!(!buffer.is_filled(), "a read that was not filled has emptied the socket");
+        buffer.consume(usize::MAX);
+        buffer.shrink();
+        assert_eq!(buffer.read_from(&mut Script::of([]), 0).unwrap(), LEAST);
     }
 
     #[test]
@@ -296,7 +334,7 @@ mod tests {
         buffer.read_from(&mut Pieces(&[b"canary"]), 0).unwrap();
         buffer.consume(1);
         assert_eq!(format!("{buffer:?}"), "ReadBuffer(5 bytes unread)");
-        assert!(buffer.bytes.capacity() >= READ);
+        assert!(buffer.bytes.capacity() >= LEAST);
         buffer.consume(5);
         buffer.shrink();
         assert_eq!(buffer.bytes.capacity(), 0);

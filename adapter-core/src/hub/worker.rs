@@ -66,6 +66,12 @@ impl<T: Transport> Worker<T> {
         self.input.read_from(link, turn.hint)
     }
 
+    /// [`Input::is_filled`] of the last read.
+    #[must_use]
+    pub fn is_filled(&self) -> bool {
+        self.input.is_filled()
+    }
+
     /// The dial that was asked for has a link; its generation.
     pub fn opened(&mut self, link: Arc<T>) -> u64 {
         let mut state = self.hub.lock();
