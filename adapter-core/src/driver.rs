@@ -3,6 +3,7 @@
 mod authentication;
 mod commands;
 mod journalled;
+mod output;
 mod requests;
 
 use core::fmt;
@@ -13,7 +14,7 @@ use std::io;
 use std::sync::Arc;
 use std::time;
 
-use mqtt_session::io::{ReadBuffer, write_to};
+use mqtt_session::io::ReadBuffer;
 use mqtt_session::proto::Property;
 use mqtt_session::{self as session, Closed, Command, HeapSession, Instant, Stop, StopError, Token};
 
@@ -28,19 +29,12 @@ use crate::recording::Tape;
 use crate::report;
 use crate::responses::Table;
 use crate::sync;
-use crate::transport::{Through, Transport};
+use crate::transport::Transport;
 use crate::url::ServerUrl;
 
 use authentication::first_step;
 pub use commands::{subscription, with_payload};
 use journalled::{Journalled, Restored, restore};
-
-/// How long a write counts as fresh: what is published meanwhile is gathered for the next write, which then
-/// carries many packets, instead of costing a system call each.
-const FRESH: Duration = Duration::from_micros(50);
-
-/// Bytes gathered behind a fresh write that are worth a write of their own.
-const BATCH: usize = 32 * 1024;
 
 /// How long the server has to close its side, once the last byte of a run is written. Who closes at once has the system
 /// reset the connection when something still arrives, and the server then throws away what it has not read: the last
@@ -378,31 +372,6 @@ impl<T: Transport> Driver<T> {
         }
     }
 
-    /// Writes what is to be written, unless the link would block.
-    pub fn flush(&mut self) {
-        self.flush_at(self.now());
-    }
-
-    /// Writes what was published since the last write, unless that write is fresh and little was gathered
-    /// since.
-    pub fn flush_or_gather(&mut self) -> Flush {
-        if self.link.is_none() || self.blocked {
-            return Flush::Done;
-        }
-        let now = self.now();
-        if self.gathered < BATCH && now.since(self.written) < FRESH {
-            return Flush::Gathered;
-        }
-        self.flush_at(now);
-        if self.is_flushed() { Flush::Done } else { Flush::Stuck }
-    }
-
-    /// Whether something was gathered that can be written now.
-    #[must_use]
-    pub const fn has_gathered(&self) -> bool {
-        self.gathered > 0 && self.link.is_some() && !self.blocked
-    }
-
     /// Whether a command has brought a deadline before the one the owner knows of.
     #[must_use]
     pub fn is_due_earlier(&self) -> bool {
@@ -413,12 +382,6 @@ impl<T: Transport> Driver<T> {
             (at, None) => at.is_some(),
             (None, Some(_)) => false,
         }
-    }
-
-    /// Whether the last write took everything; if not, the link would block, or has failed.
-    #[must_use]
-    pub const fn is_flushed(&self) -> bool {
-        self.link.is_some() && !self.blocked
     }
 
     /// Gives the engine's events to `sink`.
@@ -477,39 +440,6 @@ impl<T: Transport> Driver<T> {
             self.cause = cause;
         }
         self.session.closed(how, now);
-    }
-
-    /// Whether the server was told that nothing more comes.
-    fn say_end(&self) -> bool {
-        self.link.as_deref().is_some_and(|link| link.shutdown().is_ok())
-    }
-
-    fn flush_at(&mut self, now: Instant) {
-        let Some(link) = self.link.as_deref() else { return };
-        if self.blocked || (!self.unflushed && self.session.outgoing(now).is_empty()) {
-            return;
-        }
-        self.gathered = 0;
-        let result = match write_to(&mut self.session, &mut Through(link), now) {
-            // Free for sockets; TLS may hold encrypted bytes back.
-            Ok(false) => match link.flush() {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.unflushed = true;
-                    Ok(true)
-                }
-                result => {
-                    self.unflushed = false;
-                    result.map(|()| false)
-                }
-            },
-            result => result,
-        };
-        // When it ended: where writing is slow, more is gathered.
-        self.written = self.now();
-        match result {
-            Ok(blocked) => self.blocked = blocked,
-            Err(error) => self.closed(Closed::Failed, Some(Cause::transport(&error))),
-        }
     }
 
     /// Whether input was taken.
