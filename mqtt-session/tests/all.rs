@@ -38,6 +38,7 @@ mod refused_messages;
 mod requests;
 mod restoring;
 mod scram;
+mod scram_sides;
 mod session_record;
 mod short_ways;
 mod squeezing;

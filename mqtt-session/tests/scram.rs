@@ -2,130 +2,35 @@
 //! Both sides prove that they know the password, and nobody sends it.
 
 use crate::common;
+use crate::scram_sides::{Client, METHOD, Server};
 
 use common::{Seen, Trace};
 use mqtt_session::proto::{
     Auth, Connack, Disconnect, Packet, Peer, Properties, Property, Qos, ReasonCode, Version,
 };
 use mqtt_session::{Command, Event, Stop, Storage, Why};
-use rsasl::callback::{Context, Request, SessionCallback, SessionData};
-use rsasl::mechanisms::scram::properties::ScramStoredPassword;
-use rsasl::mechanisms::scram::tools::{derive_keys, hash_password};
-use rsasl::prelude::{Mechname, SASLClient, SASLConfig, SASLServer, Session, SessionError, Validation};
-use rsasl::property::AuthId;
-use rsasl::validate::{NoValidation, Validate, ValidationError};
-use sha2::{Digest, Sha256};
 
-const METHOD: &str = "SCRAM-SHA-256";
-
-fn mechanism() -> &'static Mechname {
-    Mechname::parse(METHOD.as_bytes()).unwrap()
-}
-
-/// The client's side: what an application keeps beside its session. `Err`: the server's proof is wrong.
-struct Client(Session<NoValidation>);
-
-impl Client {
-    fn new(user: &str, password: &str) -> Self {
-        let config = SASLConfig::with_credentials(None, user.to_owned(), password.to_owned()).unwrap();
-        Self(SASLClient::new(config).start_suggested([mechanism()].as_slice()).unwrap())
-    }
-
-    fn step(&mut self, challenge: Option<&[u8]>) -> Result<Vec<u8>, SessionError> {
-        let mut answer = Vec::new();
-        self.0.step(challenge, &mut answer).map(|_| answer)
-    }
-
-    /// Answers what `Session::receive` told. False: the server does not know the password.
-    fn answer<S: Storage>(&mut self, session: &mut mqtt_session::Session<S>, event: &Event<'_>) -> bool {
-        let (data, more) = match event {
-            Event::Auth(auth) => (
-                auth.properties.authentication_data(),
-                auth.reason_code == ReasonCode::ContinueAuthentication,
-            ),
-            Event::Connected(up) => (up.connack.properties.authentication_data(), false),
-            _ => return true,
-        };
-        match self.step(data) {
-            Ok(answer) if more => {
-                let step = [Property::AuthenticationMethod(METHOD), Property::AuthenticationData(&answer)];
-                let reason_code = ReasonCode::ContinueAuthentication;
-                session.authenticate(&Auth { reason_code, properties: Properties::List(&step) }).is_ok()
-            }
-            Ok(_) => true,
-            Err(_) => false,
+/// Answers what `Session::receive` told. False: the server does not know the password.
+fn answer<S: Storage>(
+    client: &mut Client,
+    session: &mut mqtt_session::Session<S>,
+    event: &Event<'_>,
+) -> bool {
+    let (data, more) = match event {
+        Event::Auth(auth) => {
+            (auth.properties.authentication_data(), auth.reason_code == ReasonCode::ContinueAuthentication)
         }
-    }
-}
-
-/// What a server keeps of a password.
-struct Stored {
-    user: &'static str,
-    stored_key: Vec<u8>,
-    server_key: Vec<u8>,
-}
-
-const SALT: &[u8] = b"some salt";
-const ITERATIONS: u32 = 4_096;
-
-impl Stored {
-    fn new(user: &'static str, password: &str) -> Self {
-        let mut salted = Default::default();
-        hash_password::<Sha256>(password.as_bytes(), ITERATIONS, SALT, &mut salted);
-        let (client_key, server_key) = derive_keys::<Sha256>(salted.as_slice());
-        Self { user, stored_key: Sha256::digest(client_key).to_vec(), server_key: server_key.to_vec() }
-    }
-}
-
-impl SessionCallback for Stored {
-    fn callback(
-        &self,
-        _: &SessionData,
-        context: &Context<'_>,
-        request: &mut Request<'_>,
-    ) -> Result<(), SessionError> {
-        if context.get_ref::<AuthId>() == Some(self.user) {
-            let password = ScramStoredPassword::new(ITERATIONS, SALT, &self.stored_key, &self.server_key);
-            request.satisfy::<ScramStoredPassword<'_>>(&password)?;
+        Event::Connected(up) => (up.connack.properties.authentication_data(), false),
+        _ => return true,
+    };
+    match client.step(data) {
+        Ok(answer) if more => {
+            let step = [Property::AuthenticationMethod(METHOD), Property::AuthenticationData(&answer)];
+            let reason_code = ReasonCode::ContinueAuthentication;
+            session.authenticate(&Auth { reason_code, properties: Properties::List(&step) }).is_ok()
         }
-        Ok(())
-    }
-
-    fn validate(
-        &self,
-        _: &SessionData,
-        context: &Context<'_>,
-        validate: &mut Validate<'_>,
-    ) -> Result<(), ValidationError> {
-        let known = context.get_ref::<AuthId>() == Some(self.user);
-        validate.with::<Known, _>(|| Ok(known))?;
-        Ok(())
-    }
-}
-
-/// Whether the client proved who it is.
-struct Known;
-
-impl Validation for Known {
-    type Value = bool;
-}
-
-/// The server's side.
-struct Server(Session<Known>);
-
-impl Server {
-    fn new(user: &'static str, password: &str) -> Self {
-        let config =
-            SASLConfig::builder().with_defaults().with_callback(Stored::new(user, password)).unwrap();
-        Self(SASLServer::<Known>::new(config).start_suggested(mechanism()).unwrap())
-    }
-
-    /// Its answer, and whether it is content once the exchange is over.
-    fn step(&mut self, data: &[u8]) -> (Vec<u8>, Option<bool>) {
-        let mut answer = Vec::new();
-        let state = self.0.step(Some(data), &mut answer).unwrap();
-        let verdict = (!state.is_running()).then(|| self.0.validation().unwrap_or(false));
-        (answer, verdict)
+        Ok(_) => true,
+        Err(_) => false,
     }
 }
 
@@ -160,7 +65,7 @@ fn deliver<'p, S: Storage>(t: &mut Trace<S>, client: &mut Client, packet: impl I
     let mut input = &bytes[..];
     let mut content = true;
     while let Some(event) = t.session.receive(&mut input, t.now) {
-        content &= client.answer(&mut t.session, &event);
+        content &= answer(client, &mut t.session, &event);
     }
     content
 }

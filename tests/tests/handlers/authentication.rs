@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use mqtt_adapter_std::{AuthError, Authenticator, Cause, Event, Options, Outcome, Publish, Qos, Why};
 use mqtt_proto::{Auth, Connack, Packet, Pingresp, Properties, Property, Puback, ReasonCode};
-use mqtt_tests::adapter::{Adapter, CAP, Driven, Smol, Threads};
+use mqtt_tests::adapter::{Adapter, CAP};
+use mqtt_tests::drivers;
 use mqtt_tests::server::{Line, Played};
 
 use super::scram::{Client, METHOD, Server};

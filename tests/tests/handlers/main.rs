@@ -1,15 +1,6 @@
 //! What clients offer beyond publish and subscribe, on both adapters: messages by handler, hooks, requests, payloads in
 //! pieces, authentication, what they tell of themselves, their end.
 
-/// A test for each way of driving a client.
-macro_rules! drivers {
-    ($($scenario:ident),+ $(,)?) => {
-        mod threads { $(#[test] fn $scenario() { super::$scenario::<super::Threads>(); })+ }
-        mod driven { $(#[test] fn $scenario() { super::$scenario::<super::Driven>(); })+ }
-        mod smol { $(#[test] fn $scenario() { super::$scenario::<super::Smol>(); })+ }
-    };
-}
-
 mod asynchronous;
 mod authentication;
 mod blocking;
@@ -19,6 +10,7 @@ mod inbox;
 mod large;
 mod leaks;
 mod requests;
+#[path = "../../../mqtt-session/tests/scram_sides.rs"]
 mod scram;
 mod story;
 

@@ -1,4 +1,5 @@
 //! The two sides of SCRAM-SHA-256 (RFC 7677). Both prove that they know the password, and nobody sends it.
+//! The tests of the adapters play them too.
 
 use rsasl::callback::{Context, Request, SessionCallback, SessionData};
 use rsasl::mechanisms::scram::properties::ScramStoredPassword;
@@ -8,22 +9,22 @@ use rsasl::property::AuthId;
 use rsasl::validate::{NoValidation, Validate, ValidationError};
 use sha2::{Digest, Sha256};
 
-pub(super) const METHOD: &str = "SCRAM-SHA-256";
+pub(crate) const METHOD: &str = "SCRAM-SHA-256";
 
 fn mechanism() -> &'static Mechname {
     Mechname::parse(METHOD.as_bytes()).unwrap()
 }
 
 /// The client's side: what an application keeps beside its session. `Err`: the server's proof is wrong.
-pub(super) struct Client(Session<NoValidation>);
+pub(crate) struct Client(Session<NoValidation>);
 
 impl Client {
-    pub(super) fn new(user: &str, password: &str) -> Self {
+    pub(crate) fn new(user: &str, password: &str) -> Self {
         let config = SASLConfig::with_credentials(None, user.to_owned(), password.to_owned()).unwrap();
         Self(SASLClient::new(config).start_suggested([mechanism()].as_slice()).unwrap())
     }
 
-    pub(super) fn step(&mut self, challenge: Option<&[u8]>) -> Result<Vec<u8>, SessionError> {
+    pub(crate) fn step(&mut self, challenge: Option<&[u8]>) -> Result<Vec<u8>, SessionError> {
         let mut answer = Vec::new();
         self.0.step(challenge, &mut answer).map(|_| answer)
     }
@@ -75,24 +76,24 @@ impl SessionCallback for Stored {
 }
 
 /// Whether the client proved who it is.
-pub(super) struct Known;
+pub(crate) struct Known;
 
 impl Validation for Known {
     type Value = bool;
 }
 
 /// The server's side.
-pub(super) struct Server(Session<Known>);
+pub(crate) struct Server(Session<Known>);
 
 impl Server {
-    pub(super) fn new(user: &'static str, password: &str) -> Self {
+    pub(crate) fn new(user: &'static str, password: &str) -> Self {
         let config =
             SASLConfig::builder().with_defaults().with_callback(Stored::new(user, password)).unwrap();
         Self(SASLServer::<Known>::new(config).start_suggested(mechanism()).unwrap())
     }
 
     /// Its answer, and whether it is content once the exchange is over.
-    pub(super) fn step(&mut self, data: &[u8]) -> (Vec<u8>, Option<bool>) {
+    pub(crate) fn step(&mut self, data: &[u8]) -> (Vec<u8>, Option<bool>) {
         let mut answer = Vec::new();
         let state = self.0.step(Some(data), &mut answer).unwrap();
         let verdict = (!state.is_running()).then(|| self.0.validation().unwrap_or(false));
