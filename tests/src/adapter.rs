@@ -16,8 +16,38 @@ use {mqtt_adapter_smol as smol, mqtt_adapter_std as blocking};
 /// How long a test waits for what must come. A safety cap so that a hang fails; nothing is measured against it.
 pub const CAP: Duration = Duration::from_secs(60);
 
+/// Makes a test for each driver of scenarios `fn name<A: Adapter>()` that stand beside it: `name::threads`, `name::driven`,
+/// `name::smol`.
+#[macro_export]
+macro_rules! drivers {
+    ($($(#[$about:meta])* $name:ident),+ $(,)?) => {$(
+        mod $name {
+            $(#[$about])*
+            #[test]
+            fn threads() {
+                super::$name::<$crate::adapter::Threads>();
+            }
+
+            $(#[$about])*
+            #[test]
+            fn driven() {
+                super::$name::<$crate::adapter::Driven>();
+            }
+
+            $(#[$about])*
+            #[test]
+            fn smol() {
+                super::$name::<$crate::adapter::Smol>();
+            }
+        }
+    )+};
+}
+
 /// What every driver can do, in a blocking form.
 pub trait Adapter: Sized {
+    /// What it is called in tests, and by the programs they start.
+    const NAME: &'static str;
+
     /// What becomes an outcome.
     type Receipt;
 
@@ -110,6 +140,8 @@ const STOP: Duration = Duration::from_secs(10);
 pub struct Threads(blocking::Client);
 
 impl Adapter for Threads {
+    const NAME: &'static str = "threads";
+
     type Receipt = blocking::Receipt;
 
     fn connect(options: Options) -> Result<Self, ConnectError> {
@@ -229,6 +261,8 @@ impl Driven {
 }
 
 impl Adapter for Driven {
+    const NAME: &'static str = "driven";
+
     type Receipt = Token;
 
     fn connect(options: Options) -> Result<Self, ConnectError> {
@@ -359,6 +393,8 @@ impl Smol {
 }
 
 impl Adapter for Smol {
+    const NAME: &'static str = "smol";
+
     type Receipt = smol::Receipt;
 
     fn connect(options: Options) -> Result<Self, ConnectError> {

@@ -23,6 +23,25 @@ pub struct Ended {
     pub errors: String,
 }
 
+/// Runs a program to its end, which must be a good one, prints what it says, and gives that back. For programs that have a
+/// cap of their own.
+///
+/// # Panics
+///
+/// If it does not start or does not end well.
+pub fn passes(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    println!("{said}");
+    assert!(
+        output.status.success(),
+        "{}\n{said}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    said
+}
+
 /// A program that runs; it ends with this value.
 #[derive(Debug)]
 pub struct Running {

@@ -16,29 +16,8 @@ use mqtt_adapter_std::{
 use mqtt_sim::broker::BrokerConfig;
 use mqtt_sim::memory::MemoryBroker;
 use mqtt_tests::adapter::{Adapter, CAP};
+use mqtt_tests::drivers;
 use mqtt_tests::model::Model;
-
-/// A test for each driver of what stands beside it.
-macro_rules! drivers {
-    ($($name:ident),+ $(,)?) => {$(
-        mod $name {
-            #[test]
-            fn threads() {
-                super::$name::<mqtt_tests::adapter::Threads>();
-            }
-
-            #[test]
-            fn driven() {
-                super::$name::<mqtt_tests::adapter::Driven>();
-            }
-
-            #[test]
-            fn smol() {
-                super::$name::<mqtt_tests::adapter::Smol>();
-            }
-        }
-    )+};
-}
 
 drivers!(
     memory_in_small_pieces,

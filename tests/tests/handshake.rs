@@ -11,29 +11,8 @@ use mqtt_adapter_std::{
 };
 use mqtt_proto::{Auth, Connack};
 use mqtt_tests::adapter::{Adapter, CAP};
+use mqtt_tests::drivers;
 use peer::{Got, Server};
-
-/// A test for each driver of what stands beside it.
-macro_rules! drivers {
-    ($($name:ident),+ $(,)?) => {$(
-        mod $name {
-            #[test]
-            fn threads() {
-                super::$name::<mqtt_tests::adapter::Threads>();
-            }
-
-            #[test]
-            fn driven() {
-                super::$name::<mqtt_tests::adapter::Driven>();
-            }
-
-            #[test]
-            fn smol() {
-                super::$name::<mqtt_tests::adapter::Smol>();
-            }
-        }
-    )+};
-}
 
 drivers!(a_server_elsewhere, a_reference_that_is_no_address, enhanced_authentication);
 

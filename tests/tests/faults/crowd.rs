@@ -3,23 +3,17 @@
 
 use std::process::Command;
 
+use mqtt_tests::process::passes;
+
 #[test]
 fn five_hundred_connections_stay_idle_with_little_memory_and_then_talk() {
     // Idle for longer than the broker waits for a ping, and looked at well between two pings.
-    let output = Command::new(env!("CARGO_BIN_EXE_crowd"))
+    let mut crowd = Command::new(env!("CARGO_BIN_EXE_crowd"));
+    crowd
         .args(["--connections", "500", "--messages", "10", "--idle", "13", "--keep-alive", "8"])
         // glibc then gives back what is freed, so that it is seen.
-        .env("MALLOC_MMAP_THRESHOLD_", "32768")
-        .output()
-        .expect("the program starts");
-    let said = String::from_utf8_lossy(&output.stdout);
-    println!("{said}");
-    assert!(
-        output.status.success(),
-        "{}\n{said}\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
+        .env("MALLOC_MMAP_THRESHOLD_", "32768");
+    let said = passes(&mut crowd);
     // One thread for all clients, one that waits for the sockets.
     let connected = said.lines().find(|line| line.starts_with("connected:")).expect("it says so");
     assert!(connected.contains(" 2 threads"), "{connected}");

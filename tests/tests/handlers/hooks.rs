@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use mqtt_adapter_std::{
     Authenticator, Cause, ConnectError, Event, Message, Options, Outcome, Publish, PublishError, Qos, Will,
 };
-use mqtt_tests::adapter::{Adapter, CAP, Driven, Smol, Threads};
+use mqtt_tests::adapter::{Adapter, CAP};
+use mqtt_tests::drivers;
 use mqtt_tests::folder::Folder;
 use mqtt_tests::mosquitto::Mosquitto;
 use mqtt_tests::scripted::Scripted;

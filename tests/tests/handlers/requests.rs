@@ -10,7 +10,8 @@ use mqtt_adapter_std::{Event, Options, Outcome, Publish, Qos, ReasonCode, Respon
 use mqtt_proto::{
     Connack, Packet, Pingresp, Properties, Property, Puback, Publish as Sent, ReasonCodes, Suback, TopicName,
 };
-use mqtt_tests::adapter::{Adapter, CAP, Driven, Smol, Threads};
+use mqtt_tests::adapter::{Adapter, CAP};
+use mqtt_tests::drivers;
 use mqtt_tests::mosquitto::Mosquitto;
 use mqtt_tests::server::Played;
 

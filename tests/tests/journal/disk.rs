@@ -6,8 +6,10 @@ use std::process::{Command, Stdio};
 
 use mqtt_adapter_std::{ConnectError, Journal, JournalError, Options, Publish, Qos};
 use mqtt_tests::adapter::Adapter;
+use mqtt_tests::drivers;
 use mqtt_tests::folder::Folder;
 use mqtt_tests::mosquitto::{Mosquitto, free_address};
+use mqtt_tests::process::passes;
 
 drivers!(a_file_belongs_to_one_client, a_folder_that_cannot_be_made_is_an_error);
 
@@ -31,7 +33,7 @@ fn options(url: &str, folder: &Folder) -> Options {
     Options::new(url).unwrap().with_client_id("Meter/7").with_journal(Journal::in_folder(folder.path()))
 }
 
-fn a_file_belongs_to_one_client<A: Adapter>(driver: &str) {
+fn a_file_belongs_to_one_client<A: Adapter>() {
     let (broker, folder) = (Mosquitto::start(), Folder::new("journal"));
     let mut first = A::connect(options(&broker.url(), &folder)).unwrap();
     let Err(ConnectError::Journal(error)) = A::start(options(&broker.url(), &folder)).map(drop) else {
@@ -42,7 +44,7 @@ fn a_file_belongs_to_one_client<A: Adapter>(driver: &str) {
     // By another process too, whose panic says so.
     let mut sender = A::start(options(&broker.url(), &folder).with_client_id("sender")).unwrap();
     let second = Command::new(env!("CARGO_BIN_EXE_journal_client"))
-        .args([driver, "finish", &broker.url()])
+        .args([A::NAME, "finish", &broker.url()])
         .arg(folder.path())
         .stderr(Stdio::piped())
         .output()
@@ -58,7 +60,7 @@ fn a_file_belongs_to_one_client<A: Adapter>(driver: &str) {
     next.stop();
 }
 
-fn a_folder_that_cannot_be_made_is_an_error<A: Adapter>(_: &str) {
+fn a_folder_that_cannot_be_made_is_an_error<A: Adapter>() {
     let folder = Folder::new("journal");
     fs::write(folder.file("file"), "in the way").unwrap();
     let options = Options::new("mqtt://127.0.0.1:1")
@@ -100,15 +102,11 @@ fn nobody() -> String {
 fn client(shell: &str, first: &str, driver: &str, role: &str, url: &str) -> String {
     let folder = Folder::new("journal");
     let mut words = shell.split(' ');
-    let child = Command::new(words.next().expect("a shell has a name"))
+    let mut program = Command::new(words.next().expect("a shell has a name"));
+    program
         .args(words)
         .args(["-c", &format!("{first} && exec \"$0\" \"$@\"")])
         .args([env!("CARGO_BIN_EXE_journal_client"), driver, role, url])
-        .arg(folder.path())
-        .stderr(Stdio::piped())
-        .output()
-        .unwrap_or_else(|error| panic!("{shell} is needed, of Debian's package util-linux: {error}"));
-    let said = String::from_utf8_lossy(&child.stdout).into_owned();
-    assert!(child.status.success(), "{said}\n{}", String::from_utf8_lossy(&child.stderr));
-    said
+        .arg(folder.path());
+    passes(&mut program)
 }

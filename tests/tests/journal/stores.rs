@@ -12,6 +12,7 @@ use mqtt_adapter_std::{
     Store, Take, WhenNotStored,
 };
 use mqtt_tests::adapter::{Adapter, CAP};
+use mqtt_tests::drivers;
 use mqtt_tests::mosquitto::{Mosquitto, free_address};
 
 drivers!(
@@ -98,7 +99,7 @@ fn event<A: Adapter, T>(client: &mut A, mut wanted: impl FnMut(Event) -> Option<
     }
 }
 
-fn what_was_left_goes_on_and_its_receipts_are_events<A: Adapter>(_: &str) {
+fn what_was_left_goes_on_and_its_receipts_are_events<A: Adapter>() {
     const COUNT: u64 = 2_000;
     let memory = Memory::default();
     let nobody = format!("mqtt://{}", free_address());
@@ -130,7 +131,7 @@ fn what_was_left_goes_on_and_its_receipts_are_events<A: Adapter>(_: &str) {
     assert_eq!(memory.0.lock().unwrap().records.len(), 1);
 }
 
-fn one_write_serves_many<A: Adapter>(_: &str) {
+fn one_write_serves_many<A: Adapter>() {
     let memory = Memory::default();
     memory.0.lock().unwrap().wait = Duration::from_millis(5);
     let broker = Mosquitto::start();
@@ -147,7 +148,7 @@ fn one_write_serves_many<A: Adapter>(_: &str) {
     assert!(writes < 500, "{writes} writes for 1,000 messages");
 }
 
-fn a_slow_disk_holds_nobody_up<A: Adapter>(_: &str) {
+fn a_slow_disk_holds_nobody_up<A: Adapter>() {
     let (memory, broker) = (Memory::default(), Mosquitto::start());
     let mut client = A::connect(options(&broker.url(), &memory)).unwrap();
     client.subscribe("t", Qos::AtMostOnce).unwrap();
@@ -165,7 +166,7 @@ fn a_slow_disk_holds_nobody_up<A: Adapter>(_: &str) {
     assert!(begun.elapsed() >= Duration::from_secs(3), "it left before it was stored");
 }
 
-fn a_full_disk_ends_what_cannot_be_stored<A: Adapter>(_: &str) {
+fn a_full_disk_ends_what_cannot_be_stored<A: Adapter>() {
     let (memory, broker) = (Memory::default(), Mosquitto::start());
     let mut client = A::connect(options(&broker.url(), &memory)).unwrap();
     memory.0.lock().unwrap().full = true;
@@ -183,7 +184,7 @@ fn a_full_disk_ends_what_cannot_be_stored<A: Adapter>(_: &str) {
     event(&mut client, |event| matches!(event, Event::JournalRecovered).then_some(()));
 }
 
-fn a_full_disk_ends_nothing_if_told_so<A: Adapter>(_: &str) {
+fn a_full_disk_ends_nothing_if_told_so<A: Adapter>() {
     let (memory, broker) = (Memory::default(), Mosquitto::start());
     let mut options = options(&broker.url(), &memory);
     options.engine_mut().when_not_stored = WhenNotStored::Send;
@@ -194,7 +195,7 @@ fn a_full_disk_ends_nothing_if_told_so<A: Adapter>(_: &str) {
     event(&mut client, |event| matches!(event, Event::JournalFailed(_)).then_some(()));
 }
 
-fn a_damaged_record_is_set_aside_and_told<A: Adapter>(_: &str) {
+fn a_damaged_record_is_set_aside_and_told<A: Adapter>() {
     let memory = Memory::default();
     let nobody = format!("mqtt://{}", free_address());
     let mut client = A::start(options(&nobody, &memory)).unwrap();
@@ -227,7 +228,7 @@ fn a_damaged_record_is_set_aside_and_told<A: Adapter>(_: &str) {
     assert!(outcome.is_success());
 }
 
-fn a_journal_that_cannot_be_opened_is_an_error<A: Adapter>(_: &str) {
+fn a_journal_that_cannot_be_opened_is_an_error<A: Adapter>() {
     let failing = || {
         Journal::of_store(|_| {
             Err(JournalError::Io {

@@ -9,6 +9,7 @@ use std::time::Instant;
 use mqtt_adapter_std::{Cause, OwnedProperties, Property, Proxy, ProxyFailure, ReasonCode, Tls};
 use mqtt_proto::Connack;
 use mqtt_tests::adapter::{Adapter, Smol, Threads};
+use mqtt_tests::drivers;
 use mqtt_tests::forward::Forward;
 use mqtt_tests::mosquitto::{Mosquitto, free_address};
 

@@ -5,31 +5,6 @@
 //! `drivers!` makes a test of it for each driver, so that the name of a failing test says which:
 //! `tls::wrong_name::smol`.
 
-/// Tests for each driver of scenarios `fn name<A: Adapter>()` that stand beside it.
-macro_rules! drivers {
-    ($($(#[$about:meta])* $name:ident),+ $(,)?) => {$(
-        mod $name {
-            $(#[$about])*
-            #[test]
-            fn threads() {
-                super::$name::<mqtt_tests::adapter::Threads>();
-            }
-
-            $(#[$about])*
-            #[test]
-            fn driven() {
-                super::$name::<mqtt_tests::adapter::Driven>();
-            }
-
-            $(#[$about])*
-            #[test]
-            fn smol() {
-                super::$name::<mqtt_tests::adapter::Smol>();
-            }
-        }
-    )+};
-}
-
 mod common;
 #[path = "../../../adapter-core/tests/peer/mod.rs"]
 mod peer;

@@ -6,6 +6,7 @@ use std::net::TcpStream;
 use async_io::Async;
 use mqtt_adapter_std::{ByteStream, Cause, Options, Tls};
 use mqtt_tests::adapter::Adapter;
+use mqtt_tests::drivers;
 
 use crate::common::{self, calls, echo, refused, script};
 use crate::peer::{Got, Server};

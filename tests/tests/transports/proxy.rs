@@ -9,6 +9,7 @@ use std::thread;
 
 use mqtt_adapter_std::{Cause, Options, Proxy, ProxyFailure, Publish, Qos, Tls};
 use mqtt_tests::adapter::{Adapter, CAP};
+use mqtt_tests::drivers;
 use mqtt_tests::forward::{CREDENTIALS, Forward};
 use mqtt_tests::mosquitto::{Mosquitto, free_address};
 

@@ -8,6 +8,7 @@ use std::net::{TcpListener, TcpStream, ToSocketAddrs};
 
 use mqtt_adapter_std::Cause;
 use mqtt_tests::adapter::Adapter;
+use mqtt_tests::drivers;
 use mqtt_tests::folder::Folder;
 use mqtt_tests::mosquitto::free_address;
 

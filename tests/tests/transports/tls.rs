@@ -7,6 +7,7 @@ use std::sync::Arc;
 use mqtt_adapter_std::{Cause, Disconnected, Options, Tls, TlsBuilder, TlsError, Why};
 use mqtt_adapter_std::{Publish, Qos};
 use mqtt_tests::adapter::Adapter;
+use mqtt_tests::drivers;
 use mqtt_tests::folder::Folder;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring::default_provider;

@@ -8,6 +8,7 @@ use std::thread;
 
 use mqtt_adapter_std::{Cause, Options, ServerUrl};
 use mqtt_tests::adapter::Adapter;
+use mqtt_tests::drivers;
 use mqtt_tests::folder::Folder;
 
 use crate::common::{SIZES, calls, echo, options, refused};

@@ -5,6 +5,7 @@ use std::net::TcpStream;
 
 use mqtt_adapter_std::{Cause, ConnectError, Options, Publish, Why};
 use mqtt_tests::adapter::Adapter;
+use mqtt_tests::drivers;
 
 use crate::common::{self, SIZES, calls, disconnected, echo, refused, rest, script};
 use crate::peer::{Got, Server};

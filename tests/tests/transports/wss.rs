@@ -2,6 +2,7 @@
 
 use mqtt_adapter_std::{Cause, Tls};
 use mqtt_tests::adapter::Adapter;
+use mqtt_tests::drivers;
 
 use crate::common::{SIZES, calls, echo, options, refused, script};
 use crate::peer::Server;
