@@ -441,6 +441,12 @@ impl Cause {
         Self::Connector { server: server.to_string(), kind: error.kind(), detail: error.to_string() }
     }
 
+    /// The hook before an attempt, or the connector, panicked: the attempt has failed, and no more than that.
+    #[must_use]
+    pub fn panicked() -> Self {
+        Self::Hook { detail: "a function of the application panicked".to_owned() }
+    }
+
     /// A read or write that failed.
     #[must_use]
     pub fn transport(error: &io::Error) -> Self {

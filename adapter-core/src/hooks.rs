@@ -27,73 +27,82 @@ pub struct Attempt {
 
 /// A message about to be published; see [`Options::with_before_publish`].
 #[derive(Debug)]
-pub struct Draft<'d, 'p>(&'d mut Publish<'p>);
+pub struct Draft<'d, 'p> {
+    publish: &'d mut Publish<'p>,
+    pieces: Option<u32>,
+}
 
 impl Draft<'_, '_> {
     /// Where it is to be published.
     #[must_use]
     pub fn topic(&self) -> &str {
-        &self.0.topic
+        &self.publish.topic
     }
 
-    /// What is to be published.
+    /// Bytes of the payload, where it is published in pieces: it is read later.
+    #[must_use]
+    pub const fn pieces(&self) -> Option<u32> {
+        self.pieces
+    }
+
+    /// What is to be published; empty where it is published in pieces.
     #[must_use]
     pub fn payload(&self) -> &[u8] {
-        self.0.payload.as_bytes()
+        self.publish.payload.as_bytes()
     }
 
     /// How surely it is to be delivered.
     #[must_use]
     pub const fn qos(&self) -> Qos {
-        self.0.qos
+        self.publish.qos
     }
 
     /// Whether the server is to keep it for later subscribers.
     #[must_use]
     pub const fn retain(&self) -> bool {
-        self.0.retain
+        self.publish.retain
     }
 
     /// PUBLISH properties (5.0).
     #[must_use]
     pub fn properties(&self) -> Properties<'_> {
-        self.0.properties.borrow()
+        self.publish.properties.borrow()
     }
 
     /// The caller's mark.
     #[must_use]
     pub const fn tag(&self) -> u64 {
-        self.0.tag
+        self.publish.tag
     }
 
     /// Publishes it elsewhere.
     pub fn set_topic(&mut self, topic: impl Into<String>) {
-        self.0.topic = Cow::Owned(topic.into());
+        self.publish.topic = Cow::Owned(topic.into());
     }
 
-    /// Publishes something else.
+    /// Publishes something else; nothing changes where it is published in pieces.
     pub fn set_payload(&mut self, payload: impl Into<Bytes>) {
-        self.0.payload = Payload::from(payload.into());
+        self.publish.payload = Payload::from(payload.into());
     }
 
     /// Sets how surely it is to be delivered.
     pub const fn set_qos(&mut self, qos: Qos) {
-        self.0.qos = qos;
+        self.publish.qos = qos;
     }
 
     /// Sets whether the server is to keep it.
     pub const fn set_retain(&mut self, retain: bool) {
-        self.0.retain = retain;
+        self.publish.retain = retain;
     }
 
     /// Sets all its properties.
     pub fn set_properties(&mut self, properties: OwnedProperties) {
-        self.0.properties = Carried::Owned(properties);
+        self.publish.properties = Carried::Owned(properties);
     }
 
     /// Sets how long it may wait to be sent; `None`: for ever.
     pub const fn set_ttl(&mut self, ttl: Option<Duration>) {
-        self.0.ttl = ttl;
+        self.publish.ttl = ttl;
     }
 }
 
@@ -186,11 +195,10 @@ impl Hooks {
         self.connect.is_some()
     }
 
-    pub(crate) fn publish(&self, publish: &mut Publish<'_>) -> Result<(), PublishError> {
+    pub(crate) fn publish(&self, publish: &mut Publish<'_>, pieces: Option<u32>) -> Result<(), PublishError> {
         match &self.publish {
-            Some(hook) => {
-                hook(&mut Draft(publish)).map_err(|why| PublishError::Vetoed { why, payload: None })
-            }
+            Some(hook) => hook(&mut Draft { publish, pieces })
+                .map_err(|why| PublishError::Vetoed { why, payload: None }),
             None => Ok(()),
         }
     }
@@ -228,8 +236,8 @@ impl Options {
     /// It may take its time, which counts against that of the attempt
     /// ([`Config::dial_timeout`](mqtt_session::Config::dial_timeout)): the blocking `Client` and the async adapter call it on
     /// another thread, so that nothing is held up, not even a stop; `Connection` of the blocking one calls it on the thread
-    /// that polls. An error is the end of the attempt, told as [`Cause::Hook`](crate::Cause::Hook); others follow as
-    /// always.
+    /// that polls. An error, or a panic, is the end of the attempt, told as [`Cause::Hook`](crate::Cause::Hook); others
+    /// follow as always.
     ///
     /// ```
     /// # fn fetch_token() -> Result<String, std::io::Error> { Ok("t".into()) }
@@ -252,7 +260,7 @@ impl Options {
     }
 
     /// Calls this before each publish, on the thread or task that publishes: to change the message, or to refuse it with a
-    /// word why, which is then [`PublishError::Vetoed`]. Not for what is published in pieces.
+    /// word why, which is then [`PublishError::Vetoed`].
     ///
     /// ```
     /// use core::time::Duration;

@@ -59,10 +59,19 @@ fn block<R>(mut ask: impl FnMut(&Context<'_>) -> Poll<R>) -> R {
     }
 }
 
-/// A link to a server that answers within the write.
+#[derive(Default)]
+struct Bytes {
+    /// What the client has sent and is not yet a packet.
+    sent: Vec<u8>,
+    /// What it has not read.
+    answers: VecDeque<u8>,
+    /// It has said DISCONNECT, and the server has closed.
+    closed: bool,
+}
+
+/// A link to a server that answers within the write, and closes where the client says that it goes.
 struct Pipe {
-    /// What the client has sent and is not yet a packet, and what it has not read.
-    bytes: Mutex<(Vec<u8>, VecDeque<u8>)>,
+    bytes: Mutex<Bytes>,
     /// Told when there is something to read.
     reader: Arc<Park>,
     /// Whether publishes are acknowledged, and sent back.
@@ -71,7 +80,7 @@ struct Pipe {
 }
 
 impl Pipe {
-    fn answer(&self, frame: &[u8], answers: &mut VecDeque<u8>) {
+    fn answer(&self, frame: &[u8], Bytes { answers, closed, .. }: &mut Bytes) {
         let mut send = |packet: &dyn Fn(&mut [u8]) -> usize| {
             let mut bytes = [0; 256];
             let len = packet(&mut bytes);
@@ -90,6 +99,7 @@ impl Pipe {
                     send(&|bytes| echo.encode(Version::V5, bytes).unwrap());
                 }
             }
+            Packet::Disconnect(_) => *closed = true,
             _ => {}
         }
     }
@@ -98,11 +108,11 @@ impl Pipe {
 impl Transport for Pipe {
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut bytes = self.bytes.lock().unwrap();
-        let count = bytes.1.len().min(buffer.len());
-        if count == 0 {
+        let count = bytes.answers.len().min(buffer.len());
+        if count == 0 && !bytes.closed {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        for (to, from) in buffer.iter_mut().zip(bytes.1.drain(..count)) {
+        for (to, from) in buffer.iter_mut().zip(bytes.answers.drain(..count)) {
             *to = from;
         }
         Ok(count)
@@ -110,14 +120,14 @@ impl Transport for Pipe {
 
     fn write(&self, written: &[u8]) -> io::Result<usize> {
         let mut guard = self.bytes.lock().unwrap();
-        let (sent, answers) = &mut *guard;
-        sent.extend_from_slice(written);
-        let before = answers.len();
-        while let Some(len) = frame_len(sent, 1 << 20).unwrap() {
-            let frame: Vec<u8> = sent.drain(..len).collect();
-            self.answer(&frame, answers);
+        let bytes = &mut *guard;
+        bytes.sent.extend_from_slice(written);
+        let before = bytes.answers.len();
+        while let Some(len) = frame_len(&bytes.sent, 1 << 20).unwrap() {
+            let frame: Vec<u8> = bytes.sent.drain(..len).collect();
+            self.answer(&frame, bytes);
         }
-        let news = answers.len() > before;
+        let news = bytes.answers.len() > before || bytes.closed;
         drop(guard);
         if news {
             Arc::clone(&self.reader).wake();
@@ -155,8 +165,11 @@ impl Io {
         }
         if let Some(link) = &self.link
             && turn.read
-            && self.worker.read(&turn, link).is_ok()
+            && let Ok(count) = self.worker.read(&turn, link)
         {
+            if count == 0 {
+                self.worker.lost(turn.generation, None);
+            }
             return false;
         }
         // A deadline that is near is one that comes; the others never do.

@@ -101,7 +101,7 @@ impl Client {
 
     /// The message as the hook before a publish leaves it.
     fn prepared<'p>(&self, mut publish: Publish<'p>) -> Result<Publish<'p>, PublishError> {
-        match self.handle.prepare(&mut publish) {
+        match self.handle.prepare(&mut publish, None) {
             Ok(()) => Ok(publish),
             Err(error) => Err(with_payload(error, publish)),
         }

@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::future::Future;
+use core::panic::AssertUnwindSafe;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use async_io::Timer;
-use futures_lite::future;
+use futures_lite::{FutureExt, future};
 use mqtt_adapter_core::{
     Addresses, Attempt, Cause, Connecting, Options, Peer, ServerUrl, Stream, Turn, Way, Worker, deadline,
 };
@@ -61,7 +62,9 @@ impl Connection {
             self.dial = None;
         }
         if let Some(attempt) = turn.open.take() {
-            self.dial = Some(Box::pin(begin(Arc::clone(self.worker.options()), attempt)));
+            // A panic of what the application gave fails this attempt alone.
+            let begun = AssertUnwindSafe(begin(Arc::clone(self.worker.options()), attempt)).catch_unwind();
+            self.dial = Some(Box::pin(async { begun.await.unwrap_or_else(|_| Err(Cause::panicked())) }));
         }
     }
 

@@ -28,11 +28,12 @@ impl Client {
     /// [`SourceError`].
     pub async fn publish_from(
         &self,
-        publish: Publish<'_>,
+        mut publish: Publish<'_>,
         len: u32,
         source: &mut (impl AsyncRead + AsyncSeek + Unpin),
     ) -> Result<Outcome, SourceError> {
         let begin = source.seek(SeekFrom::Current(0)).await.map_err(SourceError::Read)?;
+        self.inner().prepare(&mut publish, Some(len)).map_err(SourceError::Publish)?;
         let mut upload = call(|wait, context| self.inner().poll_upload(&publish, len, wait, context))
             .await
             .map_err(SourceError::Publish)?;

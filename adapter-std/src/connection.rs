@@ -260,7 +260,7 @@ impl Connection {
     /// [`PublishError`]; a full queue is told by [`PublishError::is_full`], and [`Event::Unblocked`] comes when
     /// there is room.
     pub fn publish(&mut self, mut publish: Publish<'_>) -> Result<Token, PublishError> {
-        let taken = match self.driver.prepare(&mut publish) {
+        let taken = match self.driver.prepare(&mut publish, None) {
             Ok(()) => self.driver.publish(&mut publish),
             Err(error) => Err(error),
         };
@@ -286,7 +286,7 @@ impl Connection {
     /// use mqtt_adapter_std::{Event, Publish, Qos};
     ///
     /// let film = vec![7; 1_000_000]; // or a file
-    /// let sent = connection.publish_chunked(&Publish::new("films", &[]).qos(Qos::AtLeastOnce), 1_000_000)?;
+    /// let sent = connection.publish_chunked(Publish::new("films", &[]).qos(Qos::AtLeastOnce), 1_000_000)?;
     /// while let Some(event) = connection.poll(None)? {
     ///     match event {
     ///         Event::PayloadWanted { token, offset } if token == sent => {
@@ -302,9 +302,10 @@ impl Connection {
     /// ```
     ///
     /// # Errors
-    /// [`PublishError`]; the hook before a publish is not asked.
-    pub fn publish_chunked(&mut self, publish: &Publish<'_>, len: u32) -> Result<Token, PublishError> {
-        self.touch().publish_chunked(publish, len)
+    /// [`PublishError`].
+    pub fn publish_chunked(&mut self, mut publish: Publish<'_>, len: u32) -> Result<Token, PublishError> {
+        self.driver.prepare(&mut publish, Some(len))?;
+        self.touch().publish_chunked(&publish, len)
     }
 
     /// Gives bytes of a payload that is asked for, from this place on; how many were taken. For the rest there is
@@ -324,7 +325,7 @@ impl Connection {
     /// # Errors
     /// [`ResponseError`].
     pub fn request(&mut self, mut publish: Publish<'_>, timeout: Duration) -> Result<Request, ResponseError> {
-        self.driver.prepare(&mut publish)?;
+        self.driver.prepare(&mut publish, None)?;
         self.touch().request(&mut publish, timeout)
     }
 

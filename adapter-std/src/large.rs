@@ -36,11 +36,12 @@ impl Client {
     /// [`SourceError`].
     pub fn publish_from(
         &self,
-        publish: Publish<'_>,
+        mut publish: Publish<'_>,
         len: u32,
         source: &mut (impl Read + Seek),
     ) -> Result<Outcome, SourceError> {
         let begin = source.stream_position().map_err(SourceError::Read)?;
+        self.inner().prepare(&mut publish, Some(len)).map_err(SourceError::Publish)?;
         let mut upload = call(|wait, context| self.inner().poll_upload(&publish, len, wait, context))
             .map_err(SourceError::Publish)?;
         let mut buffer = vec![0; PIECE];

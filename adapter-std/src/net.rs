@@ -1,9 +1,11 @@
 //! Sockets: dialling, readiness, the end of one. Knows nothing of MQTT.
 
 use core::net::SocketAddr;
+use core::panic::AssertUnwindSafe;
 use core::task::{Context, Waker};
 use core::time::Duration;
 use std::io;
+use std::panic;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::task::Wake;
@@ -230,11 +232,7 @@ impl Net {
                         self.dial = Some(Dial::Elsewhere { until, answer });
                         return None;
                     }
-                    // The application's hook or connector.
-                    Err(TryRecvError::Disconnected) => {
-                        let detail = "a function of the application panicked".to_owned();
-                        return Some(Dialled::Failed(Cause::Hook { detail }));
-                    }
+                    Err(TryRecvError::Disconnected) => return Some(Dialled::Failed(Cause::panicked())),
                 },
                 Dial::Trying { rest, stage, until } => match self.progress(*stage) {
                     Ok(Progress::Done(link)) => return Some(Dialled::Link(Arc::new(link))),
@@ -256,7 +254,7 @@ impl Net {
     fn begin(&mut self, options: &Arc<Options>, attempt: Attempt) -> Dial {
         let until = deadline(options.engine().dial_timeout);
         if !self.elsewhere {
-            return match prepare(options, &attempt, until) {
+            return match guarded(options, &attempt, until) {
                 Ok(ready) => self.go_on(ready, until),
                 Err(cause) => Dial::Failed(cause),
             };
@@ -294,7 +292,7 @@ impl Net {
             // Of the two what is declared last goes first: when this wakes, the channel has its end.
             let send = send;
             // Nobody listens any more when the dial was given up.
-            let _ = send.send(prepare(&options, &attempt, until));
+            let _ = send.send(guarded(&options, &attempt, until));
         });
         match spawned {
             Ok(_) => Dial::Elsewhere { until, answer },
@@ -416,6 +414,12 @@ impl Stage {
 enum Progress {
     Done(Link),
     Wait(Stage),
+}
+
+/// As [`prepare`]; a panic of what the application gave fails this attempt alone.
+fn guarded(options: &Arc<Options>, attempt: &Attempt, until: Instant) -> Result<Ready, Cause> {
+    panic::catch_unwind(AssertUnwindSafe(|| prepare(options, attempt, until)))
+        .unwrap_or_else(|_| Err(Cause::panicked()))
 }
 
 /// Does all of an attempt that may block: the application's hook, its connector, the resolver.

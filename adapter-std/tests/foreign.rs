@@ -210,7 +210,7 @@ fn a_payload_in_pieces_is_given_in_a_foreign_loop_and_again_after_a_cut() {
     });
     looped.until(connected);
     let publish = Publish::new("film", &[]).qos(Qos::AtLeastOnce);
-    let sent = looped.connection.publish_chunked(&publish, LEN as u32).unwrap();
+    let sent = looped.connection.publish_chunked(publish, LEN as u32).unwrap();
     let mut begun = 0;
     let outcome = looped.until(|connection, event| match event {
         Event::PayloadWanted { token, offset } => {

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::io;
 use std::thread;
 use std::time::Instant;
 
@@ -9,7 +10,7 @@ use async_io::Timer;
 use futures_lite::future::{self, block_on};
 use mqtt_adapter_std::{
     AuthError, ConnectError, Event, Message, Options, Outcome, Properties, Publish, PublishError, Qos,
-    ReasonCode, RequestError, ResponseError, Stats, Token,
+    ReasonCode, RequestError, ResponseError, SourceError, Stats, Token,
 };
 use {mqtt_adapter_smol as smol, mqtt_adapter_std as blocking};
 
@@ -71,6 +72,17 @@ pub trait Adapter: Sized {
     ///
     /// The driver's own, when it does not take the message.
     fn publish(&mut self, message: Publish<'_>) -> Result<Self::Receipt, PublishError>;
+
+    /// Publishes these bytes in pieces, and waits for the end; the payload in `message` is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// The driver's own, when it does not take the message.
+    ///
+    /// # Panics
+    ///
+    /// When it fails later.
+    fn upload(&mut self, message: Publish<'_>, payload: &[u8]) -> Result<Outcome, PublishError>;
 
     /// Waits for the end of one.
     ///
@@ -156,6 +168,10 @@ impl Adapter for Threads {
         self.0.publish(message)
     }
 
+    fn upload(&mut self, message: Publish<'_>, payload: &[u8]) -> Result<Outcome, PublishError> {
+        uploaded(self.0.publish_from(message, length(payload), &mut io::Cursor::new(payload)))
+    }
+
     fn outcome(&mut self, mut receipt: Self::Receipt) -> Outcome {
         match receipt.wait_timeout(CAP) {
             Some(Ok(outcome)) => outcome,
@@ -218,6 +234,7 @@ pub struct Driven {
     events: VecDeque<Event>,
     ended: HashMap<Token, Outcome>,
     durable: HashSet<Token>,
+    wanted: HashMap<Token, u32>,
     stopped: bool,
 }
 
@@ -246,6 +263,9 @@ impl Driven {
                 }
                 Ok(Some(Event::Durable { token })) => {
                     self.durable.insert(token);
+                }
+                Ok(Some(Event::PayloadWanted { token, offset })) => {
+                    self.wanted.insert(token, offset);
                 }
                 Ok(Some(event)) => {
                     self.stopped = matches!(event, Event::Stopped { .. });
@@ -290,6 +310,7 @@ impl Adapter for Driven {
             events: VecDeque::new(),
             ended: HashMap::new(),
             durable: HashSet::new(),
+            wanted: HashMap::new(),
             stopped: false,
         })
     }
@@ -299,6 +320,19 @@ impl Adapter for Driven {
         // Let it leave: this thread is the only one that can.
         self.poll_until(Duration::ZERO, |_| None::<()>);
         Ok(token)
+    }
+
+    fn upload(&mut self, message: Publish<'_>, payload: &[u8]) -> Result<Outcome, PublishError> {
+        let token = self.connection.publish_chunked(message, length(payload))?;
+        let ended = self.poll_until(CAP, |driven| {
+            while let Some(offset) = driven.wanted.remove(&token) {
+                let place = usize::try_from(offset).expect("it is within the payload");
+                // What is not taken is asked for again.
+                driven.connection.provide(token, offset, &payload[place..]).expect("it was asked for");
+            }
+            driven.ended.remove(&token)
+        });
+        Ok(ended.expect("an operation ends"))
     }
 
     fn outcome(&mut self, receipt: Self::Receipt) -> Outcome {
@@ -379,6 +413,19 @@ impl Adapter for Driven {
     }
 }
 
+fn length(payload: &[u8]) -> u32 {
+    u32::try_from(payload.len()).expect("a payload of a test is short")
+}
+
+fn uploaded(result: Result<Outcome, SourceError>) -> Result<Outcome, PublishError> {
+    match result {
+        Ok(outcome) => Ok(outcome),
+        Err(SourceError::Publish(error)) => Err(error),
+        Err(SourceError::Failed(failed)) => Ok(failed.0),
+        Err(error) => panic!("a payload in memory can be read: {error}"),
+    }
+}
+
 /// The async client, its connection running on a thread of its own.
 pub struct Smol(smol::Client);
 
@@ -411,6 +458,12 @@ impl Adapter for Smol {
 
     fn publish(&mut self, message: Publish<'_>) -> Result<Self::Receipt, PublishError> {
         block_on(self.0.publish(message))
+    }
+
+    fn upload(&mut self, message: Publish<'_>, payload: &[u8]) -> Result<Outcome, PublishError> {
+        let mut source = futures_lite::io::Cursor::new(payload);
+        let upload = self.0.publish_from(message, length(payload), &mut source);
+        uploaded(Self::within(CAP, upload).expect("an operation ends"))
     }
 
     fn outcome(&mut self, receipt: Self::Receipt) -> Outcome {

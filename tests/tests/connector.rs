@@ -28,6 +28,7 @@ drivers!(
     a_unix_socket_of_ones_own,
     a_connector_that_fails_is_told_and_asked_again,
     a_connector_that_is_late_is_given_up,
+    a_panic_of_the_application_fails_that_attempt_alone,
 );
 
 fn options() -> Options {
@@ -215,4 +216,43 @@ fn a_connector_that_is_late_is_given_up<A: Adapter>() {
     let Err(ConnectError::Failed(end)) = A::connect(options) else { panic!("connected") };
     assert!(matches!(end.why, Why::DialTimeout | Why::DialFailed), "{end}");
     assert!(begin.elapsed() < CAP);
+}
+
+fn a_panic_of_the_application_fails_that_attempt_alone<A: Adapter>() {
+    let broker = MemoryBroker::new(BrokerConfig::default());
+    let hooked = || {
+        options().with_before_connect(|attempt, options| {
+            assert_ne!(attempt.number, 1, "planned: the hook");
+            Ok(options)
+        })
+    };
+    let blocking = hooked().with_connector({
+        let broker = broker.clone();
+        move |to| {
+            assert_ne!(to.number, 2, "planned: the connector");
+            broker.connect().map(ByteStream::new)
+        }
+    });
+    let later = hooked().with_async_connector(move |to| {
+        let (broker, number) = (broker.clone(), to.number);
+        async move {
+            assert_ne!(number, 2, "planned: the future of the connector");
+            broker.connect().map(ByteStream::new)
+        }
+    });
+    for options in [blocking, later] {
+        let mut client = A::start(options).expect("the options are good");
+        let mut failed = 0;
+        loop {
+            match client.event(CAP).expect("it comes up") {
+                Event::Connected(_) => break,
+                Event::Disconnected(end) => {
+                    assert!(matches!(end.cause, Some(Cause::Hook { .. })), "{end:?}");
+                    failed += 1;
+                }
+                _ => {}
+            }
+        }
+        assert_eq!((failed, client.stop()), (2, 0));
+    }
 }

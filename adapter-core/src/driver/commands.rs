@@ -9,12 +9,12 @@ use crate::message::{Payload, Publish, owned};
 use crate::transport::Transport;
 
 impl<T: Transport> Driver<T> {
-    /// Calls the hook before a publish, if there is one.
+    /// Calls the hook before a publish, if there is one; `pieces`: the length of a payload that comes in pieces.
     ///
     /// # Errors
     /// [`PublishError::Vetoed`].
-    pub fn prepare(&self, publish: &mut Publish<'_>) -> Result<(), PublishError> {
-        self.options.hooks().publish(publish)
+    pub fn prepare(&self, publish: &mut Publish<'_>, pieces: Option<u32>) -> Result<(), PublishError> {
+        self.options.hooks().publish(publish, pieces)
     }
 
     /// Takes a message over; a refused one is as it was.

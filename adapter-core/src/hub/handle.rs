@@ -56,11 +56,12 @@ impl<T: Transport> Handle<T> {
     }
 
     /// Calls the hook before a publish, if there is one; to be called once for each message, before it is offered.
+    /// `pieces`: the length of a payload that comes in pieces.
     ///
     /// # Errors
     /// [`PublishError::Vetoed`].
-    pub fn prepare(&self, publish: &mut Publish<'_>) -> Result<(), PublishError> {
-        self.0.options.hooks().publish(publish)
+    pub fn prepare(&self, publish: &mut Publish<'_>, pieces: Option<u32>) -> Result<(), PublishError> {
+        self.0.options.hooks().publish(publish, pieces)
     }
 
     /// Takes a message over, if there is room.

@@ -17,6 +17,7 @@ drivers!(
     credentials_are_fetched_for_each_attempt,
     an_attempt_may_be_refused,
     a_publish_may_be_changed_or_refused,
+    a_publish_in_pieces_may_be_changed_or_refused,
     the_end_is_told_before_it,
     an_authenticator_is_made_for_each_connection,
     a_server_that_cannot_prove_itself_is_left,
@@ -97,6 +98,31 @@ fn a_publish_may_be_changed_or_refused<A: Adapter>() {
     let message: Message = client.message(CAP).unwrap();
     assert_eq!((message.topic(), message.payload()), ("site/t", &b"LOUD"[..]));
     assert_eq!(message.qos(), Qos::ExactlyOnce);
+    client.stop();
+}
+
+fn a_publish_in_pieces_may_be_changed_or_refused<A: Adapter>() {
+    let broker = Mosquitto::start();
+    let options = Options::new(&broker.url()).unwrap().with_before_publish(|draft| {
+        assert!(draft.payload().is_empty(), "it is read later");
+        if draft.pieces().is_some_and(|len| len > 100_000) {
+            return Err("too long".to_owned());
+        }
+        draft.set_topic(format!("site/{}", draft.topic()));
+        draft.set_payload("something else");
+        Ok(())
+    });
+    let mut client = A::connect(options).unwrap();
+    client.subscribe("#", Qos::ExactlyOnce).unwrap();
+    let publish = || Publish::new("film", &[]).qos(Qos::AtLeastOnce);
+    let refused = client.upload(publish(), &[7; 100_001]);
+    assert!(
+        matches!(&refused, Err(PublishError::Vetoed { why, payload: None }) if why == "too long"),
+        "{refused:?}"
+    );
+    assert!(matches!(client.upload(publish(), &[7; 100_000]), Ok(Outcome::Acked(_))));
+    let message: Message = client.message(CAP).unwrap();
+    assert_eq!((message.topic(), message.payload()), ("site/film", &[7; 100_000][..]));
     client.stop();
 }
 
