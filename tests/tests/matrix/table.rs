@@ -13,7 +13,8 @@ use mqtt_tests::brokers::{Broker, VERSIONS};
 use crate::common::{Found, written};
 
 /// Where a broker does now one thing, now another, and with each driver on its own: all that it may do.
-const VARIES: [(&str, &str, &[&str]); 10] = [
+const VARIES: [(&str, &str, &[&str]); 11] = [
+    ("ejabberd", "QoS 0, kept", &["ok", "reorders messages"]),
     ("rumqttd", "QoS 1, kept, cut", &["ok", "does not keep the session", "loses messages"]),
     (
         "rumqttd",
