@@ -1,7 +1,7 @@
 //! An async MQTT client for any executor.
 //!
 //! [`connect`] gives a [`Client`], the handle that publishes, subscribes and receives, and a [`Connection`], the future
-//! that does the input and output: spawn it. Sockets and timers come from `async-io`, which runs under every
+//! that connects, reads, and writes what publishers have not written themselves: spawn it. Sockets and timers come from `async-io`, which runs under every
 //! executor; none is asked for here.
 //!
 //! ```no_run

@@ -3,7 +3,7 @@
 //! Two ways to use the engine, over TCP, TLS, WebSocket or a Unix socket, directly or through a proxy, with the same [`Options`] and the same [`Event`]s:
 //!
 //! * [`Client`]: a handle that any number of threads share. Calls block until there is room or an answer; one thread
-//!   of its own does the input and output.
+//!   of its own connects, reads, and writes what they have not written themselves.
 //! * [`Connection`]: no thread at all; yours calls [`poll`](Connection::poll) and gets one event after another.
 //!
 //! Both connect again by themselves, with growing and random delays, and carry on where the connection broke: what was
