@@ -177,7 +177,10 @@ impl Connector {
                 let connect = Arc::clone(connect);
                 Connecting::Blocking(Box::new(move || connect(&to)))
             }
-            Kind::Async(connect) => Connecting::Async(connect(to)),
+            Kind::Async(connect) => {
+                let connect = Arc::clone(connect);
+                Connecting::Async(Box::pin(async move { connect(to).await }))
+            }
         }
     }
 }

@@ -64,6 +64,8 @@ pub struct Driver<T> {
     blocked: bool,
     /// The transport holds bytes it took and has not passed on.
     unflushed: bool,
+    /// The end is to be said, once the link has passed on what it holds.
+    unsaid: bool,
     written: Instant,
     gathered: usize,
     /// The engine's next deadline, as the owner was told.
@@ -160,6 +162,7 @@ impl<T: Transport> Driver<T> {
             dialled: Instant::ZERO,
             blocked: false,
             unflushed: false,
+            unsaid: false,
             written: Instant::ZERO,
             gathered: 0,
             due: None,
@@ -226,11 +229,13 @@ impl<T: Transport> Driver<T> {
     /// The dial that [`Turn::open`] asked for has a link, connected and non-blocking.
     pub fn opened(&mut self, link: Arc<T>) {
         let options = Arc::clone(&self.options);
-        self.opened_with(link, &options);
+        let _ = self.opened_with(link, &options);
     }
 
-    /// As [`opened`](Self::opened), for an attempt with options of its own ([`Options::for_attempt`]).
-    pub fn opened_with(&mut self, link: Arc<T>, options: &Options) {
+    /// As [`opened`](Self::opened), for an attempt with options of its own ([`Options::for_attempt`]); false: CONNECT
+    /// cannot be made of them, and the link is not wanted.
+    #[must_use]
+    pub fn opened_with(&mut self, link: Arc<T>, options: &Options) -> bool {
         let now = self.now();
         self.generation += 1;
         self.blocked = false;
@@ -252,6 +257,7 @@ impl<T: Transport> Driver<T> {
             }
             (Err(detail), _) | (_, Err(detail)) => self.closed(Closed::Failed, Some(Cause::Hook { detail })),
         }
+        self.link.is_some()
     }
 
     /// The dial that [`Turn::open`] asked for has failed.
@@ -299,6 +305,7 @@ impl<T: Transport> Driver<T> {
         loop {
             // Output first: it makes room for the acknowledgements input may need.
             self.flush_at(now);
+            self.say_end(now);
             let mut progress = self.feed(input, sink, now);
             while let Some(event) = self.session.poll_event() {
                 progress = true;
@@ -332,8 +339,10 @@ impl<T: Transport> Driver<T> {
                     _ => {
                         abandon = self.link.is_none();
                         open = None;
-                        if self.stopping && self.ending.is_none() && self.say_end() {
+                        if self.stopping && self.ending.is_none() && self.link.is_some() {
                             self.ending = Some(now.after(FAREWELL));
+                            self.unsaid = true;
+                            self.say_end(now);
                         } else {
                             closed = self.link.clone().or(closed);
                             self.closed(Closed::Carried, None);
@@ -409,6 +418,12 @@ impl<T: Transport> Driver<T> {
         self.link.is_some() && self.session.is_connected()
     }
 
+    /// Whether the link is not to be read, for what the engine still has to send or to hear of the application.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.link.is_some() && self.ending.is_none() && !self.session.wants_read()
+    }
+
     /// Whether [`stop`](Self::stop) was called.
     pub const fn is_stopping(&self) -> bool {
         self.stopping
@@ -435,6 +450,7 @@ impl<T: Transport> Driver<T> {
         self.generation += 1;
         self.link = None;
         self.ending = None;
+        self.unsaid = false;
         self.blocked = false;
         if cause.is_some() {
             self.cause = cause;

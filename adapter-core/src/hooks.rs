@@ -48,7 +48,7 @@ impl Draft<'_, '_> {
     /// What is to be published; empty where it is published in pieces.
     #[must_use]
     pub fn payload(&self) -> &[u8] {
-        self.publish.payload.as_bytes()
+        if self.pieces.is_some() { &[] } else { self.publish.payload.as_bytes() }
     }
 
     /// How surely it is to be delivered.

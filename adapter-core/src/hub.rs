@@ -76,6 +76,8 @@ struct State<T> {
     gathers: u32,
     /// The worker has stopped reading because the inbox is full.
     paused: bool,
+    /// The engine lets the link wait: it is not read until something leaves, or the application acknowledges.
+    held: bool,
     /// Set once, with the number of operations left.
     ended: Option<u32>,
 }
@@ -189,9 +191,11 @@ impl Sink for Sorter<'_> {
             Event::End { ack } => self.wake.extend(self.tell.large.end(Some(ack))),
             Event::Aborted => self.wake.extend(self.tell.large.end(None)),
             Event::PayloadWanted { token, offset } => {
-                let source = self.tell.sources.entry(token).or_default();
-                source.wanted = Some(offset);
-                self.wake.extend(source.waker.take());
+                // Who gave it up has taken it away.
+                if let Some(source) = self.tell.sources.get_mut(&token) {
+                    source.wanted = Some(offset);
+                    self.wake.extend(source.waker.take());
+                }
             }
             Event::Unblocked => self.tell.unblocked = true,
             event => {
@@ -259,6 +263,7 @@ pub fn client<T: Transport>(options: Options) -> Result<(Handle<T>, Worker<T>), 
             rest: Rest::Awake,
             gathers: 0,
             paused: false,
+            held: false,
             ended: None,
         }),
         inbox: Inbox::new(options.inbox_bound()),
@@ -303,6 +308,11 @@ impl<T: Transport> State<T> {
     /// After a publish: out with it, or gather. The wakers of all that must be woken.
     fn sent(&mut self, wake: &mut Vec<Waker>) {
         let flushed = self.driver.flush_or_gather();
+        if self.held && !self.driver.is_held() {
+            // What the engine waited for is there: the link may be read again.
+            self.held = false;
+            wake.extend(self.rouse());
+        }
         self.told(wake);
         match flushed {
             // What is to be stored is given to the journal by the worker's next turn.

@@ -11,6 +11,8 @@ use tungstenite::http::Request;
 use tungstenite::protocol::WebSocketConfig;
 use tungstenite::{Error, HandshakeError, Message, WebSocket};
 
+use mqtt_session::Oversize;
+
 use crate::options::Options;
 use crate::stream::Stream;
 use crate::transport::{LinkFacts, Transport};
@@ -84,7 +86,15 @@ impl<S: Transport> WsStream<S> {
         let request = request.body(()).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         let socket = Socket::Asking(Box::new(request));
         let state = State { socket, rest: Bytes::new(), pending: false };
-        let limit = FRAME_IN.max((options.engine().max_packet_in as usize).saturating_mul(2));
+        let engine = options.engine();
+        let largest = match engine.oversize {
+            Oversize::Chunks { largest } => largest,
+            _ => 0,
+        };
+        // A frame is taken whole, also where the message in it is then read in chunks.
+        let limit = FRAME_IN
+            .max((engine.max_packet_in as usize).saturating_mul(2))
+            .max((largest as usize).saturating_add(FRAME_IN));
         Ok(Self { under: Arc::new(under), limit, state: Mutex::new(state) })
     }
 

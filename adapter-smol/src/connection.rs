@@ -76,8 +76,8 @@ impl Connection {
             self.dial = None;
             match result {
                 Ok((link, options)) => {
-                    let generation = self.worker.opened_with(Arc::clone(&link), &options);
-                    self.link = Some((generation, link));
+                    let opened = self.worker.opened_with(Arc::clone(&link), &options);
+                    self.link = opened.map(|generation| (generation, link));
                 }
                 Err(cause) => self.worker.dial_failed(Some(cause)),
             }

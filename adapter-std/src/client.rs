@@ -530,6 +530,14 @@ fn run(mut worker: Worker<Link>, mut net: Net) {
             return;
         }
         let mut link = if turn.read { net.readable() } else { None };
+        if link.is_some() && turn.blocked {
+            // A socket that never runs dry must not hide that it takes bytes again.
+            match net.wait(Some(Duration::ZERO)) {
+                Ok(false) => {}
+                Ok(true) => worker.writable(),
+                Err(_) => return,
+            }
+        }
         if link.is_none() {
             if busy {
                 // Who published during the last turn relies on another one.
@@ -544,8 +552,10 @@ fn run(mut worker: Worker<Link>, mut net: Net) {
             }
             match net.dialled() {
                 Some(Dialled::Link(link)) => {
-                    let generation = worker.opened_with(Arc::clone(&link), net.attempt().unwrap_or(&options));
-                    net.adopt(generation, link);
+                    let opened = worker.opened_with(Arc::clone(&link), net.attempt().unwrap_or(&options));
+                    if let Some(generation) = opened {
+                        net.adopt(generation, link);
+                    }
                 }
                 Some(Dialled::Failed(cause)) => worker.dial_failed(Some(cause)),
                 None => {}

@@ -230,6 +230,10 @@ impl Connection {
     /// Waits for the socket, unless it is known to have something to read.
     fn wait(&mut self, timeout: Option<Duration>) -> Result<(), PollError> {
         if self.reading.is_some() && self.net.readable().is_some() {
+            // A socket that never runs dry must not hide that it takes bytes again.
+            if !self.driver.is_flushed() && self.net.wait(Some(Duration::ZERO)).map_err(PollError::Io)? {
+                self.driver.writable();
+            }
             return Ok(());
         }
         if self.net.wait(timeout).map_err(PollError::Io)? {
@@ -238,8 +242,9 @@ impl Connection {
         match self.net.dialled() {
             Some(Dialled::Link(link)) => {
                 let options = Arc::clone(self.driver.options());
-                self.driver.opened_with(Arc::clone(&link), self.net.attempt().unwrap_or(&options));
-                self.net.adopt(self.driver.generation(), link);
+                if self.driver.opened_with(Arc::clone(&link), self.net.attempt().unwrap_or(&options)) {
+                    self.net.adopt(self.driver.generation(), link);
+                }
             }
             Some(Dialled::Failed(cause)) => self.driver.dial_failed(Some(cause)),
             None => {}

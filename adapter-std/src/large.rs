@@ -88,7 +88,8 @@ impl Client {
 
 /// A message that is read while it comes; see [`Client::recv_large`]. Reading waits for what has not come; it is an error
 /// (`ConnectionAborted`) if the connection ends in the middle, and at QoS 1 and 2 the message then comes again, as
-/// another one. At most 256 KiB wait to be read; then the server is held back. Dropped, the rest is let pass.
+/// another one. At most 256 KiB of all such messages wait to be read; then the server is held
+/// back, unless a call waits for its answer. Dropped, the rest is let pass.
 pub struct Large(Download<Link>);
 
 impl Large {

@@ -176,7 +176,6 @@ impl Net {
         self.link = Some((generation, link));
         // Whatever came while it was dialled gave its event already.
         self.readable = true;
-        self.ending = false;
     }
 
     /// When the dial under way is to be looked at, at the latest.
@@ -331,7 +330,7 @@ impl Net {
     }
 
     /// Begins to connect to the next address that can be tried; `last` is why the one before failed.
-    fn connect(&self, mut rest: Addresses, mut last: Option<Cause>) -> Dial {
+    fn connect(&mut self, mut rest: Addresses, mut last: Option<Cause>) -> Dial {
         loop {
             let now = Instant::now();
             let Some((address, time)) = rest.next(now) else {
@@ -349,7 +348,7 @@ impl Net {
     }
 
     /// After one that failed.
-    fn try_next(&self, rest: Option<Addresses>, cause: Cause) -> Dial {
+    fn try_next(&mut self, rest: Option<Addresses>, cause: Cause) -> Dial {
         match rest {
             Some(rest) => self.connect(rest, Some(cause)),
             None => Dial::Failed(cause),
@@ -377,7 +376,8 @@ impl Net {
         }
     }
 
-    fn register(&self, mut socket: Socket) -> io::Result<Socket> {
+    fn register(&mut self, mut socket: Socket) -> io::Result<Socket> {
+        self.ending = false;
         self.poll.registry().register(&mut socket, SOCKET, Interest::READABLE | Interest::WRITABLE)?;
         Ok(socket)
     }

@@ -44,8 +44,8 @@ fn what_one_thread_publishes_another_reads() {
 fn time_goes_on_in_the_broker_while_nobody_calls_it() {
     let config = BrokerConfig { connect_timeout: Duration::from_millis(30), ..BrokerConfig::default() };
     let broker = MemoryBroker::new(config);
-    let mut stream = broker.connect().unwrap();
     let begin = Instant::now();
+    let mut stream = broker.connect().unwrap();
     assert_eq!(stream.read(&mut [0; 8]).unwrap(), 0, "closed without CONNECT");
     assert!(begin.elapsed() >= Duration::from_millis(30));
     assert_eq!(stream.write(b"x").unwrap_err().kind(), ErrorKind::BrokenPipe);

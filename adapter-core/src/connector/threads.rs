@@ -14,6 +14,9 @@ use futures_io::{AsyncRead, AsyncWrite};
 /// Bytes between a thread and the client, in each direction.
 const ROOM: usize = 64 * 1024;
 
+/// How long a thread still tries to write what a client that is gone has left.
+const LATEST: Duration = Duration::from_secs(1);
+
 /// How long a thread rests where nothing could be read or written.
 const REST: Duration = Duration::from_millis(1);
 
@@ -58,10 +61,34 @@ struct State {
     failed: Option<ErrorKind>,
     /// The client writes no more.
     closing: bool,
-    /// The client is gone.
-    dropped: bool,
+    /// The client is gone, since then.
+    dropped: Option<Instant>,
     reader: Option<Waker>,
     writer: Option<Waker>,
+}
+
+impl State {
+    /// The client has been gone for so long that nothing more is tried.
+    fn is_late(&self) -> bool {
+        self.dropped.is_some_and(|since| since.elapsed() >= LATEST)
+    }
+}
+
+/// A stream that panics has failed, and the client is told.
+struct Guard<'s>(&'s Shared);
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            return;
+        }
+        let mut state = self.0.lock();
+        state.ended.get_or_insert_with(|| Some(io::Error::other("the stream of the application panicked")));
+        state.failed.get_or_insert(ErrorKind::Other);
+        let wakers = [state.reader.take(), state.writer.take()];
+        drop(state);
+        wakers.into_iter().flatten().for_each(Waker::wake);
+    }
 }
 
 impl Shared {
@@ -79,11 +106,11 @@ impl Shared {
         match read {
             Ok([]) => state.ended = Some(None),
             Ok(bytes) => state.arrived.extend(bytes),
-            Err(error) if is_later(&error) => return !state.dropped,
+            Err(error) if is_later(&error) => return state.dropped.is_none(),
             Err(error) => state.ended = Some(Some(error)),
         }
         let waker = state.reader.take();
-        let more = state.ended.is_none() && !state.dropped;
+        let more = state.ended.is_none() && state.dropped.is_none();
         drop(state);
         waker.into_iter().for_each(Waker::wake);
         more
@@ -94,9 +121,11 @@ impl Shared {
         let mut state = self.lock();
         match written {
             Ok(count) => {
+                // No more than there was, whatever a stream says.
+                let count = count.min(state.leaving.len());
                 state.leaving.drain(..count);
             }
-            Err(error) if is_later(&error) => return true,
+            Err(error) if is_later(&error) => return !state.is_late(),
             Err(error) => state.failed = Some(error.kind()),
         }
         let waker = state.writer.take();
@@ -128,13 +157,14 @@ fn is_later(error: &io::Error) -> bool {
 }
 
 fn read_all(shared: &Shared, mut reader: impl Read) {
+    let _guard = Guard(shared);
     let mut buffer = vec![0; ROOM];
     loop {
         let mut state = shared.lock();
-        while state.arrived.len() >= ROOM && !state.dropped {
+        while state.arrived.len() >= ROOM && state.dropped.is_none() {
             state = shared.wait(state);
         }
-        if state.dropped {
+        if state.dropped.is_some() {
             return;
         }
         drop(state);
@@ -151,14 +181,18 @@ fn read_all(shared: &Shared, mut reader: impl Read) {
 }
 
 fn write_all(shared: &Shared, mut writer: impl Write) {
+    let _guard = Guard(shared);
     let mut held = false;
     loop {
         let mut state = shared.lock();
         while state.leaving.is_empty() && !held {
-            if state.closing || state.dropped {
+            if state.closing || state.dropped.is_some() {
                 return;
             }
             state = shared.wait(state);
+        }
+        if held && state.is_late() {
+            return;
         }
         let bytes = state.leaving.as_slices().0.to_vec();
         drop(state);
@@ -174,13 +208,14 @@ fn write_all(shared: &Shared, mut writer: impl Write) {
 }
 
 fn take_turns(shared: &Shared, mut stream: impl Read + Write) {
+    let _guard = Guard(shared);
     let mut buffer = vec![0; ROOM];
     let mut held = false;
     loop {
         let state = shared.lock();
         let bytes = state.leaving.as_slices().0.to_vec();
-        let room = state.arrived.len() < ROOM && !state.dropped;
-        if bytes.is_empty() && !held && state.dropped {
+        let room = state.arrived.len() < ROOM && state.dropped.is_none();
+        if (bytes.is_empty() && !held && state.dropped.is_some()) || state.is_late() {
             return;
         }
         drop(state);
@@ -258,7 +293,7 @@ impl AsyncWrite for Threaded {
 
 impl Drop for Threaded {
     fn drop(&mut self) {
-        self.0.lock().dropped = true;
+        self.0.lock().dropped = Some(Instant::now());
         self.0.changed.notify_all();
     }
 }

@@ -6,7 +6,7 @@ use std::io;
 use mqtt_session::io::write_to;
 use mqtt_session::{Closed, Instant};
 
-use super::{Driver, Flush};
+use super::{Driver, FAREWELL, Flush};
 use crate::event::Cause;
 use crate::transport::{Through, Transport};
 
@@ -49,9 +49,18 @@ impl<T: Transport> Driver<T> {
         self.link.is_some() && !self.blocked
     }
 
-    /// Whether the server was told that nothing more comes.
-    pub(super) fn say_end(&self) -> bool {
-        self.link.as_deref().is_some_and(|link| link.shutdown().is_ok())
+    /// Tells the server that nothing more comes, if it is to be told: not before TLS or WebSocket has passed on what it has
+    /// taken, DISCONNECT at the end of it. From then on the server has its time to close.
+    pub(super) fn say_end(&mut self, now: Instant) {
+        if !self.unsaid || self.unflushed {
+            return;
+        }
+        self.unsaid = false;
+        if self.link.as_deref().is_some_and(|link| link.shutdown().is_ok()) {
+            self.ending = Some(now.after(FAREWELL));
+        } else {
+            self.closed(Closed::Carried, None);
+        }
     }
 
     pub(super) fn flush_at(&mut self, now: Instant) {

@@ -1,5 +1,6 @@
 //! Messages that come piece by piece.
 
+use core::sync::atomic::Ordering;
 use core::task::{Context, Poll, Waker};
 use std::collections::VecDeque;
 use std::io;
@@ -10,15 +11,17 @@ use mqtt_session::AckToken;
 
 use super::{Handle, Wait};
 use crate::message::Message;
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::{AtomicUsize, Mutex, MutexGuard};
 use crate::transport::Transport;
 
-/// Bytes of a payload that wait for who reads it before the client reads no more.
+/// Bytes of payloads that wait for who reads them before the client reads no more.
 const WAITING: usize = 256 * 1024;
 
 /// The message that is coming, and those whose reading has not begun.
 #[derive(Debug, Default)]
 pub(super) struct Large {
+    /// Bytes of all of them that were not read, also of those whose reading has begun.
+    unread: Arc<AtomicUsize>,
     coming: Option<Arc<Mutex<Parts>>>,
     waiting: VecDeque<(Message, u32, Arc<Mutex<Parts>>)>,
 }
@@ -28,6 +31,8 @@ pub(super) struct Large {
 struct Parts {
     chunks: VecDeque<Bytes>,
     bytes: usize,
+    /// Of all messages; see [`Large`].
+    unread: Arc<AtomicUsize>,
     /// `Some(None)`: the connection ended in the middle.
     end: Option<Option<Option<AckToken>>>,
     waker: Option<Waker>,
@@ -41,19 +46,26 @@ fn lock(parts: &Mutex<Parts>) -> MutexGuard<'_, Parts> {
 
 impl Large {
     pub(super) fn is_full(&self) -> bool {
-        self.coming.as_deref().is_some_and(|parts| lock(parts).bytes >= WAITING)
+        self.unread.load(Ordering::Relaxed) >= WAITING
     }
 
     pub(super) fn start(&mut self, message: Message, len: u32) {
-        let parts = Arc::<Mutex<Parts>>::default();
-        self.coming = Some(Arc::clone(&parts));
+        let parts = self.begin();
         self.waiting.push_back((message, len, parts));
+    }
+
+    fn begin(&mut self) -> Arc<Mutex<Parts>> {
+        let parts = Parts { unread: Arc::clone(&self.unread), ..Parts::default() };
+        let parts = Arc::new(Mutex::new(parts));
+        self.coming = Some(Arc::clone(&parts));
+        parts
     }
 
     pub(super) fn add(&self, part: Bytes) -> Option<Waker> {
         let mut parts = lock(self.coming.as_deref()?);
         if !parts.dropped {
             parts.bytes += part.len();
+            parts.unread.fetch_add(part.len(), Ordering::Relaxed);
             parts.chunks.push_back(part);
         }
         parts.waker.take()
@@ -124,9 +136,9 @@ impl<T: Transport> Download<T> {
             if front.is_empty() {
                 parts.chunks.pop_front();
             }
-            let before = parts.bytes;
             parts.bytes -= count;
-            let resume = before > WAITING / 2 && parts.bytes <= WAITING / 2;
+            let before = parts.unread.fetch_sub(count, Ordering::Relaxed);
+            let resume = before > WAITING / 2 && before - count <= WAITING / 2;
             drop(parts);
             self.handle.resume(resume);
             return Poll::Ready(Ok(count));
@@ -149,9 +161,27 @@ impl<T: Transport> Drop for Download<T> {
         let left = {
             let mut parts = lock(&self.parts);
             parts.dropped = true;
-            parts.bytes = 0;
+            let left = core::mem::take(&mut parts.bytes);
+            parts.unread.fetch_sub(left, Ordering::Relaxed);
             core::mem::take(&mut parts.chunks)
         };
         self.handle.resume(!left.is_empty());
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_that_nobody_reads_are_as_full_as_one() {
+        let mut large = Large::default();
+        for _ in 0..2 {
+            assert!(!large.is_full());
+            let _parts = large.begin();
+            let _ = large.add(Bytes::from(vec![0; 200_000]));
+            let _ = large.end(Some(None));
+        }
+        assert!(large.is_full());
     }
 }

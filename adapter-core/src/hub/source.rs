@@ -39,9 +39,10 @@ impl<T: Transport> Handle<T> {
         let mut state = self.0.lock();
         let result = match state.driver.publish_chunked(publish, len) {
             Ok(token) => {
+                // First, for what is told of it.
+                state.tell.sources.entry(token).or_default();
                 state.told(&mut wake);
                 let id = state.waiters.watch(token);
-                state.tell.sources.entry(token).or_default();
                 state.sent(&mut wake);
                 let hub = self.0.clone();
                 Poll::Ready(Ok((token, Watch(Watched::Open { hub, token, id }))))

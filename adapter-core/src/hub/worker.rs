@@ -79,11 +79,12 @@ impl<T: Transport> Worker<T> {
         state.driver.generation()
     }
 
-    /// As [`opened`](Self::opened), for an attempt with options of its own ([`Options::for_attempt`]).
-    pub fn opened_with(&mut self, link: Arc<T>, options: &Options) -> u64 {
+    /// As [`opened`](Self::opened), for an attempt with options of its own ([`Options::for_attempt`]); `None`: CONNECT
+    /// cannot be made of them, and the link is not wanted.
+    pub fn opened_with(&mut self, link: Arc<T>, options: &Options) -> Option<u64> {
         let mut state = self.hub.lock();
-        state.driver.opened_with(link, options);
-        state.driver.generation()
+        let wanted = state.driver.opened_with(link, options);
+        wanted.then(|| state.driver.generation())
     }
 
     /// The dial that was asked for has failed.
@@ -135,6 +136,7 @@ impl<T: Transport> Worker<T> {
             inbox.end(&mut self.wake);
         }
         // As to large messages, who reads one wakes the worker.
+        state.held = state.driver.is_held();
         state.paused = full || (!ready && state.tell.large.is_full());
         if !ready && !state.paused {
             // The application took messages meanwhile.

@@ -5,10 +5,13 @@ use std::thread;
 use std::time::Instant;
 
 use futures_lite::future::block_on;
-use mqtt_adapter_std::{Options, Publish, Qos, WhenInboxFull};
-use mqtt_tests::adapter::CAP;
+use mqtt_adapter_std::{AckMode, Options, Publish, Qos, Version, WhenInboxFull};
+use mqtt_tests::adapter::{Adapter, CAP};
+use mqtt_tests::drivers;
 use mqtt_tests::mosquitto::Mosquitto;
 use {mqtt_adapter_smol as smol, mqtt_adapter_std as blocking};
+
+drivers!(what_the_engine_held_back_comes_with_the_acknowledgement);
 
 const COUNT: u32 = 20;
 
@@ -92,4 +95,25 @@ fn the_newest_go() {
     let first = (vec![0, 1, 2], u64::from(COUNT) - 3);
     assert_eq!(threads(WhenInboxFull::DropNewest), first);
     assert_eq!(futures(WhenInboxFull::DropNewest), first);
+}
+
+/// At 3.1.1 the server does not know that one message at a time is wanted: the next ones are there, and wait. Without a wake
+/// at the acknowledgement each would wait a second.
+fn what_the_engine_held_back_comes_with_the_acknowledgement<A: Adapter>() {
+    let broker = Mosquitto::start();
+    let mut options = Options::new(&broker.url()).unwrap().with_version(Version::V3_1_1);
+    options.engine_mut().ack_mode = AckMode::Manual;
+    options.engine_mut().receive_maximum = 1;
+    let mut client = A::connect(options).unwrap();
+    client.subscribe("t", Qos::AtLeastOnce).unwrap();
+    let began = Instant::now();
+    for _ in 0..4 {
+        send(&broker);
+    }
+    for _ in 0..4 * COUNT {
+        let message = client.message(CAP).expect("it comes");
+        client.acknowledge(&message);
+    }
+    assert!(began.elapsed() < CAP);
+    client.stop();
 }

@@ -1,6 +1,8 @@
 //! Streams of the application's own in place of sockets, in every driver: memory, blocking halves, one piece that is read
 //! with a time-out, sockets that somebody else connected.
 
+mod unruly;
+
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
