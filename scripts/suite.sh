@@ -12,7 +12,7 @@ suites=(
   "transports|mosquitto behind microsocks and tinyproxy, and servers of rustls and tungstenite"
   "faults|mosquitto and the model broker, behind a proxy of faults"
   "handshake|servers that say what a test tells them"
-  "connector|the model broker on streams of memory"
+  "connector|the model broker on streams of memory, and streams that do what they should not"
   "readme|mosquitto and \`mqtt broker\`"
 )
 
