@@ -86,7 +86,8 @@ impl ByteStream {
     /// A stream that blocks, in two halves, each served by a thread of its own. At most 64 KiB wait between a thread and
     /// the client in each direction; then the reader is not read, or the client is held back.
     ///
-    /// When the connection is over the writer is dropped, once the last bytes are written: that must end the reader, or
+    /// When the connection is over the writer is dropped, once the last bytes are written, or after a second in which writes
+    /// time out: that must end the reader, or
     /// its thread stays until the reader returns. A reader with a time-out (`WouldBlock`, `TimedOut`) ends
     /// with its next one.
     ///
